@@ -1,0 +1,39 @@
+"""What can go wrong for an operator; bad *data* is never an exception but a dead letter.
+
+DriftlineError            exit code 1: stopped, the message says what to do
+├── ConfigError           exit code 2: the configuration is wrong; holds every problem found
+├── SourceError           exit code 2: an input cannot be opened or is not what it claims to be
+└── StateError            exit code 1: the stored state is damaged, foreign, locked or cannot be written
+"""
+
+
+class DriftlineError(Exception):
+    """Base of all errors meant for the person at the command line; `str()` is the whole message."""
+
+    exit_code = 1
+
+
+class ConfigError(DriftlineError):
+    """All problems of one configuration, each a line `$.path: what is wrong, what to do`.
+
+    >>> print(ConfigError(["$.name: missing"], "flights.toml"))
+    flights.toml: 1 problem
+      $.name: missing
+    """
+
+    exit_code = 2
+
+    def __init__(self, problems: list[str], file: str = "config") -> None:
+        self.problems = problems
+        count = f"{len(problems)} problem{'s' * (len(problems) != 1)}"
+        super().__init__("\n".join([f"{file}: {count}", *(f"  {problem}" for problem in problems)]))
+
+
+class SourceError(DriftlineError):
+    """An input that cannot be read at all: missing, unreadable, not of its declared format."""
+
+    exit_code = 2
+
+
+class StateError(DriftlineError):
+    """Stored state that cannot be used: locked by another process, foreign, damaged, disk full."""

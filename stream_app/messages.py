@@ -1,0 +1,189 @@
+"""What goes into the core and what comes out of it: columns in, columns and JSON messages out.
+
+`Rows` are decoded input records, `Tape` is the order in which the shard takes them, `Outputs` is what one call of
+`Pipeline.handle` produced. Nothing here does any work.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+NO_TIME = np.iinfo(np.int64).min  # the time of a record that has none, or none that can be read
+
+EVENT, LABEL, CONTROL = 0, 1, 2  # the streams a tape is woven from
+STREAMS = ("events", "labels", "control")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a record is a dead letter, and where in its document."""
+
+    reason: str
+    path: str = "$"
+
+
+@dataclass(slots=True)
+class Rows:
+    """n records of one input stream in log order, decoded and checked against the schema, by columns.
+
+    A row that is not `ok` has an entry in `problems`; its other columns hold NaN, None or NO_TIME.
+    """
+
+    offset: Ints  # [n] source offset
+    time_ms: Ints  # [n] record time, NO_TIME where it cannot be known
+    ok: Bools  # [n]
+    id: list[str]  # [n]
+    id_hash: Ints  # [n] 64-bit hash of the id
+    numbers: Floats  # [n, number fields in schema order], missing = NaN
+    categories: list[list[str | None]]  # [category fields][n]
+    key: list[str | None]  # [n] entity; empty if the schema names none
+    label: list[str | None] | Floats  # [n] class text, or number for regression (NaN = none)
+    label_time_ms: Ints  # [n] when the label becomes known, NO_TIME = with the record
+    raw: list[bytes]  # [n] the record as it stood in the log
+    problems: dict[int, Problem] = field(default_factory=dict)  # row → problem
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+    def __getitem__(self, part: slice) -> "Rows":
+        """The rows of a contiguous slice `[start:stop]`."""
+        start, stop, _ = part.indices(len(self))
+        problems = {
+            row - start: problem for row, problem in self.problems.items() if start <= row < stop
+        }
+        return Rows(
+            self.offset[part],
+            self.time_ms[part],
+            self.ok[part],
+            self.id[part],
+            self.id_hash[part],
+            self.numbers[part],
+            [column[part] for column in self.categories],
+            self.key[part],
+            self.label[part],
+            self.label_time_ms[part],
+            self.raw[part],
+            problems,
+        )
+
+
+def join_rows(first: Rows, second: Rows) -> Rows:
+    """The rows of `first`, then those of `second`."""
+    start = len(first)
+    if isinstance(first.label, list) and isinstance(second.label, list):
+        label: list[str | None] | Floats = first.label + second.label
+    else:
+        label = np.concatenate([np.asarray(first.label, float), np.asarray(second.label, float)])
+    return Rows(
+        np.concatenate([first.offset, second.offset]),
+        np.concatenate([first.time_ms, second.time_ms]),
+        np.concatenate([first.ok, second.ok]),
+        first.id + second.id,
+        np.concatenate([first.id_hash, second.id_hash]),
+        np.concatenate([first.numbers, second.numbers]),
+        [a + b for a, b in zip(first.categories, second.categories, strict=True)],
+        first.key + second.key,
+        label,
+        np.concatenate([first.label_time_ms, second.label_time_ms]),
+        first.raw + second.raw,
+        first.problems | {row + start: problem for row, problem in second.problems.items()},
+    )
+
+
+@dataclass(slots=True)
+class Tape:
+    """Records in the order in which the shard takes them: `order[i]` says which stream gives the i-th."""
+
+    order: NDArray[np.uint8]  # [records] EVENT, LABEL or CONTROL
+    events: Rows
+    labels: Rows
+    control: list[bytes] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Predictions:
+    """One block of scored events, all by the same model version."""
+
+    version: str
+    classes: tuple[str, ...]  # class names by code; empty for regression and anomaly
+    offset: Ints
+    id: list[str]
+    time_ms: Ints
+    code: NDArray[np.int32]  # predicted class, -1 = no prediction; unused without classes
+    score: Floats  # probability of the predicted class (binary: of the positive), value, or anomaly score
+
+    def values(self) -> Iterator[bytes]:
+        """Each prediction as the JSON document of the `predictions` stream."""
+        for i, event_id in enumerate(self.id):
+            score = float(self.score[i])
+            known = score == score
+            prediction: object = (
+                (self.classes[self.code[i]] if self.code[i] >= 0 else None)
+                if self.classes
+                else (score if known else None)
+            )
+            yield msgspec.json.encode(
+                {
+                    "id": event_id,
+                    "prediction": prediction,
+                    "score": score if known else None,
+                    "model": self.version,
+                    "time": int(self.time_ms[i]),
+                    "offset": int(self.offset[i]),
+                }
+            )
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """One block of labels that met their event."""
+
+    offset: Ints  # of the event
+    id: list[str]
+    time_ms: Ints  # when the label was known
+    label: list[str] | Floats
+    delay_ms: Ints  # from event to label
+    error: Floats  # the champion's: 0/1 loss, absolute error, NaN without prediction
+
+    def values(self) -> Iterator[bytes]:
+        """Each outcome as the JSON document of the `outcomes` stream."""
+        for i, event_id in enumerate(self.id):
+            error = float(self.error[i])
+            label = self.label[i]
+            yield msgspec.json.encode(
+                {
+                    "id": event_id,
+                    "label": label if isinstance(label, str) else float(label),
+                    "error": error if error == error else None,
+                    "time": int(self.time_ms[i]),
+                    "delay_ms": int(self.delay_ms[i]),
+                    "offset": int(self.offset[i]),
+                }
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One record of any other output stream (alerts, triggers, metrics, dead-letters, audit, panes, features)."""
+
+    stream: str
+    id: str  # made from stream, shard and source offset: a sink may drop repeats by it
+    key: str
+    time_ms: int
+    value: bytes  # UTF-8 JSON
+
+
+@dataclass(slots=True)
+class Outputs:
+    """All that one call of `Pipeline.handle` produced, in order within each kind."""
+
+    predictions: list[Predictions] = field(default_factory=list)
+    outcomes: list[Outcomes] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
