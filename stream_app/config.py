@@ -1,13 +1,32 @@
-"""The configuration: one TOML file → one frozen tree of structs (DESIGN section 6)."""
+"""The configuration: one TOML file → one frozen tree of structs (DESIGN section 6).
 
+`load` reads and checks a file, `parse` a text. The reading of values is in `config_reading.py`, what is watched in
+`config_signals.py`, the checks across the tree in `config_checks.py` and `config_watch.py`.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs, to_builtins
+
+from stream_app.config_checks import check
+from stream_app.config_reading import Reader, duration_ms, nearest, plain_data, quoted
+from stream_app.config_signals import Kind as Kind  # noqa: PLC0414  # offered here
+from stream_app.config_signals import Signal as Signal  # noqa: PLC0414
+from stream_app.config_signals import arl0_of as arl0_of  # noqa: PLC0414
+from stream_app.config_signals import signals as signals  # noqa: PLC0414
+from stream_app.errors import ConfigError
 
 TaskType = Literal["binary", "multiclass", "regression", "anomaly"]
-Stat = Literal[
-    "count", "sum", "mean", "var", "min", "max", "quantile", "last", "rate", "unique", "target_mean"
-]
+Stat = Literal["count", "sum", "mean", "var", "min", "max", "quantile", "last", "rate", "unique", "target_mean"]
+
+_WINDOW = re.compile(r"(rolling )?([\d_]{1,16}) events?")
+_BUDGET = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) per ([\d_]{1,16}) events?")
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,8 +43,25 @@ class Window(Struct, frozen=True):
     duration_ms: int = 0
     rolling: bool = False
 
+    @staticmethod
+    def parse(text: str) -> "Window":
+        """A window from its text; ValueError says how to write one.
 
-class Source(Section, kw_only=True):
+        >>> Window.parse("rolling 500 events")
+        Window(events=500, duration_ms=0, rolling=True)
+        """
+        found = _WINDOW.fullmatch(text.strip())
+        try:
+            window = Window(int(found[2]), 0, bool(found[1])) if found else Window(duration_ms=duration_ms(text))
+        except ValueError:
+            example = '"500 events", "rolling 10000 events" or a duration such as "1h"'
+            raise ValueError(f"bad window {quoted(text)}; write for example {example}") from None
+        if not window.events and not window.duration_ms:
+            raise ValueError(f"window {quoted(text)} is empty; it must hold more than 0")
+        return window
+
+
+class Source(Section, frozen=True, kw_only=True):
     """Where `run` and `play` read from; paths are relative to the configuration file."""
 
     events: str  # "-" is JSON lines on standard input
@@ -35,11 +71,11 @@ class Source(Section, kw_only=True):
     max_record_bytes: int = 16 * 1024 * 1024  # longer records are dead letters
 
 
-class Kafka(Section, kw_only=True):
+class Kafka(Section, frozen=True, kw_only=True):
     bootstrap: str = "127.0.0.1:9092"
 
 
-class Field(Section, kw_only=True):
+class Field(Section, frozen=True, kw_only=True):
     """One column of an event."""
 
     type: Literal["number", "category"]
@@ -51,7 +87,7 @@ class Field(Section, kw_only=True):
     input: bool = True  # False: kept for features, watches and segments, not fed to the model
 
 
-class Schema(Section, kw_only=True):
+class Schema(Section, frozen=True, kw_only=True):
     id: str | None = None  # None: the source offset
     time: str | None = None  # None: the source offset, one per record
     key: str | None = None
@@ -60,14 +96,14 @@ class Schema(Section, kw_only=True):
     fields: dict[str, Field]
 
 
-class Task(Section, kw_only=True):
+class Task(Section, frozen=True, kw_only=True):
     type: TaskType = "binary"
     classes: tuple[str, ...] = ()  # binary: (negative, positive); empty: 0/1, true/false, yes/no
     label_timeout_ms: int = field(default=7 * 86_400_000, name="label_timeout")
     max_classes: int = 32
 
 
-class Feature(Section, kw_only=True):
+class Feature(Section, frozen=True, kw_only=True):
     """One online feature: `stat` of `of`, per value of `by`, over what came before the event."""
 
     name: str
@@ -78,17 +114,17 @@ class Feature(Section, kw_only=True):
     q: float = 0.5  # quantile only
 
 
-class Model(Section, kw_only=True):
+class Model(Section, frozen=True, kw_only=True):
     use: str = "linear"
     params: dict[str, Any] = {}
     categories: Literal["auto", "keep", "one-hot", "drop"] = "auto"  # river models only
 
 
-class Challenger(Model, kw_only=True):
+class Challenger(Model, frozen=True, kw_only=True):
     name: str
 
 
-class Watch(Section, kw_only=True):
+class Watch(Section, frozen=True, kw_only=True):
     signal: str  # feature:NAME, missing:NAME, prediction, error, label_delay, expired, rejects, lateness, key
     detector: str
     params: dict[str, Any] = {}
@@ -98,7 +134,7 @@ class Watch(Section, kw_only=True):
     arl0: float | None = None  # None: this watch's share of the alarm budget
 
 
-class Notify(Section, kw_only=True):
+class Notify(Section, frozen=True, kw_only=True):
     webhook: str | None = None
 
 
@@ -108,41 +144,54 @@ class Budget(Struct, frozen=True):
     alarms: float = 1.0
     events: int = 1_000_000
 
+    @staticmethod
+    def parse(text: str) -> "Budget":
+        """A budget from its text; ValueError says how to write one.
 
-class Alarms(Section, kw_only=True):
+        >>> Budget.parse("2 per 1000000 events")
+        Budget(alarms=2.0, events=1000000)
+        """
+        found = _BUDGET.fullmatch(text.strip())
+        if found is None or not float(found[1]) or not int(found[2].replace("_", "") or 0):
+            raise ValueError(f'bad budget {quoted(text)}; write for example "1 per 1000000 events"')
+        return Budget(float(found[1]), int(found[2].replace("_", "")))
+
+
+class Alarms(Section, frozen=True, kw_only=True):
     budget: Budget = Budget()
-    cooldown_ms: int = field(default=6 * 3_600_000, name="cooldown")
-    group_ms: int = field(default=3_600_000, name="group")  # alarms whose onsets are this near share an incident
+    cooldown: Window | None = None  # None: 6 hours; 5,000 events where the stream has no time
+    group: Window | None = None  # alarms this near share an incident; None: 1 hour, or 500 events
     notify: tuple[Notify, ...] = ()
 
 
-class Retrain(Section, kw_only=True):
+class Retrain(Section, frozen=True, kw_only=True):
     on: tuple[str, ...] = ()
     action: Literal["notify", "reset", "challenge"] = "notify"
-    cooldown_ms: int = field(default=24 * 3_600_000, name="cooldown")
+    cooldown: Window | None = None  # None: 24 hours, or 20,000 events
 
 
-class Measure(Section, kw_only=True):
+class Measure(Section, frozen=True, kw_only=True):
     window: int = 1000  # labelled events in the rolling metrics
     every: int = 1024  # records between two metrics messages; a multiple of the epoch
 
 
-class Panes(Section, kw_only=True):
+class Panes(Section, frozen=True, kw_only=True):
     width_ms: int = field(default=3_600_000, name="width")
 
 
-class Engine(Section, kw_only=True):
+class Engine(Section, frozen=True, kw_only=True):
     epoch: int = 256  # records; decisions take effect at the next multiple
     commit_ms: int = field(default=200, name="commit")  # at most this often
     remember: int = 100_000  # ids kept for joining labels and finding duplicates
     lateness_ms: int = field(default=86_400_000, name="lateness")  # older events are dead letters
+    ahead_ms: int = field(default=366 * 86_400_000, name="ahead")  # a larger jump forward must be confirmed
     max_keys: int = 100_000  # per feature grouping; the least recently seen eighth makes room
     max_values: int = 1_000_000  # values kept in all windows of one feature
     max_categories: int = 1024  # per field; later ones share these codes by hash
     seed: int = 0
 
 
-class Config(Section, kw_only=True):
+class Config(Section, frozen=True, kw_only=True):
     name: str
     source: Source | None = None
     kafka: Kafka | None = None
@@ -157,3 +206,50 @@ class Config(Section, kw_only=True):
     measure: Measure = Measure()
     panes: Panes = Panes()
     engine: Engine = Engine()
+
+
+def load(path: str | Path) -> Config:
+    """The checked configuration of a TOML file, paths in [source] relative to its folder; ConfigError otherwise."""
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        siblings = sorted(item.name for item in path.parent.iterdir()) if path.parent.is_dir() else []
+        raise ConfigError([f"no such file{nearest(path.name, siblings)}"], str(path)) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"not UTF-8 text (byte {error.start}); a configuration is a TOML file"], str(path)) from None
+    except OSError as error:
+        raise ConfigError([f"cannot be read: {error.strerror}"], str(path)) from None
+    config = parse(text, str(path), os.environ)
+    return structs.replace(config, source=config.source and _beside(path, config.source))
+
+
+def parse(text: str, file: str, environ: Mapping[str, str]) -> Config:
+    """The checked configuration of a TOML text; one ConfigError holds every problem found, each with its path."""
+    reader = Reader(environ)
+    try:
+        config = reader.value(Config, reader.filled(plain_data(text)), "$")
+    except ValueError as error:
+        raise ConfigError([str(error)], file) from None
+    except RecursionError:
+        raise ConfigError(["arrays or tables are nested too deeply"], file) from None
+    found = [(path, problem) for path, problem in check(config, signals(config)) if not reader.broken(path)]
+    if reader.problems or found:
+        raise ConfigError([f"{path}: {problem}" for path, problem in reader.problems + found], file)
+    assert isinstance(config, Config)
+    return config
+
+
+def digest(config: Config) -> str:
+    """SHA-256 (hex) of everything that changes the outputs: not where records come from, nor who is told, nor when."""
+    tree: dict[str, Any] = to_builtins(config)
+    del tree["source"], tree["kafka"], tree["alarms"]["notify"], tree["engine"]["commit"]
+    tree["schema"]["fields"] = list(tree["schema"]["fields"].items())  # the order of the columns matters
+    return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _beside(config_file: Path, source: Source) -> Source:
+    def resolved(path: str) -> str:
+        return path if path == "-" else str(config_file.parent / path)
+
+    return structs.replace(source, events=resolved(source.events), labels=source.labels and resolved(source.labels))

@@ -21,6 +21,9 @@ EVENT, LABEL, CONTROL = 0, 1, 2  # the streams a tape is woven from
 STREAMS = ("events", "labels", "control")
 
 
+to_json = msgspec.json.Encoder(enc_hook=np.generic.item).encode  # NaN becomes null, numpy scalars plain numbers
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Why a record is a dead letter, and where in its document."""
@@ -74,6 +77,25 @@ class Rows:
         )
 
 
+    def take(self, rows: Ints) -> "Rows":
+        """The good rows with these numbers, in that order."""
+        chosen = rows.tolist()
+        label = [self.label[i] for i in chosen] if isinstance(self.label, list) else self.label[rows]
+        return Rows(
+            self.offset[rows],
+            self.time_ms[rows],
+            self.ok[rows],
+            [self.id[i] for i in chosen],
+            self.id_hash[rows],
+            self.numbers[rows],
+            [[column[i] for i in chosen] for column in self.categories],
+            [self.key[i] for i in chosen] if self.key else [],
+            label,
+            self.label_time_ms[rows],
+            [self.raw[i] for i in chosen],
+        )
+
+
 def join_rows(first: Rows, second: Rows) -> Rows:
     """The rows of `first`, then those of `second`."""
     start = len(first)
@@ -106,6 +128,24 @@ class Tape:
     labels: Rows
     control: list[bytes] = field(default_factory=list)
 
+    def offsets(self) -> Ints:
+        """Source offset of each record in tape order; a command's is its number in this tape."""
+        offsets = np.zeros(len(self.order), np.int64)
+        offsets[self.order == EVENT], offsets[self.order == LABEL] = self.events.offset, self.labels.offset
+        offsets[self.order == CONTROL] = np.arange(len(self.control))
+        return offsets
+
+    def __getitem__(self, part: slice) -> "Tape":
+        """The records of a contiguous slice `[start:stop]`."""
+        start, stop, _ = part.indices(len(self.order))
+        a, b = np.bincount(self.order[:start], minlength=3), np.bincount(self.order[:stop], minlength=3)
+        return Tape(
+            self.order[part],
+            self.events[a[EVENT] : b[EVENT]],
+            self.labels[a[LABEL] : b[LABEL]],
+            self.control[a[CONTROL] : b[CONTROL]],
+        )
+
 
 @dataclass(slots=True)
 class Predictions:
@@ -129,7 +169,7 @@ class Predictions:
                 if self.classes
                 else (score if known else None)
             )
-            yield msgspec.json.encode(
+            yield to_json(
                 {
                     "id": event_id,
                     "prediction": prediction,
@@ -157,7 +197,7 @@ class Outcomes:
         for i, event_id in enumerate(self.id):
             error = float(self.error[i])
             label = self.label[i]
-            yield msgspec.json.encode(
+            yield to_json(
                 {
                     "id": event_id,
                     "label": label if isinstance(label, str) else float(label),

@@ -1,0 +1,175 @@
+"""What every detector is: numbers in, evidence out, state that can be stored and loaded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Array = NDArray[Any]
+
+N, MISSING = 0, 1  # the first two places of every detector's `counts`
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The evidence of one alarm; the last `age` observations, the one that fired included, are the new regime."""
+
+    statistic: float
+    threshold: float
+    n: int  # observations since the last reset
+    before: float  # mean before the change (ks, psi: of the reference)
+    after: float  # mean since the change (ks, psi: of the recent window)
+    age: int  # the onset estimate, at least 1
+    direction: int  # +1 rose, -1 fell, 0 neither
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+class Detector:
+    """The contract. A detector holds all its state in `_state`, a dict of arrays of fixed shape.
+
+    Rules: NaN and infinities are counted in `missing` and never fed. A drift starts the detector over (only `missing`
+    lives on). `update_many` gives the answers of `update` one by one, wherever the stream is cut. No input raises.
+    """
+
+    name: ClassVar[str]  # set by @register: the file's name
+    kinds: ClassVar[frozenset[str]] = frozenset({"number"})
+    monitors: ClassVar[Literal["mean", "distribution"]] = "mean"
+    error_only: ClassVar[bool] = False  # wants a 0/1 error
+    unit: ClassVar[str] = "mean, in standard deviations"  # of `detectable`
+
+    def __init__(self, params: dict[str, Any], state: dict[str, Array]) -> None:
+        self._params = params
+        self._state = state
+        self._counts = state["counts"]
+        self._one = np.empty(1)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """All parameters with their values in force."""
+        return dict(self._params)
+
+    @property
+    def n(self) -> int:
+        """Observations since the last reset, missing ones not counted."""
+        return int(self._counts[N])
+
+    @property
+    def missing(self) -> int:
+        """NaN and infinite values ever met."""
+        return int(self._counts[MISSING])
+
+    @property
+    def statistic(self) -> float:
+        """The statistic now; NaN while warming up."""
+        raise NotImplementedError
+
+    @property
+    def threshold(self) -> float:
+        """What the statistic must exceed; NaN while warming up."""
+        raise NotImplementedError
+
+    @property
+    def estimate(self) -> float:
+        """The current mean of what the detector keeps; NaN while it knows nothing."""
+        raise NotImplementedError
+
+    def detectable(self, n: int) -> float:
+        """The smallest change (in `unit`) found within about n observations after it began; inf if none is."""
+        raise NotImplementedError
+
+    def update(self, x: float) -> Drift | None:
+        """Feed one observation."""
+        self._one[0] = x
+        found = self.update_many(self._one)
+        return found[0][1] if found else None
+
+    def update_many(self, x: Floats) -> list[tuple[int, Drift]]:
+        """Feed x[n] in order; each drift with the index at which it fired."""
+        x = np.ascontiguousarray(x, dtype=np.float64)
+        found = []
+        start = 0
+        while (at := self._run(x, start)) >= 0:
+            found.append((at, self._evidence()))
+            self._reset()
+            start = at + 1
+        return found
+
+    def to_state(self) -> dict[str, Any]:
+        """A copy of the state: arrays of fixed shape under string keys."""
+        return {"detector": self.name, **{key: array.copy() for key, array in self._state.items()}}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take over what `to_state` of a detector with the same name and parameters gave; ValueError if it is not."""
+        if state.get("detector") != self.name:
+            raise ValueError(f"state of {state.get('detector')!r} cannot be loaded into {self.name!r}")
+        for key, mine in self._state.items():
+            theirs = state.get(key)
+            if not isinstance(theirs, np.ndarray) or theirs.shape != mine.shape or theirs.dtype != mine.dtype:
+                raise ValueError(f"state of {self.name!r} does not fit at {key!r}: was it made with other parameters?")
+        for key, mine in self._state.items():
+            mine[...] = state[key]
+
+    def _reset(self) -> None:
+        missing = self._counts[MISSING]
+        for array in self._state.values():
+            array[...] = 0
+        self._counts[MISSING] = missing
+
+    def _run(self, x: Floats, start: int) -> int:
+        """Feed x[start:] up to the first drift; its index, or -1 when x is used up."""
+        raise NotImplementedError
+
+    def _evidence(self) -> Drift:
+        raise NotImplementedError
+
+
+_registered: dict[str, type[Detector]] = {}
+Class = TypeVar("Class", bound=type[Detector])
+
+
+def register(cls: Class) -> Class:
+    """Make a detector known under the name of its file; ValueError if that name is taken."""
+    name = cls.__module__.rpartition(".")[2]
+    taken = _registered.get(name)
+    if taken is not None and taken.__qualname__ != cls.__qualname__:
+        raise ValueError(f"detector {name!r} is defined twice: {taken.__qualname__} and {cls.__qualname__}")
+    cls.name = name
+    _registered[name] = cls
+    return cls
+
+
+def registered() -> dict[str, type[Detector]]:
+    """Every registered class by name."""
+    return dict(sorted(_registered.items()))
+
+
+def number(name: str, value: object, low: float, high: float) -> float:
+    """The parameter as a float within [low, high], or ValueError naming it."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
+    return float(value)
+
+
+def whole(name: str, value: object, low: int, high: int) -> int:
+    """The parameter as an int within [low, high], or ValueError naming it."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{name}: expected a whole number from {low} to {high}, got {value!r}")
+    return value
+
+
+def flag(name: str, value: object) -> bool:
+    """The parameter as a bool, or ValueError naming it."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name}: expected true or false, got {value!r}")
+    return value
+
+
+def mean_of(values: Floats) -> float:
+    """The mean, without overflow for values near the largest float; NaN of nothing."""
+    if not len(values):
+        return float("nan")
+    scale = float(np.max(np.abs(values)))
+    return float(np.mean(values / scale)) * scale if scale > 1e150 else float(np.mean(values))

@@ -1,0 +1,104 @@
+"""Compiled kernels that several detectors share; nothing compiles before its first call.
+
+The scale of a signal is learned from a sample of its own: lo and hi enclose the bulk (5 % to 95 % quantile, widened by
+half their distance on each side, but not beyond the extremes seen), and what lies outside is clipped. What follows is
+independent of that sample, bounded by [0, 1], and so obeys Hoeffding's and Bernstein's bounds whatever its distribution.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from detectors._base import Array, Floats
+
+HUGE = 1e120  # literature modes clip here: squares of larger values would overflow
+
+
+@njit(cache=True)
+def finite(x: float) -> bool:
+    """Neither NaN nor infinite."""
+    return x - x == 0.0
+
+
+@njit(cache=True)
+def learn_scale(sample: Floats) -> tuple[float, float]:
+    """The ends lo <= hi of the clipped range of a signal; equal if (nearly) all of the sample is one value."""
+    ordered = np.sort(sample)
+    n = len(ordered)
+    lowest, highest = ordered[0], ordered[n - 1]
+    low, high = ordered[n // 20], ordered[n - 1 - n // 20]
+    if low == high:
+        return lowest, highest
+    half = high / 2 - low / 2  # halves first: their distance may overflow
+    return max(lowest, low - half), min(highest, high + half)
+
+
+@njit(cache=True)
+def to_unit(x: float, lo: float, hi: float) -> float:
+    """Where x lies in [lo, hi], clipped to [0, 1]; without a range: below 0, equal .5, above 1."""
+    if x < lo:
+        return 0.0
+    if x > hi:
+        return 1.0
+    span = hi / 2 - lo / 2
+    if span <= 0.0:
+        return 0.5
+    return min(1.0, (x / 2 - lo / 2) / span)
+
+
+@njit(cache=True)
+def upper_variance(variance: float, mean: float, n: float, log_inverse: float) -> float:
+    """The variance that n values in [0, 1] exceed with probability at most exp(-log_inverse).
+
+    Lower tail of the mean of (y - mu)^2 <= B^2, whose second moment is at most v B^2 (Maurer and Pontil 2009, with B):
+    v - sqrt(2 v B^2 L / n) <= variance, solved for v.
+    """
+    reach = max(mean, 1.0 - mean)
+    slack = reach * reach * log_inverse / (2.0 * n)
+    root = math.sqrt(variance + slack) + math.sqrt(slack)
+    return min(root * root, 0.25)
+
+
+@njit(cache=True)
+def locate(edges: Floats, k: int, x: float) -> int:
+    """The bin of x: how many of the k sorted edges lie below it (bin j holds edges[j-1] < x <= edges[j])."""
+    low, size = 0, k
+    while size > 0:
+        half = size >> 1
+        below = edges[low + half] < x
+        low = low + half + 1 if below else low
+        size = size - half - 1 if below else half
+    return low
+
+
+@njit(cache=True)
+def equiprobable(sample: Floats, bins: int, edges: Floats) -> int:
+    """Write the sample's quantiles at steps of 1 / bins into edges (room for 2 bins); how many are distinct.
+
+    A value that takes a whole step, and the lowest, gets an edge right below it too: a change on either side shows.
+    """
+    ordered = np.sort(sample)
+    n = len(ordered)
+    last, found = -math.inf, 0
+    for j in range(1, bins):
+        value = ordered[max(0, (j * n) // bins - 1)]
+        heavy = value == ordered[0] or value == ordered[min(n - 1, ((j + 1) * n) // bins - 1)]
+        if value == last:
+            continue
+        below = np.nextafter(value, -math.inf)
+        if heavy and below > last:
+            edges[found] = below
+            found += 1
+        edges[found] = value
+        found += 1
+        last = value
+    return found
+
+
+@njit(cache=True)
+def bin_counts(sample: Floats, edges: Floats, k: int, counts: Array) -> None:
+    """Count the sample into the k + 1 bins."""
+    counts[: k + 1] = 0
+    for x in sample:
+        counts[locate(edges, k, x)] += 1

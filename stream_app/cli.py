@@ -1,0 +1,299 @@
+"""The `driftline` command. Data goes to standard output, everything said to people to standard error.
+
+Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
+"""
+
+import contextlib
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from stream_app.config import Config, load
+from stream_app.errors import DriftlineError
+from stream_app.messages import to_json
+
+POLL_S = 0.2  # how often a followed stream is looked at
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="driftline")
+def cli() -> None:
+    """Watches a stream of events for drift: features, a model that learns, detectors, alerts, retraining triggers.
+
+    \b
+    driftline demo                  a year of real flights
+    driftline init data.csv         writes a configuration for your data
+    driftline run data.toml         runs it
+    """
+
+
+def main() -> None:
+    """Entry point: turns errors meant for people into one message and an exit code."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except DriftlineError as error:
+        click.echo(f"driftline: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def on_config(command: Callable[..., None]) -> Callable[..., None]:
+    """CONFIG, --state and --json, shared by most commands: passes `config`, `state` (path of the log) and `as_json`."""
+
+    @click.argument("config", type=click.Path(path_type=Path))
+    @click.option("--state", type=click.Path(path_type=Path), help="The log file; default: NAME.db in this folder.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object per line on standard output.")
+    @functools.wraps(command)
+    def wrapped(config: Path, state: Path | None, **options: Any) -> None:
+        tree = load(config)
+        command(config=tree, state=state or Path(f"{tree.name}.db"), **options)
+
+    return wrapped
+
+
+@cli.command()
+@click.option("--data", type=click.Path(path_type=Path), help="Your own CSV, JSON-lines or Parquet file instead.")
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="End with one JSON object on standard output.")
+def demo(data: Path | None, folder: Path, *, as_json: bool) -> None:
+    """A year of real flights, each label arriving when the plane has landed.
+
+    Example: driftline demo
+    """
+    from stream_app.edges.demo import report_by_month, write_flights  # noqa: PLC0415
+
+    config_file = _profiled(data, folder) if data else write_flights(folder)
+    config, state = load(config_file), folder / f"{config_file.stem}.db"
+    _run(config, state, follow=False, as_json=as_json)
+    if not data:
+        report_by_month(state)
+    click.echo(
+        f"\nLook closer:\n  driftline alerts {config_file} --state {state}\n"
+        f"  driftline story {config_file} {config.name}-1 --state {state}",
+        err=True,
+    )
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Default: the data's name with .toml.")
+@click.option("--force", is_flag=True, help="Write over an existing configuration.")
+def init(file: Path, output: Path | None, *, force: bool) -> None:
+    """Looks at a sample of FILE and writes a commented configuration that `driftline run` accepts as it is.
+
+    Example: driftline init data.csv
+    """
+    from stream_app.edges.profile import profile  # noqa: PLC0415
+
+    output = output or Path(f"{file.name.split('.')[0]}.toml")
+    if output.exists() and not force:
+        raise click.UsageError(f"{output} exists: name another with --output, or write over it with --force")
+    output.write_text(profile(os.path.relpath(file, output.parent)))
+    click.echo(f"wrote {output}; next: driftline check {output}, driftline run {output}", err=True)
+
+
+@cli.command()
+@on_config
+def check(config: Config, state: Path, *, as_json: bool) -> None:
+    """Validates CONFIG; prints the flow, the streams, the expected false alarms and what can be detected.
+
+    Example: driftline check flights.toml
+    """
+    from stream_app.edges.terminal import print_plan  # noqa: PLC0415
+
+    print_plan(config, state, as_json=as_json)
+
+
+@cli.command()
+@on_config
+@click.option("--follow", is_flag=True, help="Wait for more when the end of the input is reached.")
+@click.option("--until-end", is_flag=True, help="Stop at the end of the input (the default without --follow).")
+def run(config: Config, state: Path, *, follow: bool, until_end: bool, as_json: bool) -> None:
+    """Runs CONFIG on this machine: files or standard input in, one SQLite file out. Resumes where it stopped.
+
+    Example: driftline run flights.toml
+    """
+    if follow and until_end:
+        raise click.UsageError("--follow never ends: leave out one of --follow and --until-end")
+    _run(config, state, follow=follow, as_json=as_json)
+
+
+def _run(config: Config, state: Path, *, follow: bool, as_json: bool) -> None:
+    from stream_app.edges.log import Log  # noqa: PLC0415
+    from stream_app.edges.snapshots import state_key  # noqa: PLC0415
+    from stream_app.edges.terminal import RunView  # noqa: PLC0415
+    from stream_app.runners.embedded import Embedded  # noqa: PLC0415
+
+    with Log(state, write=True) as log, RunView(config, state) as view, _stop_signals() as stopped:
+        engine = Embedded(config, log, follow=follow, key=state_key(os.environ))
+        view.begin(engine.resumed_at)
+        try:
+            engine.run(view.report, stop=stopped)
+        finally:
+            summary = engine.summary(view.seconds)
+            view.end(summary, stopped=stopped())
+        if as_json:
+            click.echo(to_json(summary))
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """SIGINT and SIGTERM finish the batch in hand and its commit; a second one ends at once."""
+    asked: list[int] = []
+
+    def ask(number: int, _frame: Any) -> None:
+        if asked:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        asked.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _reader(stream: str, what: str, example: str) -> click.Command:
+    """A command that subscribes to one output stream."""
+
+    @click.option("--follow", is_flag=True, help="Keep waiting for more.")
+    @click.option("--after", type=int, default=0, help="Only records with a larger sequence number.")
+    @click.option("--exec", "program", help="Run this command for each record, its JSON on standard input.")
+    @on_config
+    def command(
+        config: Config, state: Path, *, follow: bool, after: int, program: str | None, as_json: bool
+    ) -> None:
+        _subscribe(config, state, stream, follow=follow, after=after, program=program, as_json=as_json)
+
+    command.__doc__ = f"{what}\n\nExample: {example}"
+    return click.command(stream)(command)
+
+
+for _stream, _what, _example in (
+    ("alerts", "Alerts: incidents opened, updated, acknowledged, recovered.", "driftline alerts flights.toml --follow"),
+    ("triggers", "Requests to retrain, with the offsets to train on.", "driftline triggers flights.toml --exec ./train.sh"),
+    ("predictions", "Every prediction of the champion.", "driftline predictions flights.toml --json | head"),
+    ("outcomes", "Every label that met its event.", "driftline outcomes flights.toml --json | head"),
+    ("metrics", "Figures of models, labels and detectors.", "driftline metrics flights.toml --json | tail"),
+    ("dead-letters", "Records that were refused: why, where, and their raw bytes.", "driftline dead-letters flights.toml"),
+    ("panes", "Summaries of each watched signal per stretch of time.", "driftline panes flights.toml --json | head"),
+    ("audit", "Who or what changed which decision.", "driftline audit flights.toml"),
+):
+    cli.add_command(_reader(_stream, _what, _example))
+
+
+def _subscribe(  # noqa: PLR0913
+    config: Config, state: Path, stream: str, *, follow: bool, after: int, program: str | None, as_json: bool
+) -> None:
+    from stream_app.edges.log import Log  # noqa: PLC0415
+    from stream_app.edges.terminal import line_of  # noqa: PLC0415
+
+    with Log(state) as log, _stop_signals() as stopped:
+        while not stopped():
+            for record in log.read(stream, after):
+                after = record.seq
+                if program:
+                    _execute(program, record.value)
+                else:
+                    click.echo(record.value if as_json else line_of(stream, record))
+            if not follow:
+                if not after and not as_json:
+                    click.echo(f"{config.name}: no {stream} in {state}", err=True)
+                break
+            time.sleep(POLL_S)
+
+
+def _execute(program: str, value: bytes) -> None:
+    done = subprocess.run(program, input=value, shell=True, check=False)  # noqa: S602 (the user's own command)
+    if done.returncode:
+        raise DriftlineError(f"{program!r} ended with exit code {done.returncode} on: {value.decode()}")
+
+
+@cli.command()
+@on_config
+@click.option("--by", help="Only features of this grouping.")
+@click.option("--key", help="Only this key.")
+def features(config: Config, state: Path, *, by: str | None, key: str | None, as_json: bool) -> None:
+    """The feature store: the newest feature values of each key.
+
+    Example: driftline features flights.toml --by carrier --key AA
+    """
+    from stream_app.edges.log import Log  # noqa: PLC0415
+    from stream_app.edges.terminal import print_features  # noqa: PLC0415
+
+    with Log(state) as log:
+        rows = list(log.features(by, key))
+    if as_json:
+        for row in rows:
+            click.echo(msgspec.json.encode(row))
+    else:
+        print_features(config, rows)
+
+
+@cli.command()
+@on_config
+@click.argument("id")
+def story(config: Config, state: Path, id: str, *, as_json: bool) -> None:  # noqa: A002
+    """What happened to one event, one incident or one model version, and why.
+
+    Example: driftline story flights.toml flights-3
+    """
+    from stream_app.edges.log import Log  # noqa: PLC0415
+    from stream_app.edges.snapshots import state_key  # noqa: PLC0415
+    from stream_app.edges.stories import print_story, tell  # noqa: PLC0415
+
+    with Log(state) as log:
+        told = tell(config, log, id, state_key(os.environ))
+    if as_json:
+        click.echo(to_json(told))
+    else:
+        print_story(told)
+
+
+@cli.command()
+@on_config
+@click.argument("incident")
+@click.option("--by", default=lambda: os.environ.get("USER", "unknown"), help="Who; default: $USER.")
+def acknowledge(config: Config, state: Path, incident: str, by: str, *, as_json: bool) -> None:
+    """Says that someone looks after INCIDENT; a running or the next `driftline run` writes it into the log.
+
+    Example: driftline acknowledge flights.toml flights-3 --by ada
+    """
+    from stream_app.edges.log import Log  # noqa: PLC0415
+
+    command = {"command": "acknowledge", "incident": incident, "by": by}
+    with Log(state) as log:
+        number = log.send_control(to_json(command))
+    click.echo(to_json(command | {"control": number}) if as_json else f"{config.name}: sent as command {number}")
+
+
+def _profiled(data: Path, folder: Path) -> Path:
+    """A configuration for the user's own file, in the demo's folder."""
+    from stream_app.edges.profile import profile  # noqa: PLC0415
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config_file = folder / f"{data.name.split('.')[0]}.toml"
+    config_file.write_text(profile(data.resolve()))
+    return config_file
+
+
+if __name__ == "__main__":
+    main()

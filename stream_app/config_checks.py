@@ -1,0 +1,201 @@
+"""What must hold across the tree of a configuration, beyond the type of each value: references, units, fits.
+
+Each check yields (path, what is wrong and what to do) and goes on; none raises, whatever the tree holds.
+"""
+
+import re
+from typing import TYPE_CHECKING
+
+from stream_app.config_reading import child, nearest, quoted, unknown
+from stream_app.config_signals import Signal
+from stream_app.config_watch import Found, check_grouping, check_unique, check_watches
+
+if TYPE_CHECKING:  # config.py imports this file
+    from stream_app.config import Config, Feature, Model
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_MODEL_PATH = re.compile(r"river(\.[A-Za-z_][A-Za-z0-9_]*){2,}")
+_NO_SOURCE_OF = ("count", "rate", "target_mean")  # statistics that need no `of`
+
+
+def check(config: "Config", watched: list[Signal]) -> Found:
+    """Every problem of a tree that was read, in the order of its sections."""
+    yield from _named("$.name", config.name)
+    yield from _sources(config)
+    yield from _roles(config)
+    yield from _fields(config)
+    yield from _task(config)
+    yield from _features(config)
+    yield from _models(config)
+    yield from check_watches(config, watched)
+    yield from _numbers(config)
+
+
+def _named(path: str, name: str) -> Found:
+    if not _NAME.fullmatch(name):
+        yield path, f"bad name {quoted(name)}; use letters, digits, _ . and - only"
+
+
+def _sources(config: "Config") -> Found:
+    source = config.source
+    if source is None:
+        return
+    if source.labels is not None and config.schema.id is None:
+        yield "$.source.labels", "labels from a second stream need schema.id, which says to which event a label belongs"
+    if source.labels == "-":
+        yield "$.source.labels", 'only events can come from standard input ("-"); name a file'
+    if source.delimiter is not None and (len(source.delimiter) != 1 or source.delimiter in '\r\n"'):
+        yield "$.source.delimiter", f"expected one character, got {quoted(source.delimiter)}"
+    if source.max_record_bytes <= 0:
+        yield "$.source.max_record_bytes", "must be more than 0"
+
+
+def _roles(config: "Config") -> Found:
+    schema = config.schema
+    roles = {"id": schema.id, "time": schema.time, "key": schema.key, "label": schema.label}
+    roles["label_time"] = schema.label_time
+    for role, column in roles.items():
+        if column == "":
+            yield f"$.schema.{role}", "is empty; name a column or leave it out"
+    if schema.label is not None:
+        for role in ("id", "time", "key"):
+            if roles[role] == schema.label:
+                yield "$.schema.label", f"{quoted(schema.label)} is also schema.{role}; the model would see the answer"
+    if schema.label_time is not None and schema.label is None:
+        yield "$.schema.label_time", "there is no schema.label whose time it could be"
+    if schema.label_time is not None and schema.time is None:
+        yield "$.schema.label_time", "no time: the time of a label needs schema.time, the time of its event"
+    key = schema.fields.get(schema.key or "")
+    if key is not None and key.type == "number":
+        yield "$.schema.key", f"{quoted(schema.key)} is a number field; it must be a category"
+
+
+def _fields(config: "Config") -> Found:
+    schema = config.schema
+    if not schema.fields:
+        yield "$.schema.fields", "is empty; name at least one column"
+    for name, field in schema.fields.items():
+        path = child("$.schema.fields", name)
+        if name in ("", "*"):
+            yield path, "a field needs a name other than * and the empty one"
+        if name == schema.label and field.input:
+            yield path, "is the label: the model would see the answer; leave it out or set input = false"
+        if field.min is not None and field.max is not None and field.min > field.max:
+            yield f"{path}.min", f"{field.min:g} is more than max, {field.max:g}"
+        if field.type == "category" and (field.min is not None or field.max is not None):
+            yield f"{path}.{'min' if field.min is not None else 'max'}", "a category has no range; use values"
+        if field.values is not None:
+            if field.type == "number":
+                yield f"{path}.values", "a number has no list of values; use min and max"
+            if not field.values:
+                yield f"{path}.values", "is empty, so every record would be a dead letter; leave it out to allow all"
+            yield from check_unique(f"{path}.values[{{}}]", field.values)
+    if schema.fields and not any(field.input for field in schema.fields.values()) and not config.features:
+        yield "$.schema.fields", "every field has input = false: nothing is left for the model"
+
+
+def _task(config: "Config") -> Found:
+    task = config.task
+    if config.schema.label is None and task.type != "anomaly":
+        yield "$.schema.label", f'missing: a {task.type} task needs labels; without them use task.type = "anomaly"'
+    if task.classes and task.type in ("regression", "anomaly"):
+        yield "$.task.classes", f"a {task.type} task has no classes; remove them"
+    if task.classes and task.type == "binary" and len(task.classes) != 2:
+        yield "$.task.classes", f"a binary task has two, (negative, positive), got {len(task.classes)}"
+    if len(task.classes) > task.max_classes:
+        yield "$.task.classes", f"{len(task.classes)} classes are more than max_classes, {task.max_classes}"
+    yield from check_unique("$.task.classes[{}]", task.classes)
+    if task.max_classes < 2:
+        yield "$.task.max_classes", "must be at least 2"
+    if task.label_timeout_ms <= 0:
+        yield "$.task.label_timeout", "must be more than 0"
+
+
+def _features(config: "Config") -> Found:
+    for i, feature in enumerate(config.features):
+        path = f"$.features[{i}]"
+        yield from _named(f"{path}.name", feature.name)
+        if feature.name in config.schema.fields:
+            yield f"{path}.name", f"{quoted(feature.name)} is already a field; choose another name"
+        if feature.over.rolling:
+            yield f"{path}.over", 'rolling is for watch.reference; a feature\'s window always moves, write "500 events"'
+        if not 0 < feature.q < 1:
+            yield f"{path}.q", f"expected a number between 0 and 1, got {feature.q:g}"
+        yield from _feature_source(config, feature, path)
+        if feature.by != config.schema.key:
+            yield from check_grouping(config, feature.by, f"{path}.by")
+        if config.schema.time is None and (feature.over.duration_ms or feature.stat == "rate"):
+            why = "a rate needs schema.time" if feature.stat == "rate" else "use N events, or name schema.time"
+            yield f"{path}.{'stat' if feature.stat == 'rate' else 'over'}", f"no time: {why}"
+    yield from check_unique("$.features[{}].name", (feature.name for feature in config.features))
+
+
+def _feature_source(config: "Config", feature: "Feature", path: str) -> Found:
+    fields = config.schema.fields
+    if feature.stat == "target_mean":
+        if config.schema.label is None or config.task.type not in ("binary", "regression"):
+            yield f"{path}.stat", "target_mean needs a label that is binary or a number"
+        if feature.of is not None:
+            yield f"{path}.of", "target_mean is the mean of the label; remove of"
+    elif feature.of is None:
+        if feature.stat not in _NO_SOURCE_OF:
+            yield f"{path}.of", f"missing: of which field is it the {feature.stat}?"
+    elif fields and feature.of not in fields:
+        yield f"{path}.of", unknown("field", feature.of, fields)
+    elif feature.of == config.schema.label:
+        yield f"{path}.of", "is the label, which is not known yet when the event comes; use target_mean"
+    elif fields and fields[feature.of].type == "category" and feature.stat not in ("unique", *_NO_SOURCE_OF):
+        yield f"{path}.of", f"{quoted(feature.of)} is a category field; {feature.stat} needs a number field"
+
+
+def _models(config: "Config") -> Found:
+    yield from _model(config, config.model, "$.model")
+    for i, challenger in enumerate(config.challengers):
+        yield from _named(f"$.challengers[{i}].name", challenger.name)
+        yield from _model(config, challenger, f"$.challengers[{i}]")
+    yield from check_unique("$.challengers[{}].name", (challenger.name for challenger in config.challengers))
+
+
+def _model(config: "Config", model: "Model", path: str) -> Found:
+    task, path = config.task.type, f"{path}.use"
+    if model.use == "linear":
+        if task == "anomaly":
+            yield path, 'linear finds no anomalies; use for example "river.anomaly.HalfSpaceTrees"'
+        return
+    steps = [step.strip() for step in model.use.split("|")]
+    for step in steps:
+        if not _MODEL_PATH.fullmatch(step):
+            known = (
+                'write "linear", a river class such as "river.tree.HoeffdingTreeClassifier", or "river.a.B | river.c.D"'
+            )
+            yield path, f"unknown model {quoted(step)}; {known}{nearest(step, ['linear'])}"
+            return
+    name = steps[-1].rpartition(".")[2]
+    if (task == "anomaly") != steps[-1].startswith("river.anomaly."):
+        yield path, f"{quoted(steps[-1])} does not fit task.type = {quoted(task)}"
+    elif (task == "regression" and name.endswith(("Classifier", "LogisticRegression", "SoftmaxRegression"))) or (
+        task in ("binary", "multiclass") and (name.endswith("Regressor") or name == "LinearRegression")
+    ):
+        yield path, f"{name} does not fit task.type = {quoted(task)}"
+
+
+def _numbers(config: "Config") -> Found:
+    engine, measure = config.engine, config.measure
+    positive = {
+        "engine.epoch": engine.epoch,
+        "engine.remember": engine.remember,
+        "engine.max_keys": engine.max_keys,
+        "engine.max_values": engine.max_values,
+        "engine.max_categories": engine.max_categories,
+        "measure.window": measure.window,
+        "measure.every": measure.every,
+        "panes.width": config.panes.width_ms,
+    }
+    for name, number in positive.items():
+        if number <= 0:
+            yield f"$.{name}", "must be more than 0"
+    if engine.seed < 0:
+        yield "$.engine.seed", "must not be negative"
+    if engine.epoch > 0 and measure.every % engine.epoch:
+        near = max(1, round(measure.every / engine.epoch)) * engine.epoch
+        yield "$.measure.every", f"must be a multiple of engine.epoch, {engine.epoch}; the nearest is {near}"

@@ -1,0 +1,96 @@
+"""What a configuration watches: signals, their kinds, and how rarely each may raise a false alarm."""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import detectors
+
+if TYPE_CHECKING:  # config.py imports this file
+    from stream_app.config import Config, Watch
+
+Kind = Literal["number", "category"]
+
+ERROR_SIGNALS = ("error", "label_delay", "expired")  # known only where there are labels
+NAMED_SIGNALS = ("prediction", *ERROR_SIGNALS, "rejects", "lateness", "key")
+WILDCARDS = ("feature:*", "missing:*")  # key:* is no wildcard but one signal, segmented by key
+
+
+class Signal(NamedTuple):
+    """One signal that one watch observes, wildcards expanded."""
+
+    watch: int  # index into Config.watch
+    name: str
+    kind: Kind
+
+
+def signals(config: "Config") -> list[Signal]:
+    """What is watched, wildcards expanded to what their detector fits: config order, fields, computed features."""
+    return [Signal(i, *signal) for i, watch in enumerate(config.watch) for signal in _expanded(config, watch)]
+
+
+def arl0_of(config: "Config") -> float:
+    """The mean number of observations between false alarms of each watched signal that has no `arl0` of its own.
+
+    The budget is split evenly over the expanded signals, after the watches with their own `arl0` have spent their
+    part; infinite if they left nothing.
+
+    >>> from stream_app.config import Config, Schema, Watch
+    >>> watch = (Watch(signal="error", detector="adwin"), Watch(signal="rejects", detector="adwin"))
+    >>> arl0_of(Config(name="x", schema=Schema(label="y", fields={}), watch=watch))
+    2000000.0
+    """
+    # Segments (`by`) partition the observations of a signal, so they do not divide the budget.
+    sharing = max(1, sum(config.watch[signal.watch].arl0 is None for signal in signals(config)))
+    budget = config.alarms.budget
+    spent = spent_alarms(config)
+    if budget.alarms <= spent:
+        return math.inf
+    return sharing * budget.events / (budget.alarms - spent)
+
+
+def spent_alarms(config: "Config") -> float:
+    """False alarms per `budget.events` that the watches with their own `arl0` may raise."""
+    own = [config.watch[signal.watch].arl0 for signal in signals(config)]
+    return sum(config.alarms.budget.events / arl0 for arl0 in own if arl0 is not None and arl0 > 0)
+
+
+def kind_of(config: "Config", signal: str) -> Kind | None:
+    """Whether an observation of the signal is a number or a category; None: this configuration has no such signal."""
+    source, colon, name = signal.partition(":")
+    if source == "feature" and name:
+        field = config.schema.fields.get(name)
+        if field is not None:
+            return field.type
+        return "number" if any(name == feature.name for feature in config.features) else None
+    if source == "missing" and name:
+        return "number" if name in config.schema.fields else None
+    if source == "key" and name:
+        return "number"  # seconds since that key's last event
+    if colon or signal not in NAMED_SIGNALS:
+        return None
+    categories = signal == "key" or (signal == "prediction" and config.task.type == "multiclass")
+    return "category" if categories else "number"
+
+
+def fits(config: "Config", detector: str, signal: str, kind: Kind) -> bool:
+    """Whether a known detector can watch the signal: its kind, and 0 or 1 only where the detector asks for that."""
+    known = detectors.get(detector)
+    is_rate = signal in ("rejects", "expired") or signal.startswith("missing:")
+    is_rate |= signal == "error" and config.task.type in ("binary", "multiclass")
+    return kind in known.kinds and (is_rate or not known.error_only)
+
+
+def _expanded(config: "Config", watch: "Watch") -> Iterator[tuple[str, Kind]]:
+    if watch.signal == "feature:*":
+        names = [*config.schema.fields, *(feature.name for feature in config.features)]
+    else:
+        names = [name for name, field in config.schema.fields.items() if not field.required]
+    wildcard = watch.signal in WILDCARDS
+    if wildcard and watch.detector not in detectors.names():
+        return
+    stem = watch.signal.removesuffix("*")
+    for signal in [stem + name for name in names] if wildcard else [watch.signal]:
+        kind = kind_of(config, signal)
+        if kind is not None and (not wildcard or fits(config, watch.detector, signal, kind)):
+            yield signal, kind

@@ -1,0 +1,185 @@
+"""What must hold for the watches of a configuration, the alarm budget they share and the retraining they ask for."""
+
+import inspect
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import detectors
+from stream_app.config_reading import child, quoted, unknown
+from stream_app.config_signals import (
+    ERROR_SIGNALS,
+    NAMED_SIGNALS,
+    WILDCARDS,
+    Kind,
+    Signal,
+    arl0_of,
+    fits,
+    spent_alarms,
+)
+
+if TYPE_CHECKING:  # config.py imports this file
+    from stream_app.config import Config, Watch, Window
+
+Found = Iterator[tuple[str, str]]  # (path, what is wrong and what to do)
+
+OWN_PARAMS = {  # given to the detector by the monitor itself
+    "arl0": "write it beside params, as the watch's own arl0",
+    "reference": 'write it beside params, as reference = "N events"',
+    "rolling": 'write it beside params, as reference = "rolling N events"',
+    "categories": "follows from the watched signal; remove it",
+}
+
+
+def check_watches(config: "Config", watched: list[Signal]) -> Found:
+    """Every problem of [[watch]], [alarms] and [retrain]; `watched` is `signals(config)`."""
+    for i, watch in enumerate(config.watch):
+        yield from _watch(config, watch, f"$.watch[{i}]", [signal for signal in watched if signal.watch == i])
+    yield from _alarms(config, watched)
+    yield from _retrain(config, watched)
+    waits = {"alarms.cooldown": config.alarms.cooldown, "alarms.group": config.alarms.group}
+    for name, wait in (waits | {"retrain.cooldown": config.retrain.cooldown}).items():
+        if wait is not None and wait.rolling:
+            yield f"$.{name}", f'rolling is for watch.reference; write "{wait.events} events"'
+        elif wait is not None and wait.duration_ms and config.schema.time is None:
+            yield f"$.{name}", "no time: use N events, or name schema.time"
+
+
+def check_grouping(config: "Config", by: str | None, path: str) -> Found:
+    """Whether `by` is a category field."""
+    fields = config.schema.fields
+    if by is not None and fields and by not in fields:
+        known = [name for name, field in fields.items() if field.type == "category"]
+        yield path, unknown("category field", by, known)
+    elif by is not None and fields and fields[by].type == "number":
+        yield path, f"{quoted(by)} is a number field; by needs a category field"
+
+
+def check_unique(path: str, names: Iterable[str]) -> Found:
+    """Names that are there twice; `{}` in the path is their index."""
+    seen: set[str] = set()
+    for i, name in enumerate(names):
+        if name in seen:
+            yield path.format(i), f"{quoted(name)} is there twice"
+        seen.add(name)
+
+
+def _watch(config: "Config", watch: "Watch", path: str, watched: list[Signal]) -> Found:
+    yield from _signal(config, watch.signal, f"{path}.signal")
+    yield from check_grouping(config, watch.by, f"{path}.by")
+    if watch.max_segments <= 0:
+        yield f"{path}.max_segments", "must be more than 0"
+    if watch.arl0 is not None and watch.arl0 <= 0:
+        yield f"{path}.arl0", "must be more than 0 observations"
+    if watch.detector not in detectors.names():
+        yield f"{path}.detector", unknown("detector", watch.detector, detectors.names())
+        return
+    if watch.signal in WILDCARDS and not watched and config.schema.fields:
+        none = "no field has required = false" if watch.signal == "missing:*" else f"{watch.detector} fits no field"
+        yield f"{path}.signal", f"{quoted(watch.signal)} watches nothing: {none}"
+    for signal in watched:
+        if not fits(config, watch.detector, signal.name, signal.kind):
+            fitting = [name for name in detectors.names() if fits(config, name, signal.name, signal.kind)]
+            what = f"{watch.detector} cannot watch {quoted(signal.name)}, a {signal.kind}"
+            yield f"{path}.detector", f"{what}; use one of: {', '.join(fitting)}"
+            return
+    yield from _detector(config, watch, path, {signal.kind for signal in watched})
+
+
+def _signal(config: "Config", signal: str, path: str) -> Found:
+    source, colon, name = signal.partition(":")
+    fields, schema = config.schema.fields, config.schema
+    known = [*NAMED_SIGNALS, "feature:NAME", "missing:NAME", "key:VALUE"]
+    if source in ("feature", "missing") and name:
+        made = [feature.name for feature in config.features if source == "feature"]
+        if fields and signal not in WILDCARDS and name not in fields and name not in made:
+            yield path, unknown("field", name, [*fields, *made])
+        elif source == "missing" and name in fields and fields[name].required:
+            yield path, f'{quoted(name)} is required, so never missing; watch "rejects" or set required = false'
+    elif (colon and (source != "key" or not name)) or (not colon and signal not in NAMED_SIGNALS):
+        yield path, unknown("signal", signal, known)
+    elif signal in ERROR_SIGNALS and schema.label is None:
+        yield path, f"{signal} needs schema.label"
+    elif signal == "error" and config.task.type == "anomaly":
+        yield path, 'an anomaly score has no error; watch "prediction"'
+    elif source == "key" and schema.key is None:
+        yield path, f"{quoted(signal)} needs schema.key"
+    elif schema.time is None and (signal in ("lateness", "label_delay") or (source == "key" and colon)):
+        yield path, f"no time: {quoted(signal)} needs schema.time"
+
+
+def _detector(config: "Config", watch: "Watch", path: str, kinds: set[Kind]) -> Found:
+    takes = inspect.signature(detectors.get(watch.detector)).parameters
+    for name in watch.params:
+        if name not in takes:
+            yield child(f"{path}.params", name), unknown(f"parameter of {watch.detector}", name, takes)
+        if name in OWN_PARAMS:
+            yield f"{path}.params.{name}", OWN_PARAMS[name]
+    params = {name: value for name, value in watch.params.items() if name in takes and name not in OWN_PARAMS}
+    params["arl0"] = watch.arl0 or arl0_of(config)
+    reference = watch.reference
+    if reference is not None:
+        problem = _reference_problem(config, reference, watch.detector, takes)
+        if problem:
+            yield f"{path}.reference", problem
+        else:
+            params |= {"reference": reference.events} | ({"rolling": True} if reference.rolling else {})
+    if math.isinf(params["arl0"]):
+        return  # the budget is overspent: said there
+    for kind in sorted(kinds):
+        try:
+            detectors.make(watch.detector, **params, **({"categories": True} if kind == "category" else {}))
+        except (ValueError, TypeError) as error:
+            yield _blamed(watch, path, str(error)), str(error)
+            return
+
+
+def _reference_problem(config: "Config", reference: "Window", detector: str, takes: Mapping[str, object]) -> str | None:
+    if "reference" not in takes:
+        return f"{detector} has no reference; remove it"
+    if reference.duration_ms:
+        return 'a duration is not supported here yet; use "N events"'
+    if reference.rolling and "rolling" not in takes:
+        return f'{detector} has no rolling reference; use "{reference.events} events"'
+    limit = config.engine.max_values
+    return f"holds more than engine.max_values, {limit}" if reference.events > limit else None
+
+
+def _blamed(watch: "Watch", path: str, error: str) -> str:
+    """Where the value stands that a detector's own error names first."""
+    name = error.partition(":")[0]
+    if name == "arl0":
+        return "$.alarms.budget" if watch.arl0 is None else f"{path}.arl0"
+    if name == "reference":
+        return f"{path}.reference"
+    return child(f"{path}.params", name) if name in watch.params else f"{path}.params" if watch.params else path
+
+
+def _alarms(config: "Config", watched: list[Signal]) -> Found:
+    budget, spent = config.alarms.budget, spent_alarms(config)
+    others = sum(config.watch[signal.watch].arl0 is None for signal in watched)
+    if spent > budget.alarms * (1 + 1e-9) or (others and spent >= budget.alarms * (1 - 1e-9)):
+        left = f" and leave nothing for the {others} other signals" if others else ""
+        own = f"watches with their own arl0 spend {spent:g} of {budget.alarms:g} per {budget.events} events{left}"
+        yield "$.alarms.budget", f"{own}; raise the budget or their arl0"
+    for i, notify in enumerate(config.alarms.notify):
+        if notify.webhook is None:
+            yield f"$.alarms.notify[{i}].webhook", "missing: whom to notify?"
+        elif not notify.webhook.startswith(("http://", "https://")):  # not shown: it may hold a token
+            yield f"$.alarms.notify[{i}].webhook", "expected an address that starts with http:// or https://"
+
+
+def _retrain(config: "Config", watched: list[Signal]) -> Found:
+    names = {signal.name for signal in watched} | {watch.signal for watch in config.watch}
+    fields = config.schema.fields.values()
+    blank = any(field.type not in ("number", "category") for field in fields)  # was reported: may have been meant
+    unclear = [watch.signal for watch in config.watch if blank or watch.detector not in detectors.names()]
+    for i, signal in enumerate(config.retrain.on):
+        wild = any(_covers(signal, name) for name in names) or any(_covers(name, signal) for name in unclear)
+        if signal not in names and not wild:
+            yield f"$.retrain.on[{i}]", f"is not watched: {unknown('signal', signal, sorted(names))}"
+    yield from check_unique("$.retrain.on[{}]", config.retrain.on)
+
+
+def _covers(wildcard: str, signal: str) -> bool:
+    return wildcard in WILDCARDS and signal.startswith(wildcard.removesuffix("*"))

@@ -1,0 +1,172 @@
+"""Predictions and outcomes as columnar blocks: one Arrow IPC stream per commit and stream, zstd compressed.
+
+Any Arrow reader opens a block; equal input gives equal bytes (for one version of Arrow). A block keeps the order of
+its rows; neighbouring parts of one model version come back as one part, empty parts do not come back at all.
+Arrow trusts what it reads: check a block that may be damaged before it is unpacked (the log keeps a checksum).
+Cost per event in blocks of 10,000: pack 0.16 µs, unpack 0.17 µs, id index 0.09 µs; 14 bytes and 8 of the index.
+"""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from itertools import chain, pairwise
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import xxhash
+from numpy.typing import NDArray
+
+from stream_app.messages import Ints, Outcomes, Predictions
+
+# Against lz4: 15 instead of 27 bytes an event for .03 µs more; higher levels cost time and win nothing on such columns.
+# Threads win no time on five small columns and cost a third more of the processor.
+OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
+
+Block = TypeVar("Block", Predictions, Outcomes)
+
+
+def pack_predictions(parts: list[Predictions]) -> bytes:
+    """All parts in order as one block; `version` is a dictionary column with one entry per (version, classes)."""
+    models = list(dict.fromkeys((part.version, part.classes) for part in parts))
+    code_of = {model: code for code, model in enumerate(models)}
+    codes = [code_of[part.version, part.classes] for part in parts]
+    version = np.repeat(np.array(codes, np.int32), [len(part.id) for part in parts])
+    names = _text([name for name, _ in models])
+    columns = {
+        **_shared_columns(parts),
+        "code": _joined(parts, "code", np.int32),
+        "score": _joined(parts, "score", np.float64),
+        "version": pa.DictionaryArray.from_arrays(_numbers(version), names),
+    }
+    return _pack(columns, {"classes": msgspec.json.encode([classes for _, classes in models])})
+
+
+def unpack_predictions(data: bytes) -> list[Predictions]:
+    """Give back the parts of a block, one per run of the same model; arrays are read-only views.
+
+    Raises ValueError or OSError (pyarrow's) on bytes that are not a block.
+    """
+    batch = _unpack(data)
+    classes = msgspec.json.decode(batch.schema.metadata[b"classes"], type=list[tuple[str, ...]])
+    if not batch.num_rows:
+        return []
+    version = _array(batch["version"], np.int32)
+    versions = batch["version"].dictionary.to_pylist()
+    offset, time_ms = _array(batch["offset"], np.int64), _array(batch["time_ms"], np.int64)
+    code, score = _array(batch["code"], np.int32), _array(batch["score"], np.float64)
+    ids = batch["id"].to_pylist()
+    cuts = [0, *(np.flatnonzero(np.diff(version)) + 1).tolist(), len(ids)]
+    return [
+        Predictions(
+            versions[version[a]], classes[version[a]], offset[a:b], ids[a:b], time_ms[a:b], code[a:b], score[a:b]
+        )
+        for a, b in pairwise(cuts)
+    ]
+
+
+def pack_outcomes(parts: list[Outcomes]) -> bytes:
+    """All parts in order as one block; labels are text or float64, the same in all parts."""
+    filled = [part for part in parts if part.id]
+    if filled and isinstance(filled[0].label, list):
+        label = _text(list(chain.from_iterable(part.label for part in filled)))
+    else:
+        label = _joined(filled, "label", np.float64)
+    columns = {
+        **_shared_columns(parts),
+        "label": label,
+        "delay_ms": _joined(parts, "delay_ms", np.int64),
+        "error": _joined(parts, "error", np.float64),
+    }
+    return _pack(columns, {})
+
+
+def unpack_outcomes(data: bytes) -> list[Outcomes]:
+    """Give back the rows of a block as one part (none if it is empty); arrays are read-only views."""
+    batch = _unpack(data)
+    if not batch.num_rows:
+        return []
+    label = batch["label"]
+    return [
+        Outcomes(
+            _array(batch["offset"], np.int64),
+            batch["id"].to_pylist(),
+            _array(batch["time_ms"], np.int64),
+            label.to_pylist() if pa.types.is_string(label.type) else _array(label, np.float64),
+            _array(batch["delay_ms"], np.int64),
+            _array(batch["error"], np.float64),
+        )
+    ]
+
+
+def take(part: Block, rows: Ints) -> Block:
+    """Pick some rows of a part, in the order of `rows`."""
+    chosen: dict[str, Any] = {}
+    for column in fields(part):
+        values = getattr(part, column.name)
+        if isinstance(values, np.ndarray):
+            chosen[column.name] = values[rows]
+        else:  # a list is a column, everything else belongs to the whole part
+            chosen[column.name] = [values[row] for row in rows] if isinstance(values, list) else values
+    return type(part)(**chosen)
+
+
+def index_ids(ids: Sequence[str]) -> bytes:
+    """Sorted 64-bit hashes of the ids, 8 bytes each, by which `may_hold` finds a block without opening it."""
+    hashes = np.frombuffer(b"".join(map(xxhash.xxh3_64_digest, map(str.encode, ids))), ">u8")
+    return np.sort(hashes.astype("<u8")).tobytes()
+
+
+def may_hold(index: bytes, event_id: str) -> bool:
+    """Whether a block with this index holds the id; wrong with a chance of 1 in 10^19 per id of the block."""
+    hashes = np.frombuffer(index, "<u8")
+    wanted = np.uint64(xxhash.xxh3_64_intdigest(event_id.encode()))
+    at = int(np.searchsorted(hashes, wanted))
+    return at < len(hashes) and bool(hashes[at] == wanted)
+
+
+def _shared_columns(parts: Sequence[Predictions | Outcomes]) -> dict[str, Any]:
+    return {
+        "offset": _joined(parts, "offset", np.int64),
+        "id": _text(list(chain.from_iterable(part.id for part in parts))),
+        "time_ms": _joined(parts, "time_ms", np.int64),
+    }
+
+
+def _joined(parts: Sequence[Predictions | Outcomes], column: str, dtype: type[Any]) -> Any:
+    return _numbers(np.concatenate([np.empty(0, dtype), *(np.asarray(getattr(part, column), dtype) for part in parts)]))
+
+
+# Columns are made from and read as buffers: `pa.array` and `to_numpy` import pandas, .3 s at the first commit.
+
+
+def _numbers(values: NDArray[Any]) -> Any:
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def _array(column: Any, dtype: type[Any]) -> NDArray[Any]:
+    return np.frombuffer(column.buffers()[1], dtype, len(column))
+
+
+def _text(values: list[str]) -> Any:
+    text = "".join(values)
+    data = text.encode()
+    if len(data) >= 1 << 31:
+        raise OverflowError("the ids or labels of one block have 2 GB or more: commit more often")
+    sizes = map(len, values if text.isascii() else map(str.encode, values))
+    ends = np.zeros(len(values) + 1, np.int32)
+    np.cumsum(np.fromiter(sizes, np.int32, len(values)), out=ends[1:])
+    return pa.StringArray.from_buffers(len(values), pa.py_buffer(ends), pa.py_buffer(data))
+
+
+def _pack(columns: dict[str, Any], metadata: dict[str, bytes]) -> bytes:
+    batch = pa.RecordBatch.from_arrays(list(columns.values()), list(columns), metadata=metadata)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema, options=OPTIONS) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+def _unpack(data: bytes) -> Any:
+    with pa.ipc.open_stream(data) as reader:
+        return reader.read_next_batch()

@@ -1,0 +1,212 @@
+"""What people see: progress while a run lasts, alerts as lines, the plan of a configuration, tables.
+
+Progress is drawn only on a terminal; elsewhere a run writes its alerts and its end, so that logs stay short.
+All of it goes to standard error; only what was asked for goes to standard output.
+"""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+import detectors
+from stream_app.config import Config
+from stream_app.config_signals import signals
+from stream_app.edges.log import Record
+from stream_app.flow.decide import rfc3339
+from stream_app.flow.detect import detector_params
+from stream_app.messages import NO_TIME, to_json
+from stream_app.runners.embedded import Progress as Report
+
+OUT, ERR = Console(highlight=False), Console(stderr=True, highlight=False)
+COLOURS = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
+SHOWN = {
+    "binary": ("accuracy", "kappa", "f1", "roc_auc", "log_loss"),
+    "multiclass": ("accuracy", "kappa", "f1", "log_loss"),
+    "regression": ("mae", "rmse", "r2"),
+    "anomaly": ("roc_auc",),
+}
+
+
+class RunView:
+    """Progress of one run, and its end."""
+
+    def __init__(self, config: Config, state: Path) -> None:
+        self.config, self.state = config, state
+        self.started = time.monotonic()
+        columns = (
+            TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn(),
+            TextColumn("{task.fields[told]}"), TimeRemainingColumn(),
+        )  # fmt: skip
+        self.bar = Progress(*columns, console=ERR, transient=True) if ERR.is_terminal else None
+        self.task = self.bar.add_task(config.name, total=1.0, told="starting") if self.bar else None
+
+    def __enter__(self) -> Self:
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def begin(self, resumed_at: int) -> None:
+        """The engine is ready: the clock of the run starts."""
+        self.started = time.monotonic()
+        if resumed_at:
+            ERR.print(f"{self.config.name}: goes on after record {resumed_at:,} of {self.state}")
+
+    def report(self, report: Report) -> None:
+        for value in report.alerts:
+            ERR.print(alert_line(json.loads(value)))
+        if self.bar and self.task is not None:
+            rate = report.new / report.seconds if report.seconds else 0
+            when = rfc3339(report.time_ms)[:16].replace("T", " ") if self.config.schema.time else ""
+            told = f"{when}  {report.records:,} records  {rate:,.0f}/s  lag {report.lag:,}"
+            share = report.share
+            total = None if share is None else 1.0
+            self.bar.update(self.task, completed=share or 0, total=total, told=told)
+
+    def end(self, summary: dict[str, Any], *, stopped: bool) -> None:
+        if self.bar:
+            self.bar.stop()
+        name = self.config.name
+        if not summary["new_records"]:
+            ERR.print(f"{name}: nothing new: all {summary['events']:,} events were handled before ({self.state})")
+            return
+        ERR.print(
+            f"{name}: {summary['events']:,} events, {summary['labels']:,} labels, {summary['expired']:,} without a label"
+            f" in time, {summary['rejected']:,} rejected → {summary['incidents']} incidents,"
+            f" {summary['triggers']} triggers; {summary['events_per_second']:,} records/s in {summary['seconds']:.1f} s"
+        )
+        if self.config.schema.label:
+            ERR.print(_performance(self.config, summary["metrics"]))
+        if stopped:
+            ERR.print(f"stopped; run again to go on after record {summary['events'] + summary['labels']:,}")
+
+
+def alert_line(event: dict[str, Any]) -> str:
+    """One alert as a line: when, what, how bad, which incident, the sentence."""
+    data = event["data"]
+    colour = COLOURS[data["severity"]]
+    when = event["time"][:16].replace("T", " ")
+    head = f"{when}  [{colour}]{data['status']:<12} {data['severity']:<8}[/] {data['incident']}"
+    return f"{head}  {escape(data['message'])}"
+
+
+def line_of(stream: str, record: Record) -> str:
+    """A record of an output stream as a line for people."""
+    value = json.loads(record.value)
+    if stream == "alerts":
+        with OUT.capture() as captured:
+            OUT.print(alert_line(value), soft_wrap=True, end="")
+        return captured.get()
+    if stream == "triggers":
+        data = value["data"]
+        train = data["train"]
+        return (
+            f"{value['time'][:16].replace('T', ' ')}  retrain {data['model']} {data['version']} ({data['action']}) on offsets"
+            f" {train['from_offset']}..{train['to_offset']}: {data['reason']}"
+        )
+    if stream == "dead-letters":
+        raw = value.get("raw", value.get("raw_base64", ""))
+        shown = raw if len(raw) <= 80 else f"{raw[:77]}..."  # noqa: PLR2004
+        return f"{value['stream']} {value['offset']}  {value['path']}: {value['reason']}  |  {shown}"
+    return record.value.decode()
+
+
+def print_plan(config: Config, state: Path, *, as_json: bool) -> None:
+    """The flow, the streams, and for each watched signal the false alarms to expect and what would be found."""
+    plan = _plan(config, state)
+    if as_json:
+        OUT.out(to_json(plan).decode())
+        return
+    OUT.print(f"[bold]{escape(config.name)}[/]: {plan['flow']}", soft_wrap=True)
+    OUT.print(f"model {escape(config.model.use)}, challengers: {', '.join(c.name for c in config.challengers) or 'none'}")
+    OUT.print(f"streams in {state}: {', '.join(plan['streams'])}", soft_wrap=True)
+    table = Table("signal", "detector", "mean events between false alarms", "found within 1,000", "within 10,000", "in")
+    for row in plan["watches"]:
+        found = [f"{row['detectable'][n]:.3g}" for n in ("1000", "10000")]
+        table.add_row(row["signal"], row["detector"], f"{row['arl0']:,.0f}", *found, row["unit"])
+    OUT.print(table)
+    budget = config.alarms.budget
+    OUT.print(
+        f"expected false alarms: {plan['false_alarms_per_million']:.3g} per 1,000,000 events"
+        f" (budget {budget.alarms:g} per {budget.events:,}), all watches together"
+    )
+
+
+def _plan(config: Config, state: Path) -> dict[str, Any]:
+    watches = []
+    for signal in signals(config):
+        watch, params = config.watch[signal.watch], detector_params(config, signal)
+        detector = detectors.make(watch.detector, **params)
+        watches.append(
+            {
+                "signal": signal.name,
+                "by": watch.by,
+                "detector": watch.detector,
+                "arl0": params.get("arl0", math.nan),
+                "detectable": {str(n): detector.detectable(n) for n in (1000, 10_000)},
+                "unit": detector.unit,
+            }
+        )
+    from stream_app.flow import STAGES  # noqa: PLC0415
+
+    streams = ("predictions", "outcomes", "metrics", "alerts", "triggers", "features", "dead-letters", "audit", "panes")
+    return {
+        "name": config.name,
+        "state": str(state),
+        "flow": " → ".join(STAGES),
+        "streams": streams,
+        "watches": watches,
+        "false_alarms_per_million": sum(1e6 / row["arl0"] for row in watches if row["arl0"] == row["arl0"]),
+    }
+
+
+def _performance(config: Config, metrics: dict[str, Any]) -> Table:
+    names = SHOWN[config.task.type]
+    table = Table("model", *names, title="since the start (rolling)", title_justify="left")
+    rows = {"champion": metrics["champion"]} | metrics["challengers"] | metrics["baselines"]
+    for name, figures in rows.items():
+        cells = [_both(figures["since_start"].get(n), figures["rolling"].get(n)) for n in names]
+        failed = f" ({figures['failures']:,} failures)" if figures["failures"] else ""
+        table.add_row(name + failed, *cells)
+    return table
+
+
+def _both(start: float | None, rolling: float | None) -> str:
+    known = [f"{value:.4g}" if value is not None and value == value else "-" for value in (start, rolling)]
+    return f"{known[0]} ({known[1]})" if known != ["-", "-"] else "-"
+
+
+def print_features(config: Config, rows: list[dict[str, Any]]) -> None:
+    """The feature store, one table per grouping."""
+    if not rows:
+        what = "has no [[features]]" if not config.features else "has no features for this yet"
+        ERR.print(f"{config.name}: {what}")
+    for by in dict.fromkeys(row["by"] for row in rows):
+        mine = [row for row in rows if row["by"] == by]
+        names = list(mine[0]["features"])
+        table = Table(by or "all", "time", *names)
+        for row in mine:
+            cells = ["-" if row["features"][n] is None else f"{row['features'][n]:.4g}" for n in names]
+            when = rfc3339(row["time"])[:19] if config.schema.time and row["time"] != NO_TIME else str(row["time"])
+            table.add_row(escape(row["key"]), when, *cells)
+        OUT.print(table)
+
+
+def decoded(value: bytes) -> dict[str, Any]:
+    """A stream's JSON document."""
+    return msgspec.json.decode(value, type=dict[str, Any])

@@ -1,0 +1,146 @@
+"""Columns of cells → columns of numbers, texts and times, for what is plainly good; the rest is marked `doubtful`.
+
+This only short-cuts the rules of `cells`: it may doubt any record, but must not answer otherwise than those would.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from types import NoneType
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from stream_app.config import Field
+from stream_app.flow.cells import TIME_MS_MAX, TIME_MS_MIN, BadCell, number, text, time_ms
+from stream_app.messages import NO_TIME, Bools, Floats, Ints
+
+T = TypeVar("T")
+
+
+class Table:
+    """Cells by column name: float arrays where only numbers are wanted, else lists; an absent column is missing."""
+
+    def __init__(self, n: int, cells: dict[str, list[Any] | Floats]) -> None:
+        self._n = n
+        self._cells = cells
+
+    def numbers(self, name: str) -> Floats:
+        """Answer a number column, missing = NaN, infinite where doubtful."""
+        cells = self._cells.get(name)
+        if cells is None:
+            return np.full(self._n, math.nan)
+        if isinstance(cells, np.ndarray):
+            return cells
+        doubtful = np.zeros(self._n, dtype=np.bool_)
+        return np.array(_each(number, cells, math.inf, doubtful), dtype=np.float64)
+
+    def texts(self, name: str, doubtful: Bools) -> list[str | None]:
+        """Answer a text column, missing = None."""
+        cells = self._list(name)
+        kinds = set(map(type, cells))
+        if kinds <= {str, NoneType}:
+            return [cell or None for cell in cells]
+        if kinds == {int}:
+            return list(map(str, cells))
+        return _each(text, cells, None, doubtful)
+
+    def times(self, name: str, doubtful: Bools) -> Ints:
+        """Answer a time column in epoch milliseconds, missing = NO_TIME."""
+        cells = self._list(name)
+        kinds = set(map(type, cells))
+        times: Ints | None = None
+        if kinds == {int}:
+            times = np.array([cell if abs(cell) <= TIME_MS_MAX else NO_TIME for cell in cells], dtype=np.int64)
+            doubtful |= times == NO_TIME
+        elif kinds <= {str, NoneType}:
+            times = _times_of_texts(cells)
+        if times is None:
+            times = np.array(_each(time_ms, cells, NO_TIME, doubtful), dtype=np.int64)
+        doubtful |= ((times < TIME_MS_MIN) | (times > TIME_MS_MAX)) & (times != NO_TIME)
+        return times
+
+    def _list(self, name: str) -> list[Any]:
+        cells = self._cells.get(name)
+        return [None] * self._n if cells is None else list(cells)
+
+
+class Bounds:
+    """What the schema demands of all number fields, by one look at their matrix."""
+
+    def __init__(self, fields: list[Field]) -> None:
+        self._required = np.array([field.required for field in fields], dtype=np.bool_)
+        self._min = np.array([-math.inf if field.min is None else field.min for field in fields])
+        self._max = np.array([math.inf if field.max is None else field.max for field in fields])
+
+    def broken(self, numbers: Floats) -> Bools:
+        """Rows in which some number is infinite, missing though required, or out of its bounds."""
+        missing = np.isnan(numbers) & self._required
+        wrong = [np.isinf(numbers), missing, numbers < self._min, numbers > self._max]
+        rows: Bools = np.logical_or.reduce(wrong).any(axis=1)
+        return rows
+
+
+def allowed(values: list[str | None], field: Field, doubtful: Bools) -> list[str | None]:
+    """Pass the texts on, doubting those that the field does not allow."""
+    known = None if field.values is None else {*field.values, None}
+    wrong = {value for value in set(values) if (value is None and field.required) or (known and value not in known)}
+    _doubt(values, wrong, doubtful)
+    return values
+
+
+def present(values: list[str | None], doubtful: Bools) -> list[str | None]:
+    """Pass the texts on, doubting those that are missing."""
+    if None in values:
+        _doubt(values, {None}, doubtful)
+    return values
+
+
+def renamed(values: list[str | None], rename: Callable[[str | None], str | None], doubtful: Bools) -> list[str | None]:
+    """Rename each distinct text once, doubting those that have no name."""
+    names: dict[str | None, str | None] = {}
+    wrong: set[str | None] = set()
+    for value in set(values):
+        try:
+            names[value] = rename(value)
+        except BadCell:
+            wrong.add(value)
+    _doubt(values, wrong, doubtful)
+    return list(map(names.get, values))
+
+
+def _doubt(values: list[str | None], wrong: set[str | None], doubtful: Bools) -> None:
+    if wrong:
+        doubtful |= np.fromiter((value in wrong for value in values), dtype=np.bool_, count=len(values))
+
+
+def _each(rule: Callable[[Any], T], cells: Iterable[Any], blank: T, doubtful: Bools) -> list[T]:
+    values = []
+    for row, cell in enumerate(cells):
+        try:
+            values.append(rule(cell))
+        except BadCell:
+            values.append(blank)
+            doubtful[row] = True
+    return values
+
+
+def _times_of_texts(cells: list[str | None]) -> Ints | None:
+    """Read times that are all of one form; None if they are not."""
+    column = pa.array([cell or None for cell in cells], pa.string())
+    digits = "".join(filter(None, cells))
+    if digits.isascii() and digits.isdigit():
+        return _cast(column, pa.int64(), 1)
+    without_zone = _cast(column, pa.timestamp("us"), 1000)
+    return _cast(column, pa.timestamp("us", "UTC"), 1000) if without_zone is None else without_zone
+
+
+def _cast(column: pa.Array, kind: pa.DataType, per_ms: int) -> Ints | None:
+    try:
+        numbers = column.cast(kind).cast(pa.int64())
+    except pa.ArrowException:
+        return None
+    times: Ints = numbers.fill_null(0).to_numpy() // per_ms
+    if column.null_count:
+        times[column.is_null().to_numpy(zero_copy_only=False)] = NO_TIME
+    return times

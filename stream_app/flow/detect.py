@@ -1,0 +1,212 @@
+"""Detect: every watched signal runs through its detector, one per segment where asked, and fires at the exact record.
+
+A detector measures; what follows from an alarm is for `flow.decide`. Missing observations are counted, never fed.
+"""
+
+from typing import Any
+
+import numpy as np
+
+import detectors
+from detectors import Detector, Drift
+from stream_app.config import Config, Watch
+from stream_app.config_signals import Signal, arl0_of, signals
+from stream_app.flow.chunk import Alarm, Chunk, Column
+from stream_app.flow.measure import metric
+from stream_app.flow.validate import Validate, Vocabulary
+from stream_app.messages import Ints
+
+WHOLE, OTHER = -2, -3  # segment codes: no segments; all segments past the first `max_segments`
+
+
+class Trail:
+    """Where the k-th observation of a signal came from, for the onset: every `stride`-th place, about `LIMIT` of them.
+
+    The stride doubles when the trail is full, so memory is constant and an old onset is known more coarsely.
+    """
+
+    LIMIT = 1024
+
+    def __init__(self) -> None:
+        self.n, self.stride = 0, 1
+        self.places = np.empty((0, 3), np.int64)  # number of the observation, source offset, time
+
+    def add(self, offset: Ints, time_ms: Ints) -> None:
+        number = self.n + np.arange(len(offset))
+        keep = number % self.stride == 0
+        self.n += len(offset)
+        self.places = np.vstack([self.places, np.column_stack([number[keep], offset[keep], time_ms[keep]])])
+
+    def thin(self) -> None:
+        """Only on the metrics grid: what an onset says must not depend on how the log was cut."""
+        while len(self.places) > self.LIMIT:
+            self.stride *= 2
+            self.places = self.places[self.places[:, 0] % self.stride == 0]
+
+    def find(self, number: int) -> tuple[int, int]:
+        """Source offset and time of the last place known at or before observation `number`."""
+        at = max(0, int(np.searchsorted(self.places[:, 0], number, side="right")) - 1)
+        return int(self.places[at, 1]), int(self.places[at, 2])
+
+
+class Segment:
+    """One detector and the trail of what it was fed."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector, self.trail = detector, Trail()
+
+    def run(self, column: Column, rows: Any) -> list[tuple[int, Drift, tuple[int, int]]]:
+        """(row of the column, evidence, onset place) of each alarm among these rows."""
+        x = column.x[rows]
+        fired = self.detector.update_many(x)
+        finite = np.flatnonzero(np.isfinite(x))
+        first = self.trail.n
+        self.trail.add(column.offset[rows][finite], column.time_ms[rows][finite])
+        found = []
+        for i, drift in fired:
+            number = first + int(np.searchsorted(finite, i))
+            found.append((int(np.arange(len(column.x))[rows][i]), drift, self.trail.find(number - drift.age + 1)))
+        return found
+
+
+class Monitor:
+    """All segments of one watched signal."""
+
+    def __init__(self, config: Config, signal: Signal, names: Vocabulary | None) -> None:
+        self.watch: Watch = config.watch[signal.watch]
+        self.signal, self.names = signal, names
+        self.by = "key" if signal.name == "key:*" else self.watch.by
+        self.params = detector_params(config, signal)
+        self.segments: dict[int, Segment] = {}
+
+    def run(self, column: Column) -> list[Alarm]:
+        if not self.by:
+            return self._alarms(column, WHOLE, slice(None))
+        codes = column.groups[self.by]
+        alarms = []
+        for code in _in_order(codes):
+            alarms += self._alarms(column, code, np.flatnonzero(codes == code))
+        return sorted(alarms, key=lambda alarm: alarm.record)
+
+    def _segment(self, code: int) -> tuple[int, Segment]:
+        if code not in self.segments and len(self.segments) >= self.watch.max_segments:
+            code = OTHER
+        if code not in self.segments:
+            self.segments[code] = Segment(detectors.make(self.watch.detector, **self.params))
+        return code, self.segments[code]
+
+    def _alarms(self, column: Column, code: int, rows: Any) -> list[Alarm]:
+        code, segment = self._segment(code)
+        watch, name = self.watch, self.signal.name
+        return [
+            Alarm(
+                self.signal.watch, name, self.label(code), watch.detector,
+                int(column.record[row]), int(column.offset[row]), int(column.time_ms[row]), *onset, drift,
+                self.detail(drift),
+            )  # fmt: skip
+            for row, drift, onset in segment.run(column, rows)
+        ]
+
+    def detail(self, drift: Drift) -> dict[str, Any]:
+        """The detector's detail; the codes of categories as text."""
+        return {key: self._texts(value) if key == "bins" else value for key, value in drift.detail.items()}
+
+    def label(self, code: int) -> str:
+        """A segment as people read it: `origin=JFK`; empty for the whole signal."""
+        if code == WHOLE or self.names is None:
+            return ""
+        text = {OTHER: "(other)", -1: "(missing)"}.get(code)
+        return f"{self.by}={text or self.names.texts[code]}"
+
+
+class Detect:
+    """The stage; state: every detector of every segment."""
+
+    def __init__(self, config: Config, validate: Validate, keys: Vocabulary) -> None:
+        self.name = config.name
+        vocabularies = validate.vocabularies | {"key": keys}
+        self.monitors = []
+        for signal in signals(config):
+            by = "key" if signal.name == "key:*" else config.watch[signal.watch].by
+            self.monitors.append(Monitor(config, signal, vocabularies[by] if by else None))
+
+    def run(self, chunk: Chunk) -> None:
+        for monitor in self.monitors:
+            chunk.alarms += monitor.run(chunk.signals[monitor.signal.name])
+        chunk.alarms.sort(key=lambda alarm: alarm.record)
+        if chunk.closes:
+            record, now_ms = chunk.first + len(chunk.tape.order), int(chunk.clock_ms[-1])
+            for segment in (segment for monitor in self.monitors for segment in monitor.segments.values()):
+                segment.trail.thin()
+            for signal, figures in self.figures():
+                chunk.out.messages.append(metric(self.name, signal, record, now_ms, figures))
+
+    def figures(self) -> list[tuple[str, dict[str, Any]]]:
+        """(signal, statistic and threshold) of each detector as it stands."""
+        found = []
+        for monitor in self.monitors:
+            for code, segment in monitor.segments.items():
+                detector, label = segment.detector, monitor.label(code)
+                name = f"{monitor.signal.name}/{monitor.watch.detector}" + (f"/{label}" if label else "")
+                figures = {
+                    "segment": label,
+                    "detector": monitor.watch.detector,
+                    "statistic": detector.statistic,
+                    "threshold": detector.threshold,
+                    "n": detector.n,
+                    "missing": detector.missing,
+                    "estimate": detector.estimate,
+                }
+                found.append((f"detector:{name}", figures))
+        return found
+
+    def estimate(self, watch: int, signal: str, segment: str) -> float:
+        """The current mean of one watched signal and segment, NaN while its detector knows nothing."""
+        for monitor in self.monitors:
+            if (monitor.signal.watch, monitor.signal.name) == (watch, signal):
+                for code, known in monitor.segments.items():
+                    if monitor.label(code) == segment:
+                        return known.detector.estimate
+        return float("nan")
+
+    def restart(self, signal: str) -> None:
+        """Fresh detectors for a signal: what comes next is the new reference."""
+        for monitor in self.monitors:
+            if monitor.signal.name == signal:
+                monitor.segments = {}
+
+    def to_state(self, _live: Ints) -> dict[str, Any]:
+        return {"monitors": [[_saved(code, segment) for code, segment in m.segments.items()] for m in self.monitors]}
+
+    def load(self, state: dict[str, Any]) -> None:
+        for monitor, segments in zip(self.monitors, state["monitors"], strict=True):
+            monitor.segments = {}
+            for code, saved, n, stride, places in segments:
+                segment = Segment(detectors.make(monitor.watch.detector, **monitor.params))
+                segment.detector.load(saved)
+                segment.trail.n, segment.trail.stride, segment.trail.places = n, stride, places
+                monitor.segments[code] = segment
+
+
+def detector_params(config: Config, signal: Signal) -> dict[str, Any]:
+    """What the detector of a watched signal is made with: its share of the budget, its reference, its own parameters."""
+    watch = config.watch[signal.watch]
+    params: dict[str, Any] = {"arl0": watch.arl0 or arl0_of(config)}
+    if watch.reference is not None:
+        params["reference"] = watch.reference.events
+        if watch.reference.rolling:
+            params["rolling"] = True
+    if signal.kind == "category":
+        params["categories"] = True
+    return params | watch.params
+
+
+def _in_order(codes: Ints) -> list[int]:
+    """Distinct codes by first appearance, so that segments are opened in the order of the stream."""
+    values, first = np.unique(codes, return_index=True)
+    return [int(code) for code in values[np.argsort(first)]]
+
+
+def _saved(code: int, segment: Segment) -> list[Any]:
+    trail = segment.trail
+    return [code, segment.detector.to_state(), trail.n, trail.stride, trail.places]

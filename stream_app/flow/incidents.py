@@ -1,0 +1,146 @@
+"""An incident: one cause, all alarms that belong to it, how bad it is, and how to say it in a sentence."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from stream_app.config import Window
+from stream_app.flow.chunk import Alarm
+
+QUALITY = ("missing:", "rejects", "expired", "label_delay", "lateness", "key:")  # more of it is worse
+SEVERITIES = ("info", "warning", "critical")
+MANY_SIGNALS = 3  # moving together they are a warning even when the error has not moved
+WORSE_BY = 0.25  # relative growth of the error from which it is critical
+
+
+def is_worse(alarm: Alarm) -> bool:
+    """An error that falls is good news; any other change of a watched signal is not."""
+    return alarm.signal != "error" or alarm.drift.direction > 0
+
+
+def severity_of(alarm: Alarm) -> str:
+    """How bad one alarm is by itself: harm first, broken data next, a mere change of the input last."""
+    drift = alarm.drift
+    if alarm.signal == "error" and is_worse(alarm):
+        return "critical" if drift.after - drift.before >= WORSE_BY * abs(drift.before) else "warning"
+    if alarm.signal.startswith(QUALITY) and drift.direction > 0:
+        return "warning"
+    return "info"
+
+
+@dataclass(slots=True)
+class Incident:
+    """Plain data, so that it can stand in the snapshot."""
+
+    id: str
+    first_record: int
+    first_ms: int
+    last_record: int
+    last_ms: int
+    onset_offset: int
+    onset_ms: int
+    severity: str
+    lead: dict[str, Any]  # the alarm that says it best: an error before all else, then the first
+    signals: dict[str, dict[str, Any]] = field(default_factory=dict)  # newest alarm of each signal and segment
+    alarms: int = 1
+    acknowledged_by: str = ""
+    outcome: str = ""
+    now: float = float("nan")
+
+    @classmethod
+    def of(cls, incident_id: str, alarm: Alarm) -> "Incident":
+        seen = evidence(alarm)
+        made = cls(
+            incident_id, alarm.record, alarm.time_ms, alarm.record, alarm.time_ms,
+            alarm.onset_offset, alarm.onset_time_ms, severity_of(alarm), seen,
+        )  # fmt: skip
+        made.signals[_name(alarm)] = seen
+        return made
+
+    def takes(self, alarm: Alarm, group: Window) -> bool:
+        """Whether an alarm is of this cause: a signal it already holds, or an onset or a first alarm close to its own.
+
+        Close to the first one, not to the newest: or a chain of alarms would tie unrelated causes together.
+        """
+        if _name(alarm) in self.signals:
+            return True
+        if group.events:
+            near = (alarm.record - self.first_record, abs(alarm.onset_offset - self.onset_offset))
+            return min(near) <= group.events
+        near = (alarm.time_ms - self.first_ms, abs(alarm.onset_time_ms - self.onset_ms))
+        return min(near) <= group.duration_ms
+
+    def add(self, alarm: Alarm) -> bool:
+        """Takes the alarm in; True if it says something new: another signal, or a higher severity."""
+        before = self.severity, len(self.signals)
+        self.alarms += 1
+        self.last_record, self.last_ms = alarm.record, alarm.time_ms
+        seen = evidence(alarm)
+        self.signals[_name(alarm)] = seen
+        crowd = "warning" if len({s["signal"] for s in self.signals.values()}) >= MANY_SIGNALS else "info"
+        self.severity = max(self.severity, severity_of(alarm), crowd, key=SEVERITIES.index)
+        if alarm.signal == "error" and self.lead["signal"] != "error":
+            self.lead = seen
+        return before != (self.severity, len(self.signals))
+
+    def message(self) -> str:
+        """The incident in one plain sentence."""
+        lead = self.lead
+        where = f" where {lead['segment']}" if lead["segment"] else ""
+        verb = {1: "rose", -1: "fell"}.get(lead["direction"], "changed")
+        others = len(self.signals) - 1
+        also = f", with {others} other signal{'s' * (others > 1)}" if others else ""
+        text = (
+            f"{lead['signal']}{where} {verb} from {lead['before']:.4g} to {lead['after']:.4g}"
+            f" since offset {lead['onset_offset']}{also}"
+        )
+        if not self.outcome:
+            return text
+        how = "is back where it was" if self.outcome == "returned" else "has settled at a new level"
+        return f"{text}; it {how} ({self.now:.4g})"
+
+    def data(self, status: str) -> dict[str, Any]:
+        """The `data` of the alert (DESIGN section 7)."""
+        lead = self.lead
+        return {
+            "incident": self.id,
+            "status": status,
+            "severity": self.severity,
+            **{k: lead[k] for k in ("signal", "segment", "detector", "statistic", "threshold", "offset", "time")},
+            "onset_offset": lead["onset_offset"],
+            "onset_time": lead["onset_time"],
+            "effect": {k: lead[k] for k in ("before", "after", "direction", "n")},
+            "contributions": sorted(self.signals.values(), key=lambda s: -s["statistic"] / (s["threshold"] or 1)),
+            "alarms": self.alarms,
+            "acknowledged_by": self.acknowledged_by or None,
+            "outcome": self.outcome or None,
+            "message": self.message(),
+        }
+
+    def to_state(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def evidence(alarm: Alarm) -> dict[str, Any]:
+    """One alarm as plain data."""
+    drift = alarm.drift
+    return {
+        "watch": alarm.watch,
+        "signal": alarm.signal,
+        "segment": alarm.segment,
+        "detector": alarm.detector,
+        "statistic": drift.statistic,
+        "threshold": drift.threshold,
+        "n": drift.n,
+        "before": drift.before,
+        "after": drift.after,
+        "direction": drift.direction,
+        "offset": alarm.offset,
+        "time": alarm.time_ms,
+        "onset_offset": alarm.onset_offset,
+        "onset_time": alarm.onset_time_ms,
+        "detail": alarm.detail,
+    }
+
+
+def _name(alarm: Alarm) -> str:
+    return f"{alarm.signal}|{alarm.segment}"

@@ -1,0 +1,183 @@
+"""Measure: how good the models are, rolling and since the start, beside the baselines any model has to beat.
+
+No-change predicts the label seen last, majority the class seen most often (regression: the mean so far). On many
+streams "same as last" is hard to beat, and a monitor that hides this misleads.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from stream_app.config import Config
+from stream_app.config_signals import signals as config_signals
+from stream_app.flow.chunk import Chunk
+from stream_app.flow.join import Kept
+from stream_app.flow.panes import Panes
+from stream_app.flow.score import CHAMPION, Score
+from stream_app.flow.signals import Signals
+from stream_app.flow.tracks import Tracks
+from stream_app.flow.validate import Validate
+from stream_app.messages import Floats, Ints, Message, Outcomes, to_json
+from stream_app.models import FORGET
+
+BASELINES = ("no-change", "majority")
+
+
+class Measure:
+    """The stage; state: the figures of every predictor, label delays and counts, the signals' panes."""
+
+    def __init__(self, config: Config, validate: Validate, score: Score, signals: Signals, kept: Kept) -> None:
+        self.name, self.window = config.name, config.measure.window
+        self.score, self.signals, self.kept = score, signals, kept
+        self.classes = validate.classes.texts
+        self.regression, self.anomaly = config.task.type == "regression", config.task.type == "anomaly"
+        self.one_score = config.task.type != "multiclass"
+        self.labels = bool(config.schema.label)
+        names = [*score.names, *BASELINES]
+        width = 0 if self.regression else validate.classes.size
+        self.tracks = Tracks(names, self.window, width, binary=self.one_score)
+        self.last = float("nan")  # the newest label: the no-change baseline
+        self.seen = np.zeros(2 if self.regression else width)  # labels a class, or their number and sum
+        self.delay_s = np.empty(0)
+        self.counts = {"records": 0, "events": 0, "labels": 0, "expired": 0, "rejected": 0}
+        kinds = {signal.name: signal.kind for signal in config_signals(config)}
+        self.panes = {
+            name: Panes(config.panes.width_ms, categories=kind == "category") for name, kind in kinds.items()
+        }
+
+    def run(self, chunk: Chunk) -> None:
+        self._learned(chunk)
+        self._count(chunk)
+        self.signals.run(chunk)
+        for name, panes in self.panes.items():
+            panes.add(chunk.signals[name])
+        if chunk.closes:
+            chunk.out.messages += self._metrics(chunk) + self._closed_panes(chunk)
+
+    def _learned(self, chunk: Chunk) -> None:
+        slots, truth = chunk.slot[chunk.is_learn], chunk.value[chunk.is_learn]
+        decided = [self._point_and_chance(scores[slots], truth) for scores in self.kept.scores]
+        no_change, majority = self._baselines(truth)
+        blind = np.full(len(truth), np.nan)
+        point = np.column_stack([point for point, _ in decided] + [no_change, majority])
+        chance = np.column_stack([chance for _, chance in decided] + [blind, blind])
+        self.tracks.add(truth, point, chance)
+        champion = point[:, 0]
+        if self.regression:
+            chunk.error = np.abs(truth - champion)
+        else:
+            chunk.error = np.where(champion < 0, np.nan, champion != truth)
+        delay_ms = chunk.known_ms[chunk.is_learn] - self.kept.time_ms[slots]
+        self.delay_s = np.concatenate([self.delay_s, delay_ms / 1000])[-self.window :]
+        if len(slots):
+            label = truth if self.regression else [self.classes[int(code)] for code in truth]
+            offset, ids = self.kept.offset[slots], self.kept.id[slots].tolist()
+            known_ms = chunk.known_ms[chunk.is_learn]
+            chunk.out.outcomes.append(Outcomes(offset, ids, known_ms, label, delay_ms, chunk.error))
+
+    def _point_and_chance(self, scores: Floats, truth: Floats) -> tuple[Floats, Floats]:
+        if self.regression:
+            return scores[:, 0], np.full(len(truth), np.nan)
+        if self.anomaly:  # a score without a threshold ranks, it does not predict
+            return np.full(len(truth), -1.0), scores[:, 0]
+        code, _ = self.score.decide(scores)
+        if self.one_score:
+            return code.astype(float), scores[:, 0]
+        return code.astype(float), np.where(code < 0, np.nan, scores[np.arange(len(truth)), truth.astype(np.int64)])
+
+    def _baselines(self, truth: Floats) -> tuple[Floats, Floats]:
+        """What no-change and majority (or mean) would have said before each label."""
+        before = np.concatenate([[self.last], truth])[:-1]
+        if self.regression:
+            steps = np.column_stack([np.ones(len(truth)), truth])
+        else:
+            steps = (truth[:, None] == np.arange(len(self.seen))).astype(float)
+            before = np.where(np.isnan(before), -1, before)
+        seen = np.cumsum(np.vstack([self.seen, steps]), axis=0)
+        if len(truth):
+            self.last, self.seen = float(truth[-1]), seen[-1]
+        seen = seen[:-1]
+        if self.regression:
+            none = np.full(len(seen), np.nan)
+            return before, np.divide(seen[:, 1], seen[:, 0], out=none, where=seen[:, 0] > 0)
+        return before, np.where(seen.any(axis=1), seen.argmax(axis=1), -1).astype(float)
+
+    def _count(self, chunk: Chunk) -> None:
+        counts = self.counts
+        counts["records"] += len(chunk.tape.order)
+        counts["events"] += len(chunk.events)
+        counts["labels"] += int(chunk.is_learn.sum())
+        counts["expired"] += int((chunk.kind == FORGET).sum()) if self.labels else 0
+        counts["rejected"] += len(chunk.rejects)
+
+    def performance(self) -> dict[str, dict[str, Any]]:
+        """Rolling and since-start figures of each predictor."""
+        failures = [*self.score.failures, *([0, ""] for _ in BASELINES)]
+        return {
+            name: {
+                "labels": self.tracks.n,
+                "rolling": self.tracks.rolling(j),
+                "since_start": self.tracks.since_start(j),
+                "failures": failures[j][0],
+                "last_failure": failures[j][1],
+            }
+            for j, name in enumerate(self.tracks.names)
+        }
+
+    def _metrics(self, chunk: Chunk) -> list[Message]:
+        record, now_ms = chunk.first + len(chunk.tape.order), int(chunk.clock_ms[-1])
+        values: dict[str, dict[str, Any]] = {"stream": dict(self.counts)}
+        if self.labels:
+            values |= {f"performance:{name}": figures for name, figures in self.performance().items()}
+            values["performance:" + CHAMPION]["version"] = f"v{self.score.version}"
+            values["labels"] = self._label_figures()
+        return [metric(self.name, signal, record, now_ms, value) for signal, value in values.items()]
+
+    def _label_figures(self) -> dict[str, Any]:
+        quantiles = np.quantile(self.delay_s, [0.5, 0.95]).tolist() if len(self.delay_s) else [None, None]
+        resolved = self.counts["labels"] + self.counts["expired"]
+        return {
+            "delay_median_s": quantiles[0],
+            "delay_p95_s": quantiles[1],
+            "coverage": self.counts["labels"] / resolved if resolved else None,
+            "pending": self.counts["events"] - resolved,
+        }
+
+    def _closed_panes(self, chunk: Chunk) -> list[Message]:
+        record, now_ms = chunk.first + len(chunk.tape.order), int(chunk.clock_ms[-1])
+        messages = []
+        for signal, panes in self.panes.items():
+            for start, summary in panes.close(now_ms):
+                value = {"signal": signal, "start": start, "width_ms": panes.width_ms} | summary
+                messages.append(message(self.name, "panes", f"{signal}/{start}/{record}", signal, start, value))
+        return messages
+
+    def to_state(self, _live: Ints) -> dict[str, Any]:
+        return {
+            "tracks": self.tracks.to_state(),
+            "signals": self.signals.to_state(),
+            "last": self.last,
+            "seen": self.seen,
+            "delay_s": self.delay_s,
+            "counts": dict(self.counts),
+            "panes": {name: panes.to_state() for name, panes in self.panes.items()},
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.tracks.load(state["tracks"])
+        self.signals.load(state["signals"])
+        self.last, self.seen, self.delay_s = state["last"], state["seen"], state["delay_s"]
+        self.counts = dict(state["counts"])
+        for name, panes in state["panes"].items():
+            self.panes[name].load(panes)
+
+
+def message(name: str, stream: str, place: str, key: str, time_ms: int, value: dict[str, Any]) -> Message:
+    """An output message; `place` makes its id unique within stream and shard."""
+    return Message(stream, f"{name}/{stream}/0/{place}", key, time_ms, to_json(value))
+
+
+def metric(name: str, signal: str, record: int, time_ms: int, value: dict[str, Any]) -> Message:
+    """A message of the metrics stream: the figures of one signal as they stood before record number `record`."""
+    head = {"signal": signal, "record": record, "time": time_ms}
+    return message(name, "metrics", f"{signal}/{record}", signal, time_ms, head | value)

@@ -1,0 +1,127 @@
+"""The signals that detectors watch, as columns over a chunk; what each name means stands in `_SIGNALS`' functions."""
+
+from typing import Any
+
+import numpy as np
+
+from stream_app.config import Config
+from stream_app.config_signals import signals
+from stream_app.flow.chunk import Chunk, Column
+from stream_app.flow.join import Kept
+from stream_app.flow.score import Score
+from stream_app.flow.validate import Validate, Vocabulary
+from stream_app.messages import CONTROL, NO_TIME, Floats, Ints
+from stream_app.models import FORGET
+
+
+class Signals:
+    """Builds the watched signals of a chunk; state: codes and last times of the entity keys."""
+
+    def __init__(self, config: Config, validate: Validate, score: Score, kept: Kept) -> None:
+        fields = config.schema.fields
+        self.names = list(dict.fromkeys(signal.name for signal in signals(config)))
+        self.numbers = {name: i for i, name in enumerate(n for n, f in fields.items() if f.type == "number")}
+        self.categories = {name: i for i, name in enumerate(validate.vocabularies)}
+        self.features = {feature.name: i for i, feature in enumerate(config.features)}
+        self.by = {watch.by for watch in config.watch if watch.by}
+        self.multiclass = config.task.type == "multiclass"
+        self.score, self.kept = score, kept
+        self.keys = Vocabulary(config.engine.max_categories)
+        self.last_ms = np.full(config.engine.max_categories, NO_TIME, np.int64)
+
+    def run(self, chunk: Chunk) -> None:
+        codes = self._key_codes(chunk) if any(name.startswith("key") for name in self.names) else None
+        gaps = self._gaps(chunk, codes) if any(name.startswith("key:") for name in self.names) else None
+        for name in self.names:
+            source, _, field = name.partition(":")
+            if source == "feature":
+                column = self._of_events(chunk, self._feature(chunk, field))
+            elif source == "missing":
+                column = self._of_events(chunk, np.isnan(self._feature(chunk, field)).astype(float))
+            elif source == "key":
+                column = self._key(chunk, field, codes, gaps)
+            elif source == "prediction":
+                column = self._of_events(chunk, self._prediction(chunk))
+            elif source == "lateness":
+                column = self._of_events(chunk, chunk.lateness_s)
+            elif source == "rejects":
+                column = self._rejects(chunk)
+            else:
+                column = self._of_labels(chunk, source)
+            chunk.signals[name] = column
+
+    def _feature(self, chunk: Chunk, name: str) -> Floats:
+        if name in self.numbers:
+            return chunk.events.numbers[:, self.numbers[name]]
+        if name in self.features:
+            return chunk.features[:, self.features[name]]
+        codes = chunk.codes[:, self.categories[name]]
+        return np.where(codes < 0, np.nan, codes)
+
+    def _prediction(self, chunk: Chunk) -> Floats:
+        if not self.multiclass:
+            return chunk.scores[0][:, 0]
+        code, _ = self.score.decide(chunk.scores[0])
+        return np.where(code < 0, np.nan, code)
+
+    def _of_events(self, chunk: Chunk, x: Floats) -> Column:
+        record = chunk.op_record[chunk.is_predict]
+        groups = {field: chunk.codes[:, self.categories[field]] for field in self.by}
+        return Column(np.ascontiguousarray(x), record, chunk.events.offset, chunk.events.time_ms, groups)
+
+    def _of_labels(self, chunk: Chunk, source: str) -> Column:
+        """`error` and `label_delay` when a label is joined; `expired`: 1 if the label did not come in time, else 0."""
+        mine = chunk.kind == FORGET if source == "expired" else np.zeros(len(chunk.kind), np.bool_)
+        mine |= chunk.is_learn
+        slots = chunk.slot[mine]
+        if source == "error":
+            x = chunk.error
+        elif source == "label_delay":
+            x = (chunk.known_ms[mine] - self.kept.time_ms[slots]) / 1000
+        else:
+            x = (chunk.kind[mine] == FORGET).astype(float)
+        groups = {field: self.kept.codes[slots, self.categories[field]] for field in self.by}
+        return Column(x, chunk.op_record[mine], self.kept.offset[slots], chunk.known_ms[mine], groups)
+
+    def _rejects(self, chunk: Chunk) -> Column:
+        """1 for each record of the log that became a dead letter, 0 for each that was accepted."""
+        data = np.flatnonzero(chunk.tape.order != CONTROL)
+        x = np.zeros(len(chunk.tape.order))
+        x[[r.record - chunk.first for r in chunk.rejects if r.record >= chunk.first]] = 1
+        known = data[chunk.clock_ms[data] != NO_TIME]
+        record = chunk.first + known
+        groups = {field: np.full(len(known), -1, np.int64) for field in self.by}
+        return Column(x[known], record, chunk.tape.offsets()[known], chunk.clock_ms[known], groups)
+
+    def _key_codes(self, chunk: Chunk) -> Ints:
+        return self.keys.encode(chunk.events.key)
+
+    def _gaps(self, chunk: Chunk, codes: Ints | None) -> Floats:
+        """Seconds since the last event of the same key, NaN for its first."""
+        gaps = np.full(len(chunk.events), np.nan)
+        times = chunk.events.time_ms.tolist()
+        for i, code in enumerate([] if codes is None else codes.tolist()):
+            last = int(self.last_ms[code])
+            if last != NO_TIME:
+                gaps[i] = max(0, times[i] - last) / 1000
+            self.last_ms[code] = max(last, times[i])
+        return gaps
+
+    def _key(self, chunk: Chunk, name: str, codes: Any, gaps: Any) -> Column:
+        """`key`: the key as a category; `key:*`: gaps, one segment a key; `key:NAME`: the gaps of one key."""
+        if not name:
+            return self._of_events(chunk, np.where(codes < 0, np.nan, codes))
+        column = self._of_events(chunk, gaps)
+        column.groups["key"] = codes
+        if name == "*":
+            return column
+        mine = np.array([key == name for key in chunk.events.key], np.bool_)
+        groups = {field: code[mine] for field, code in column.groups.items()}
+        return Column(gaps[mine], column.record[mine], column.offset[mine], column.time_ms[mine], groups)
+
+    def to_state(self) -> dict[str, Any]:
+        return {"keys": self.keys.texts, "last_ms": self.last_ms}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.keys.load(state["keys"])
+        self.last_ms = state["last_ms"]

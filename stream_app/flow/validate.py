@@ -1,0 +1,207 @@
+"""Validate: which records the shard accepts, and at what stream time; everything else is a reject with its reason.
+
+`flow.decode` has checked each record by itself; here is what needs the records before it: order in time and the
+codes of categories. Stream time is the largest time of an accepted record; an event older than `engine.lateness` is
+rejected. One clock gone wrong must not make everything after it late, so a record that jumps ahead by more than
+`engine.ahead` is rejected too, unless it is the third in a row: then the stream itself has moved on.
+"""
+
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from stream_app.config import Config
+from stream_app.flow.chunk import Chunk, Reject
+from stream_app.messages import CONTROL, EVENT, LABEL, NO_TIME, STREAMS, Ints, Problem, Rows, Tape
+
+CONFIRMED = 3  # records in a row that must agree before stream time jumps
+
+
+class Vocabulary:
+    """Codes of one category field in order of first appearance; past `size` values the codes are shared by hash.
+
+    >>> words = Vocabulary(size=8)
+    >>> words.encode(["b", None, "a", "b"]).tolist(), words.texts
+    ([0, -1, 1, 0], ['b', 'a'])
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.texts: list[str] = []
+        self._codes: dict[str | None, int] = {None: -1}
+
+    def encode(self, values: list[str | None]) -> Ints:
+        """Code of each value, -1 for a missing one."""
+        codes = list(map(self._codes.get, values))
+        if None in codes:
+            codes = [self._code(value) if code is None else code for value, code in zip(values, codes, strict=True)]
+        return np.array(codes, dtype=np.int64)
+
+    def _code(self, value: str | None) -> int:
+        known = self._codes.get(value)
+        if known is not None or value is None:
+            return -1 if known is None else known
+        if len(self.texts) >= self.size:
+            return xxhash.xxh3_64_intdigest(value.encode()) % self.size
+        self._codes[value] = len(self.texts)
+        self.texts.append(value)
+        return len(self.texts) - 1
+
+    def load(self, texts: list[str]) -> None:
+        """Takes the texts in place: others hold the list."""
+        self.texts[:] = texts
+        self._codes = {None: -1} | {text: code for code, text in enumerate(texts)}
+
+
+class Validate:
+    """The stage; state: stream time, the vocabularies and the classes seen."""
+
+    def __init__(self, config: Config) -> None:
+        self.lateness_ms, self.ahead_ms = config.engine.lateness_ms, config.engine.ahead_ms
+        self.time_path = f"$.{config.schema.time or 'offset'}"
+        self.label_path = f"$.{config.schema.label}"
+        self.regression = config.task.type == "regression"
+        fields = config.schema.fields.items()
+        self.vocabularies = {
+            name: Vocabulary(config.engine.max_categories) for name, field in fields if field.type == "category"
+        }
+        self.classes = Vocabulary(config.task.max_classes)
+        binary = ("0", "1") if config.task.type in {"binary", "anomaly"} else ()
+        self.classes.load(list(config.task.classes or binary))
+        self.now_ms = NO_TIME
+        self.ahead = 0
+
+    def run(self, chunk: Chunk) -> None:
+        tape = chunk.tape
+        ok, time_ms = _by_record(tape)
+        record = chunk.first + np.arange(len(tape.order))
+        self._classes(tape, ok)
+        before = self._clock(ok, time_ms, tape.order)
+        self._reject(chunk, ok, time_ms, before)
+        taken = ok & (tape.order != CONTROL)
+        chunk.order, chunk.record = tape.order[taken].astype(np.int64), record[taken]
+        now = np.maximum(before, np.where(ok, time_ms, NO_TIME))
+        chunk.clock_ms, chunk.now_ms = now, now[taken]
+        chunk.events = _accepted(tape.events, ok[tape.order == EVENT])
+        chunk.labels = _accepted(tape.labels, ok[tape.order == LABEL])
+        lateness = np.maximum(before - time_ms, 0)[ok & (tape.order == EVENT)]
+        chunk.lateness_s = np.where(lateness < 0, 0, lateness) / 1000
+        chunk.codes = self._codes(chunk.events)
+        chunk.target, chunk.label_target = self._targets(chunk.events), self._targets(chunk.labels)
+
+    def _clock(self, ok: Any, time_ms: Ints, order: Any) -> Ints:
+        """Stream time before each record; clears `ok` where a record is too late or too far ahead."""
+        times = np.where(ok, time_ms, NO_TIME)
+        after = np.maximum.accumulate(np.concatenate([[self.now_ms], times]))
+        before = after[:-1]
+        started = before != NO_TIME
+        late = started & ok & (order == EVENT) & (times < before - self.lateness_ms)
+        jumps = started & ok & (times > before + self.ahead_ms)
+        if not jumps.any() and self.ahead == 0:
+            ok &= ~late
+            self.now_ms = int(after[-1])
+            return before
+        return self._clock_one_by_one(ok, time_ms, order)
+
+    def _clock_one_by_one(self, ok: Any, time_ms: Ints, order: Any) -> Ints:
+        before = np.empty(len(ok), np.int64)
+        for i in range(len(ok)):
+            before[i] = self.now_ms
+            if not ok[i]:
+                continue
+            time = int(time_ms[i])
+            if self.now_ms != NO_TIME and time > self.now_ms + self.ahead_ms:
+                self.ahead += 1
+                ok[i] = self.ahead >= CONFIRMED
+            elif self.now_ms != NO_TIME and order[i] == EVENT and time < self.now_ms - self.lateness_ms:
+                ok[i] = False
+            if ok[i]:
+                self.ahead = 0
+                self.now_ms = max(self.now_ms, time)
+        return before
+
+    def _reject(self, chunk: Chunk, ok: Any, time_ms: Ints, before: Ints) -> None:
+        if ok.all():
+            return
+        tape = chunk.tape
+        rows = np.zeros(len(ok), np.int64)
+        for stream in (EVENT, LABEL):
+            mine = tape.order == stream
+            rows[mine] = np.arange(mine.sum())
+        for i in np.flatnonzero(~ok & (tape.order != CONTROL)).tolist():
+            source = tape.events if tape.order[i] == EVENT else tape.labels
+            row = int(rows[i])
+            problem = source.problems.get(row) or self._untimely(int(time_ms[i]), int(before[i]))
+            stream, offset = STREAMS[tape.order[i]], int(source.offset[row])
+            record = chunk.first + i
+            chunk.rejects.append(Reject(record, record, stream, offset, source.id[row], source.raw[row], problem))
+
+    def _untimely(self, time_ms: int, now_ms: int) -> Problem:
+        gap_s = abs(time_ms - now_ms) / 1000
+        if time_ms < now_ms:
+            limit = f"engine.lateness allows {self.lateness_ms / 1000:.0f} s"
+            return Problem(f"time is {gap_s:.0f} s behind the stream; {limit}", self.time_path)
+        limit = f"engine.ahead allows {self.ahead_ms / 1000:.0f} s"
+        return Problem(f"time jumps {gap_s:.0f} s ahead of the stream; {limit}", self.time_path)
+
+    def _codes(self, events: Rows) -> Ints:
+        columns = zip(self.vocabularies.values(), events.categories, strict=True)
+        codes = [vocabulary.encode(column) for vocabulary, column in columns]
+        return np.column_stack(codes) if codes else np.empty((len(events), 0), np.int64)
+
+    def _targets(self, rows: Rows) -> Any:
+        """Labels as numbers: class codes, or the value itself; NaN = none."""
+        if self.regression:
+            return np.asarray(rows.label, dtype=np.float64)
+        codes = self.classes.encode(rows.label).astype(np.float64)  # type: ignore[arg-type]
+        codes[codes < 0] = np.nan
+        return codes
+
+    def _classes(self, tape: Tape, ok: Any) -> None:
+        """New classes get their codes in tape order; past `task.max_classes` the record is rejected."""
+        known = {None, *self.classes.texts}
+        labels = (*tape.events.label, *tape.labels.label)
+        if self.regression or known.issuperset(labels):
+            return
+        streams = {EVENT: enumerate(tape.events.label), LABEL: enumerate(tape.labels.label)}
+        for i in np.flatnonzero(tape.order != CONTROL).tolist():
+            row, label = next(streams[tape.order[i]])
+            if not ok[i] or label in known:
+                continue
+            if len(self.classes.texts) < self.classes.size:
+                self.classes.encode([label])  # type: ignore[list-item]
+                known.add(label)
+            else:
+                ok[i] = False
+                rows = tape.events if tape.order[i] == EVENT else tape.labels
+                reason = f'class "{label}" comes after {self.classes.size} others: raise task.max_classes'
+                rows.problems[row] = Problem(reason, self.label_path)
+
+    def to_state(self, _live: Ints) -> dict[str, Any]:
+        return {
+            "now_ms": self.now_ms,
+            "ahead": self.ahead,
+            "vocabularies": {name: words.texts for name, words in self.vocabularies.items()},
+            "classes": self.classes.texts,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.now_ms, self.ahead = state["now_ms"], state["ahead"]
+        for name, texts in state["vocabularies"].items():
+            self.vocabularies[name].load(texts)
+        self.classes.load(state["classes"])
+
+
+def _by_record(tape: Tape) -> tuple[Any, Ints]:
+    """`ok` and time of each record, in tape order."""
+    ok = np.ones(len(tape.order), np.bool_)
+    time_ms = np.full(len(tape.order), NO_TIME, np.int64)
+    for stream, rows in ((EVENT, tape.events), (LABEL, tape.labels)):
+        mine = tape.order == stream
+        ok[mine], time_ms[mine] = rows.ok, rows.time_ms
+    return ok, time_ms
+
+
+def _accepted(rows: Rows, ok: Any) -> Rows:
+    return rows if ok.all() else rows.take(np.flatnonzero(ok))

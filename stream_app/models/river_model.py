@@ -1,0 +1,219 @@
+"""`use = "river…"`: any river classifier, regressor or anomaly detector behind the scoring contract."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from river import base
+
+from stream_app import config
+from stream_app.messages import Floats, Ints
+from stream_app.models import LEARN, PREDICT, Inputs
+from stream_app.models.estimators import build, check_fit, last_step
+from stream_app.models.pickling import dumps, loads
+
+Row = dict[str, Any]
+Answer = float | list[float] | None
+
+LARGEST = 1e150  # larger numbers count as missing: their squares would overflow and blind river's statistics for ever
+TEXT_PACKAGES = ("tree", "forest", "naive_bayes", "rules", "ensemble")  # take a text as a nominal value
+
+
+class RiverModel:
+    """A river estimator that predicts and learns one row at a time, as dicts of the values present.
+
+    Binary classes are False and True to river, other classes their codes as int. The seed of every part that takes one
+    and was given none is `seed`. An anomaly detector scores and then learns each row at PREDICT; labels are ignored.
+    Categories: "keep" gives the text, "one-hot" `{"field=value": 1.0}`, "drop" nothing; "auto" keeps texts for trees,
+    forests, naive Bayes, rules and ensembles that take them, and is one-hot for all others. Missing values (NaN, inf,
+    beyond ± 1e150) are left out. An exception of the estimator is a message, never a failure of the run.
+    """
+
+    def __init__(self, model: config.Model, task: config.Task, inputs: Inputs, seed: int) -> None:
+        self.outputs = task.max_classes if task.type == "multiclass" else 1
+        self._task = task.type
+        self._inputs = inputs
+        self._build = partial(build, model.use, model.params, seed)
+        self._rows: dict[int, Row] = {}  # slot → what was predicted and waits for its label
+        estimator = self._build()
+        check_fit(estimator, task.type, model.use)
+        loads(dumps(estimator))  # better refused now than at the first snapshot
+        self._categories = _categories(model, self._build()) if inputs.categories else "drop"
+        self._use(estimator)
+
+    def run(
+        self, kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, scores: Floats
+    ) -> list[tuple[int, str]]:
+        """See `ScoringModel.run`; an exception or NaN of the estimator is the message of its operation."""
+        predicted = slot[kind == PREDICT]
+        rows, keep = self._rows, self._task != "anomaly"
+        rows.update(zip(predicted.tolist(), self._dicts(X[predicted]), strict=True))
+        messages: list[tuple[int, str]] = []
+        answers: list[Answer] = []
+        predict, learn, label = self._predict, self._learn, self._label
+        operations = zip(kind.tolist(), slot.tolist(), target.tolist(), strict=True)
+        for i, (what, where, y) in enumerate(operations):
+            try:
+                if what == PREDICT:
+                    answers.append(None)
+                    answers[-1] = predict(rows[where])
+                elif what == LEARN and keep:
+                    row = rows.pop(where, None)
+                    learn(self._dicts(X[where : where + 1])[0] if row is None else row, label(y))
+                else:
+                    rows.pop(where, None)
+            except Exception as error:  # noqa: BLE001  (any estimator may raise anything)
+                messages.append((i, f"{type(error).__name__}: {error}"))
+        if not keep:
+            rows.clear()
+        return sorted(messages + self._write(answers, kind, predicted, scores))
+
+    def reset(self) -> None:
+        """Starts again with a new estimator of the same seed."""
+        self._use(self._build())
+
+    def to_state(self) -> dict[str, Any]:
+        """The estimator, pickled; rows that wait are rebuilt from the feature matrix."""
+        return {"estimator": dumps(self._estimator)}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Goes on from `to_state()`; ValueError if it is damaged or of another kind of estimator."""
+        estimator = loads(state["estimator"])
+        if type(estimator) is not type(self._estimator):
+            raise ValueError(f"state of another model: {type(estimator).__name__}")
+        self._rows.clear()
+        self._use(estimator)
+
+    def _use(self, estimator: Any) -> None:
+        self._estimator = estimator
+        self._learn = estimator.learn_one
+        self._predict = _predictor(estimator, self._task, self.outputs)
+        self._label = {"binary": _binary_label, "multiclass": self._class_label}.get(self._task, _number_label)
+
+    def _class_label(self, y: float) -> int:
+        if not (0 <= y < self.outputs and y == int(y)):
+            raise ValueError(f"target {y} is not a class code below {self.outputs}")
+        return int(y)
+
+    def _dicts(self, X: Floats) -> list[Row]:
+        """The rows of a block as river takes them, without the missing values."""
+        names, fields = self._inputs.numbers, self._inputs.categories
+        numbers = X[:, : len(names)]
+        rows: list[Row] = [dict(zip(names, row, strict=True)) for row in numbers.tolist()]
+        for i, j in np.argwhere(~(np.abs(numbers) <= LARGEST)).tolist():
+            del rows[i][names[j]]
+        if self._categories != "drop":
+            for j, field in enumerate(fields, len(names)):
+                self._add_category(rows, field, self._inputs.vocabulary[j - len(names)], X[:, j].tolist())
+        return rows
+
+    def _add_category(self, rows: list[Row], field: str, vocabulary: list[str], codes: list[float]) -> None:
+        for row, code in zip(rows, codes, strict=True):
+            if code == code:  # noqa: PLR0124  (not NaN)
+                text = vocabulary[int(code)]
+                if self._categories == "keep":
+                    row[field] = text
+                else:
+                    row[f"{field}={text}"] = 1.0
+
+    def _write(
+        self, answers: list[Answer], kind: NDArray[np.uint8], slots: Ints, scores: Floats
+    ) -> list[tuple[int, str]]:
+        """Puts the answers into the score rows; answers that are no number are NaN and have a message."""
+        nothing: Answer = [math.nan] * self.outputs if self._task == "multiclass" else math.nan
+        block = np.array([nothing if a is None else a for a in answers], float).reshape(-1, self.outputs)
+        broken = ~np.isfinite(block).all(axis=1)
+        block[broken] = math.nan
+        scores[slots] = block
+        if not broken.any():
+            return []
+        operations = np.flatnonzero(kind == PREDICT)
+        return [
+            (int(operations[i]), f"the model answered {answers[i]}")
+            for i in np.flatnonzero(broken)
+            if answers[i] is not None
+        ]
+
+
+def _binary_label(y: float) -> bool:
+    if y not in (0, 1):
+        raise ValueError(f"target {y} is not a class code below 2")
+    return y == 1
+
+
+def _number_label(y: float) -> float:
+    if not abs(y) <= LARGEST:
+        raise ValueError(f"target {y} is not a number to learn from")
+    return y
+
+
+def _predictor(estimator: Any, task: str, outputs: int) -> Callable[[Row], Answer]:
+    """The row's scores, None where the estimator has nothing to say yet."""
+    if task == "anomaly":
+        score_one, learn_one = estimator.score_one, estimator.learn_one
+
+        def score(x: Row) -> Answer:
+            value = float(score_one(x))
+            learn_one(x)
+            return value
+
+        return score
+    if task == "regression":
+        predict_one = estimator.predict_one
+
+        def value(x: Row) -> Answer:
+            y = predict_one(x)
+            return None if y is None else float(y)
+
+        return value
+    probabilities = _probabilities(estimator)
+
+    def positive(x: Row) -> Answer:
+        p = probabilities(x)
+        share = p.get(True, 0.0)
+        return float(share) if share or any(p.values()) else None
+
+    def vector(x: Row) -> Answer:
+        p = probabilities(x)
+        return [float(p.get(code, 0.0)) for code in range(outputs)] if any(p.values()) else None
+
+    return positive if task == "binary" else vector
+
+
+def _probabilities(estimator: Any) -> Callable[[Row], dict[Any, float]]:
+    """`predict_proba_one`, or all on the predicted class where the classifier has no probabilities."""
+    last = last_step(estimator)
+    if type(last).predict_proba_one is not base.Classifier.predict_proba_one:
+        found: Callable[[Row], dict[Any, float]] = estimator.predict_proba_one
+        return found
+
+    def certain(x: Row) -> dict[Any, float]:
+        y = estimator.predict_one(x)
+        return {} if y is None else {y: 1.0}
+
+    return certain
+
+
+def _categories(model: config.Model, estimator: Any) -> str:
+    """How category fields reach the estimator; uses the estimator up."""
+    if model.categories != "auto":
+        return model.categories
+    steps = [step.strip().split(".") for step in model.use.split("|")]
+    takes_text = all(step[1] in TEXT_PACKAGES for step in steps) and _survives_text(estimator)
+    return "keep" if takes_text else "one-hot"
+
+
+def _survives_text(estimator: Any) -> bool:
+    """Whether a text among the values is learned; some of a package do and some do not."""
+    try:
+        for i in range(8):
+            x = {"number": float(i % 3), "text": "ab"[i % 2]}
+            estimator.predict_one(x)
+            estimator.learn_one(x, bool(i % 2))
+        estimator.predict_one({"number": 1.0, "text": "c"})
+    except Exception:  # noqa: BLE001  (any estimator may raise anything)
+        return False
+    return True

@@ -1,0 +1,208 @@
+"""The embedded engine: files or standard input in, one SQLite file out; resumes where the last commit stands."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stream_app.config import Config, digest
+from stream_app.edges import snapshots
+from stream_app.edges.log import Log, Saved
+from stream_app.edges.sources import Source, check_columns, open_source
+from stream_app.errors import ConfigError, SourceError, StateError
+from stream_app.flow.decode import Decoder
+from stream_app.flow.measure import BASELINES
+from stream_app.messages import CONTROL, EVENT, LABEL, NO_TIME, Outputs, Rows, Tape
+from stream_app.pipeline import Pipeline
+from stream_app.runners.weaver import Weaver
+
+BATCH = 8192  # records decoded at a time: large enough for columns, small enough for the processor's cache
+COMMIT_SHARE = 0.1  # commits may take this share of the time: with a large state they become rarer
+IDLE_S = 0.05  # pause when a followed file has nothing new
+MAX_WAIT_S = 1.0  # how long the faster of two streams waits for the slower one when nothing comes
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands."""
+
+    records: int  # handled since the log began
+    new: int  # handled by this process
+    seconds: float  # since this process began
+    share: float | None  # of the input read, where its size is known
+    time_ms: int  # stream time
+    lag: int  # records read and not yet handled
+    alerts: list[bytes]  # written since the last report
+
+
+class Input:
+    """One source with its decoder and how far it was handed to the core."""
+
+    def __init__(self, config: Config, path: str, stream: int, saved: dict[str, Any] | None, *, follow: bool) -> None:
+        self.stream, self.name = stream, ("events", "labels")[stream]
+        self.next = int(saved["offset"]) if saved else 0
+        assert config.source is not None
+        self.source: Source = open_source(path, config.source, start=self.next, follow=follow)
+        if saved and saved["fingerprint"] != self.source.fingerprint:
+            raise StateError(
+                f"{path} is not the file that this log was begun with (its first record differs): "
+                "put the old file back, or start a new log with another --state"
+            )
+        check_columns(self.source, config, self.name)
+        self.decode = Decoder(config, self.name, self.source.header, self.source.delimiter)  # type: ignore[arg-type]
+        self.problem: SourceError | None = None
+
+    def read(self) -> Rows:
+        """The next records; an error of the source waits until what was read has been committed."""
+        try:
+            offset, raw = self.source.read(BATCH)
+        except SourceError as error:
+            self.problem, offset, raw = error, 0, []
+        return self.decode(offset, raw)
+
+    @property
+    def ended(self) -> bool:
+        return self.source.finished or self.problem is not None
+
+    def position(self) -> dict[str, Any]:
+        return {"offset": self.next, "fingerprint": self.source.fingerprint}
+
+
+class Embedded:
+    """One run over the sources of a configuration.
+
+    ConfigError without `[source]`, StateError if the log is of another configuration or input, SourceError if an input
+    cannot be read (what came before it is committed).
+    """
+
+    def __init__(self, config: Config, log: Log, *, follow: bool = False, key: bytes = b"") -> None:
+        if config.source is None:
+            raise ConfigError(["$.source: missing; `run` reads from it: add [source] with events = \"FILE\""], config.name)
+        self.config, self.log, self.key = config, log, key
+        self.digest = digest(config)
+        self.pipeline = Pipeline(config)
+        saved = log.load()
+        position = self._resume(saved) if saved else {}
+        paths = [config.source.events, *([config.source.labels] if config.source.labels else [])]
+        self.inputs = [
+            Input(config, path, stream, position.get(("events", "labels")[stream]), follow=follow)
+            for stream, path in enumerate(paths)
+        ]
+        empty = [Decoder(config, "events", None)(0, []), Decoder(config, "labels", None)(0, [])]
+        self.weaver = Weaver(*empty, tuple(position.get("times", (NO_TIME, NO_TIME))))
+        self.controls = int(position.get("controls", 0))
+        self.resumed_at = self.pipeline.records
+        self.out, self.order = Outputs(), bytearray()
+
+    def _resume(self, saved: Saved) -> dict[str, Any]:
+        state = snapshots.decode(saved.state, config_digest=self.digest, key=self.key)
+        self.pipeline.restore(state)
+        return saved.position
+
+    def run(self, report: Callable[[Progress], None], *, report_s: float = 0.1, stop: Callable[[], bool] = bool) -> None:
+        """Runs to the end of the input (for ever when following), or until `stop()`; commits what was handled."""
+        started = committed = reported = heard = time.monotonic()
+        cost = 0.0
+        while True:
+            moved = self._step(waited=time.monotonic() - heard > MAX_WAIT_S)
+            now = time.monotonic()
+            heard = now if moved else heard
+            ended = self._ended() or stop()
+            due = now - committed >= max(self.config.engine.commit_ms / 1000, cost / COMMIT_SHARE)
+            if (due or ended or not moved) and self.order:
+                alerts = [m.value for m in self.out.messages if m.stream == "alerts"]
+                self._commit()
+                committed = time.monotonic()
+                cost = committed - now
+                if alerts or ended or committed - reported >= report_s:
+                    report(self._progress(started, alerts))
+                    reported = committed
+            if ended:
+                break
+            if not moved:
+                time.sleep(IDLE_S)
+        for given in self.inputs:
+            if given.problem is not None:
+                raise given.problem
+
+    def _step(self, *, waited: bool) -> bool:
+        """Reads, weaves and handles one batch; False if nothing moved."""
+        for given in self.inputs:
+            if not given.ended and self.weaver.waiting(given.stream) < BATCH:
+                rows = given.read()
+                if len(rows):
+                    self.weaver.push(given.stream, rows)
+        events, labels = self.inputs[EVENT], self.inputs[LABEL] if len(self.inputs) > 1 else None
+        tape = self.weaver.pull(
+            events_ended=events.ended or waited, labels_ended=labels is None or labels.ended or waited
+        )
+        tape = self._with_commands(tape)
+        if not len(tape.order):
+            return False
+        out = self.pipeline.handle(tape)
+        self.out.predictions += out.predictions
+        self.out.outcomes += out.outcomes
+        self.out.messages += out.messages
+        self.order += tape.order.tobytes()
+        for given in self.inputs:
+            given.next += int((tape.order == given.stream).sum())
+        return True
+
+    def _with_commands(self, tape: Tape) -> Tape:
+        """Commands that came in since the last batch go before it; the log remembers the place."""
+        commands = self.log.controls(self.controls)
+        self.controls += len(commands)
+        if not commands:
+            return tape
+        order = np.concatenate([np.full(len(commands), CONTROL, np.uint8), tape.order])
+        return Tape(order, tape.events, tape.labels, commands)
+
+    def _ended(self) -> bool:
+        waiting = sum(self.weaver.waiting(given.stream) for given in self.inputs)
+        return all(given.ended for given in self.inputs) and not waiting
+
+    def _commit(self) -> None:
+        position = {given.name: given.position() for given in self.inputs}
+        position |= {"times": list(self.weaver.times), "controls": self.controls}
+        state = snapshots.encode(self.pipeline.snapshot(), config_digest=self.digest, key=self.key)
+        self.log.commit(self.out, position, bytes(self.order), state, {"config": self.digest, "name": self.config.name})
+        self.out, self.order = Outputs(), bytearray()
+
+    def _progress(self, started: float, alerts: list[bytes]) -> Progress:
+        shares = [given.source.progress for given in self.inputs]
+        known = [share for share in shares if share is not None]
+        return Progress(
+            records=self.pipeline.records,
+            new=self.pipeline.records - self.resumed_at,
+            seconds=time.monotonic() - started,
+            share=min(known) if known else None,
+            time_ms=self.pipeline.validate.now_ms,
+            lag=sum(self.weaver.waiting(given.stream) for given in self.inputs),
+            alerts=alerts,
+        )
+
+    def summary(self, seconds: float) -> dict[str, Any]:
+        """What the log holds after this run, and how fast this run was."""
+        told = self.pipeline.summary()
+        counts, performance = told["counts"], told["performance"]
+        new = self.pipeline.records - self.resumed_at
+        return {
+            "events": counts["events"],
+            "labels": counts["labels"],
+            "expired": counts["expired"],
+            "rejected": counts["rejected"],
+            "dead_letters": self.log.count("dead-letters"),
+            "alerts": self.log.count("alerts"),
+            "incidents": self.pipeline.decide.opened,
+            "triggers": self.log.count("triggers"),
+            "metrics": {
+                "champion": performance.get("champion"),
+                "challengers": {c.name: performance.get(c.name) for c in self.config.challengers},
+                "baselines": {name: performance.get(name) for name in BASELINES},
+            },
+            "new_records": new,
+            "seconds": round(seconds, 3),
+            "events_per_second": round(new / seconds) if seconds else 0,
+        }

@@ -1,0 +1,160 @@
+"""Blocks: what goes in comes out, in order, with equal bytes for equal input, and damaged bytes are an error."""
+
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_app.edges.blocks import (
+    index_ids,
+    may_hold,
+    pack_outcomes,
+    pack_predictions,
+    take,
+    unpack_outcomes,
+    unpack_predictions,
+)
+from stream_app.messages import Outcomes, Predictions
+
+MODELS = [("one", ("no", "yes")), ("two", ("no", "yes")), ("one", ("no", "yes", "maybe")), ("regression", ())]
+
+
+def predictions(seed: int, rows: int, model: int = 0, first: int = 0) -> Predictions:
+    rng = np.random.default_rng(seed)
+    version, classes = MODELS[model]
+    score = rng.random(rows)
+    score[rng.random(rows) < 0.1] = np.nan
+    return Predictions(
+        version,
+        classes,
+        np.arange(first, first + rows),
+        [f"flight-{first + i}é" for i in range(rows)],
+        1_700_000_000_000 + rng.integers(-(10**12), 10**12, rows),
+        rng.integers(-1, max(len(classes), 1), rows).astype(np.int32),
+        score,
+    )
+
+
+def outcomes(seed: int, rows: int, *, text: bool) -> Outcomes:
+    rng = np.random.default_rng(seed)
+    number = rng.normal(size=rows)
+    error = rng.random(rows)
+    error[::3] = np.nan
+    return Outcomes(
+        rng.integers(0, 2**62, rows),
+        [f"{seed}/{i}" for i in range(rows)],
+        rng.integers(-(2**62), 2**62, rows),
+        [f"{x:.1f}" for x in number] if text else number,
+        rng.integers(0, 10**9, rows),
+        error,
+    )
+
+
+def logical(parts: list[Predictions] | list[Outcomes]) -> list[bytes]:
+    return [value for part in parts for value in part.values()]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=6))
+def test_predictions_come_back_in_order(shape: list[tuple[int, int]]) -> None:
+    parts = [predictions(seed, rows, model, 100 * seed) for seed, (rows, model) in enumerate(shape)]
+
+    back = unpack_predictions(pack_predictions(parts))
+
+    assert logical(back) == logical(parts)
+    assert all(part.id for part in back)
+    models = [(part.version, part.classes) for part in back]
+    assert all(a != b for a, b in pairwise(models))
+
+
+@pytest.mark.parametrize("text", [True, False])
+@pytest.mark.parametrize("sizes", [[], [0], [1], [3, 0, 4]])
+def test_outcomes_come_back_in_order(sizes: list[int], text: bool) -> None:
+    parts = [outcomes(seed, rows, text=text) for seed, rows in enumerate(sizes)]
+
+    back = unpack_outcomes(pack_outcomes(parts))
+
+    assert logical(back) == logical(parts)
+    assert len(back) == (sum(sizes) > 0)
+
+
+def test_columns_keep_every_bit() -> None:
+    part = predictions(1, 1000)
+    part.score[:3] = [np.inf, -0.0, 5e-324]
+
+    (back,) = unpack_predictions(pack_predictions([part]))
+
+    for column in ("offset", "time_ms", "code", "score"):
+        assert getattr(back, column).dtype == getattr(part, column).dtype
+        assert getattr(back, column).tobytes() == getattr(part, column).tobytes()
+
+
+def test_equal_input_gives_equal_bytes() -> None:
+    assert pack_predictions([predictions(1, 500)]) == pack_predictions([predictions(1, 500)])
+    assert pack_outcomes([outcomes(1, 500, text=True)]) == pack_outcomes([outcomes(1, 500, text=True)])
+
+
+def test_neighbours_of_one_model_become_one_part() -> None:
+    whole = predictions(1, 10)
+    halves = [take(whole, np.arange(5)), take(whole, np.arange(5, 10))]
+
+    assert pack_predictions(halves) == pack_predictions([whole])
+
+
+def test_a_block_is_plain_arrow_with_the_named_columns() -> None:
+    table = pa.ipc.open_stream(pack_predictions([predictions(1, 5)])).read_all()
+
+    assert table.column_names == ["offset", "id", "time_ms", "code", "score", "version"]
+    assert table.schema.metadata == {b"classes": b'[["no","yes"]]'}
+
+
+def test_packing_does_not_load_pandas() -> None:
+    script = """
+import sys
+from test_blocks import *
+unpack_predictions(pack_predictions([predictions(1, 5)]))
+unpack_outcomes(pack_outcomes([outcomes(1, 5, text=True), outcomes(1, 5, text=True)]))
+sys.exit("pandas" in sys.modules)
+"""
+    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
+    environment = os.environ | {"PYTHONPATH": path}
+
+    assert subprocess.run([sys.executable, "-c", script], env=environment, timeout=60, check=False).returncode == 0
+
+
+def test_a_block_is_small() -> None:
+    part = predictions(1, 10_000)
+    part.time_ms = 1_700_000_000_000 + np.arange(10_000) * 1000
+
+    assert len(pack_predictions([part])) < 18 * 10_000
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda d: d[: len(d) // 2], lambda d: b"\0" * len(d)])
+def test_damaged_bytes_are_an_error(damage) -> None:
+    data = damage(pack_predictions([predictions(1, 100)]))
+
+    with pytest.raises((ValueError, OSError)):
+        unpack_predictions(data)
+
+
+def test_take_picks_rows_of_every_column() -> None:
+    part = predictions(1, 10)
+
+    assert logical([take(part, np.array([7, 2]))]) == [logical([part])[7], logical([part])[2]]
+
+
+def test_the_index_finds_its_ids_and_no_others() -> None:
+    ids = [f"flight-{i}" for i in range(5000)]
+    index = index_ids(ids)
+
+    assert len(index) == 8 * len(ids)
+    assert all(may_hold(index, event_id) for event_id in ids)
+    assert not any(may_hold(index, f"x{event_id}") for event_id in ids)
+    assert not may_hold(index_ids([]), "flight-1")

@@ -1,0 +1,269 @@
+"""River estimators behind the tape: same answers as the bare loop, any cut, any restart, any category handling."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from river import linear_model, preprocessing, tree
+
+from stream_app import config
+from stream_app.models import FORGET, LEARN, PREDICT, Inputs, make_model
+
+NAMES = ("a", "b", "c")
+LOGISTIC = "river.preprocessing.StandardScaler | river.linear_model.LogisticRegression"
+TREE = "river.tree.HoeffdingAdaptiveTreeClassifier"
+MODELS = [
+    ("binary", LOGISTIC, {}),
+    ("binary", "river.forest.ARFClassifier", {"n_models": 2, "grace_period": 10}),
+    ("multiclass", TREE, {"grace_period": 10}),
+    ("multiclass", "river.naive_bayes.GaussianNB", {}),
+    ("regression", "river.preprocessing.StandardScaler | river.linear_model.LinearRegression", {}),
+    ("anomaly", "river.anomaly.HalfSpaceTrees", {"window_size": 10, "n_trees": 3}),
+]
+
+
+def model_of(task, use, params=None, inputs=None, categories="auto"):
+    spec = config.Model(use=use, params=params or {}, categories=categories)
+    return make_model(spec, config.Task(type=task, max_classes=4), inputs or Inputs(NAMES, (), 8, []), 3)
+
+
+def stream(task, count, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.random((count, 3))
+    y = {"binary": X[:, 0] > 0.5, "multiclass": np.floor(3.99 * X[:, 0])}.get(task, 10 * X[:, 0] - X[:, 1])
+    return X, y.astype(float)
+
+
+def late_tape(y, delay):
+    """Predict each row, learn it `delay` predictions later; every seventh is forgotten."""
+    operations = [(i, PREDICT, i, math.nan) for i in range(len(y))]
+    operations += [(i + delay, FORGET if i % 7 == 0 else LEARN, i, y[i]) for i in range(len(y))]
+    operations.sort(key=lambda operation: operation[0])
+    _, kind, slot, target = zip(*operations, strict=True)
+    return np.array(kind, np.uint8), np.array(slot, np.int64), np.array(target)
+
+
+def run(model, tape, X, cuts=()):
+    scores = np.full((len(X), model.outputs), -1.0)
+    messages = []
+    edges = [0, *cuts, len(tape[0])]
+    for start, stop in pairwise(edges):
+        found = model.run(*(part[start:stop] for part in tape), X, scores)
+        messages += [(start + i, text) for i, text in found]
+    return scores, messages
+
+
+def test_agrees_with_the_bare_loop():
+    X, y = stream("binary", 500)
+    twin = preprocessing.StandardScaler() | linear_model.LogisticRegression()
+    scores, messages = run(model_of("binary", LOGISTIC), late_tape(y, 0), X)
+    for i, row in enumerate(X.tolist()):
+        x = dict(zip(NAMES, row, strict=True))
+        assert scores[i, 0] == twin.predict_proba_one(x)[True]
+        if i % 7:
+            twin.learn_one(x, bool(y[i]))
+    assert messages == []
+
+
+def test_class_probabilities_stand_at_their_codes():
+    X, y = stream("multiclass", 300)
+    twin = tree.HoeffdingAdaptiveTreeClassifier(grace_period=10, seed=3)
+    scores, _ = run(model_of("multiclass", TREE, {"grace_period": 10}), late_tape(y, 0), X)
+    for i, row in enumerate(X.tolist()):
+        x = dict(zip(NAMES, row, strict=True))
+        known = twin.predict_proba_one(x)
+        expected = [known.get(code, 0.0) if known else math.nan for code in range(4)]
+        assert scores[i].tolist() == pytest.approx(expected, abs=0, nan_ok=True)
+        if i % 7:
+            twin.learn_one(x, int(y[i]))
+
+
+@pytest.mark.parametrize(("task", "use", "params"), MODELS)
+def test_the_cut_does_not_matter(task, use, params):
+    X, y = stream(task, 100)
+    tape = late_tape(y, 5)
+    whole, messages = run(model_of(task, use, params), tape, X)
+    one_by_one, _ = run(model_of(task, use, params), tape, X, range(1, len(tape[0])))
+    pieces, _ = run(model_of(task, use, params), tape, X, (3, 50, 51, 120))
+
+    assert messages == []
+    assert whole.tobytes() == one_by_one.tobytes() == pieces.tobytes()
+
+
+@pytest.mark.parametrize(("task", "use", "params"), MODELS)
+def test_resumes_at_every_operation(task, use, params):
+    X, y = stream(task, 40)
+    tape = late_tape(y, 5)
+    whole, _ = run(model_of(task, use, params), tape, X)
+    first = model_of(task, use, params)
+    before = np.full(whole.shape, -1.0)
+    for k in range(len(tape[0])):
+        second = model_of(task, use, params)
+        second.load(first.to_state())
+        after = before.copy()
+        second.run(*(part[k:] for part in tape), X, after)
+        assert after.tobytes() == whole.tobytes()
+        first.run(*(part[k : k + 1] for part in tape), X, before)
+
+
+def test_reset_equals_a_new_model():
+    X, y = stream("binary", 100)
+    model = model_of("binary", "river.forest.ARFClassifier", {"n_models": 2, "grace_period": 10})
+    first, _ = run(model, late_tape(y, 2), X)
+    model.reset()
+    second, _ = run(model, late_tape(y, 2), X)
+
+    assert first.tobytes() == second.tobytes()
+
+
+def test_rows_that_wait_are_bounded_by_their_slots():
+    for task, use, params in MODELS:
+        X, y = stream(task, 50)
+        model = model_of(task, use, params)
+        run(model, late_tape(y, 3), X)
+
+        assert model._rows == {}
+
+
+INPUTS = Inputs(("n",), ("colour",), 8, [["red", "a=b"]])
+VALUES = np.array([[1.0, 0.0], [2.0, 1.0], [np.nan, np.nan], [np.inf, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("categories", "expected"),
+    [
+        ("keep", [{"n": 1.0, "colour": "red"}, {"n": 2.0, "colour": "a=b"}, {}, {"colour": "a=b"}]),
+        ("one-hot", [{"n": 1.0, "colour=red": 1.0}, {"n": 2.0, "colour=a=b": 1.0}, {}, {"colour=a=b": 1.0}]),
+        ("drop", [{"n": 1.0}, {"n": 2.0}, {}, {}]),
+    ],
+)
+def test_rows_as_river_sees_them(categories, expected):
+    model = model_of("binary", TREE, inputs=INPUTS, categories=categories)
+
+    assert model._dicts(VALUES) == expected
+
+
+@pytest.mark.parametrize(
+    ("use", "params", "expected"),
+    [
+        (TREE, {}, "keep"),
+        ("river.forest.ARFClassifier", {}, "keep"),
+        ("river.linear_model.LogisticRegression", {}, "one-hot"),
+        ("river.naive_bayes.GaussianNB", {}, "one-hot"),  # a Gaussian of a text is not
+        (f"river.preprocessing.StandardScaler | {TREE}", {}, "one-hot"),
+        ("river.ensemble.BaggingClassifier", {"model": {"use": "river.linear_model.LogisticRegression"}}, "one-hot"),
+        ("river.ensemble.BaggingClassifier", {"model": {"use": TREE}}, "keep"),
+    ],
+)
+def test_auto_keeps_texts_where_they_are_taken(use, params, expected):
+    model = model_of("binary", use, params, inputs=INPUTS)
+    X = np.column_stack([np.arange(60.0), np.arange(60) % 2])
+    _, messages = run(model, late_tape(X[:, 1], 0), X)
+
+    assert model._categories == expected
+    assert messages == []
+
+
+def test_missing_values_do_not_poison():
+    X, y = stream("binary", 400)
+    X[::3, 1] = np.nan
+    X[1::5, 2] = np.inf
+    X[2::5, 0] = 1e300
+    scores, messages = run(model_of("binary", LOGISTIC), late_tape(y, 2), X)
+
+    assert messages == []
+    assert np.isfinite(scores).all()
+
+
+def test_an_estimator_that_raises_is_a_message_and_no_prediction():
+    X, y = stream("binary", 4)
+    model = model_of("binary", LOGISTIC)
+    bare, learned = model._predict, []
+
+    def predict(x):
+        if x["a"] == X[1, 0]:
+            raise KeyError("a")
+        return math.nan if x["a"] == X[2, 0] else bare(x)
+
+    model._predict = predict
+    model._learn = lambda x, _: learned.append(x["a"])
+    scores, messages = run(model, late_tape(y, 0), X)
+
+    assert messages == [(2, "KeyError: 'a'"), (4, "the model answered nan")]
+    assert np.isnan(scores[:, 0]).tolist() == [False, True, True, False]
+    assert learned == X[1:, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("task", "use", "bad", "said"),
+    [
+        ("binary", LOGISTIC, [2.0, math.nan, 0.5], "class code below 2"),
+        ("multiclass", TREE, [4.0, -1.0, 0.5, math.nan, math.inf], "class code below 4"),
+        ("regression", "river.tree.HoeffdingTreeRegressor", [math.nan, math.inf, 1e300], "not a number to learn from"),
+    ],
+)
+def test_a_target_that_cannot_be_learned_is_a_message(task, use, bad, said):
+    X, _ = stream(task, len(bad))
+    model = model_of(task, use)
+    before = model.to_state()
+    tape = np.full(len(bad), LEARN, np.uint8), np.arange(len(bad)), np.array(bad)
+    _, messages = run(model, tape, X)
+
+    assert [i for i, _ in messages] == list(range(len(bad)))
+    assert all(said in text for _, text in messages)
+    assert model.to_state() == before
+
+
+def test_no_prediction_before_the_first_label():
+    X, _ = stream("binary", 1)
+    tape = np.array([PREDICT], np.uint8), np.array([0]), np.array([math.nan])
+    scores, messages = run(model_of("binary", TREE), tape, X)
+
+    assert np.isnan(scores).all()
+    assert messages == []
+
+
+def test_a_classifier_without_probabilities_is_certain():
+    X, y = stream("multiclass", 300)
+    use, params = "river.multiclass.OneVsOneClassifier", {"classifier": "river.linear_model.LogisticRegression"}
+    scores, messages = run(model_of("multiclass", use, params), late_tape(y, 0), X)
+
+    assert messages == []
+    assert set(scores[50:].ravel()) == {0.0, 1.0}
+    assert (scores[50:].sum(axis=1) == 1).all()
+
+
+def test_anomalies_are_scored_before_they_are_learned_and_labels_ignored():
+    X, y = stream("anomaly", 200)
+    X[-1] = 40.0
+    model = model_of("anomaly", "river.anomaly.HalfSpaceTrees", {"window_size": 20})
+    scores, _ = run(model, late_tape(y, 0), X)
+    again, _ = run(
+        model_of("anomaly", "river.anomaly.HalfSpaceTrees", {"window_size": 20}), late_tape(y[::-1], 0), X
+    )
+
+    assert scores.tobytes() == again.tobytes()
+    assert scores[-1, 0] > np.median(scores[20:, 0])
+
+
+def test_what_cannot_be_saved_is_refused_at_once():
+    models = ["river.linear_model.LinearRegression", "river.linear_model.PARegressor"]
+    params = {"models": models, "metric": "river.metrics.MAE"}
+    params["policy"] = {"use": "river.bandit.EpsilonGreedy", "params": {"epsilon": 0.1, "decay": 0.0}}
+    with pytest.raises(ValueError, match="not allowed"):
+        model_of("regression", "river.model_selection.BanditRegressor", params)
+
+
+def test_a_foreign_state_is_refused():
+    with pytest.raises(ValueError, match="another model"):
+        model_of("binary", TREE).load(model_of("binary", LOGISTIC).to_state())
+
+
+@pytest.mark.parametrize(
+    ("use", "said"),
+    [("lineal", 'unknown model "lineal"; known: linear'), ("sklearn.svm.SVC", "unknown model"), ("", "unknown model")],
+)
+def test_an_unknown_model(use, said):
+    with pytest.raises(ValueError, match=said):
+        model_of("binary", use)
