@@ -1,8 +1,9 @@
 """The in-control alarm rate of DDM per unit of log time, from which detectors/ddm.py takes its multiplier.
 
-On the root scale the process is one and the same for every error rate and self-similar in time: alarms at n come at rate
-hazard(k) / n. Streams of Bernoulli(p) errors are run from a warm-up of `WARM` answers to `SPAN` times as many; each alarm
-counts once per stream, and hazard(k) = -log(share without alarm) / log(SPAN). Run: python benchmarks/ddm_hazard.py
+On the root scale the process is one and the same for every error rate and self-similar in time: alarms at n come at
+rate hazard(k) / n. Streams of Bernoulli(p) errors are run from a warm-up of `WARM` answers to `SPAN` times as many;
+each alarm counts once per stream, and hazard(k) = -log(share without alarm) / log(SPAN). Run: python
+benchmarks/ddm_hazard.py
 """
 
 import math

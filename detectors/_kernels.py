@@ -2,7 +2,8 @@
 
 The scale of a signal is learned from a sample of its own: lo and hi enclose the bulk (5 % to 95 % quantile, widened by
 half their distance on each side, but not beyond the extremes seen), and what lies outside is clipped. What follows is
-independent of that sample, bounded by [0, 1], and so obeys Hoeffding's and Bernstein's bounds whatever its distribution.
+independent of that sample, bounded by [0, 1], and so obeys Hoeffding's and Bernstein's bounds whatever its
+distribution.
 """
 
 import math

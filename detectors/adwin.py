@@ -1,4 +1,4 @@
-"""ADWIN: has the mean of a number changed anywhere within the recent past? A window that grows until it has."""
+"""ADWIN: a window that grows until the means of its old and new part differ."""
 
 import math
 from typing import Any
@@ -81,7 +81,8 @@ def _scan(config: Floats, floats: Floats, counts: Array, filled: Array, totals: 
                 best = difference / bound
                 floats[STATISTIC], floats[THRESHOLD] = difference, bound
                 floats[BEFORE], floats[AFTER], floats[AGE] = u0 / n0, u1 / n1, n1
-    return floats[STATISTIC] > floats[THRESHOLD]
+    fired: bool = floats[STATISTIC] > floats[THRESHOLD]
+    return fired
 
 
 @njit(cache=True)
@@ -132,21 +133,21 @@ def _feed(
 
 @register
 class Adwin(Detector):
-    """Did the mean change, and when? The newest part of a window is compared with the rest at every cut.
+    """Finds a change of the mean, and when: the newest part of a window against the rest, at every cut.
 
     With `arl0` (the default way): the first `warm_up` observations fix a range that holds the bulk of the signal; later
-    ones are clipped to it and scaled to [0, 1]. Every 32nd observation each of the K cuts between buckets (W0 old, W1 new)
-    is tested by Bernstein's bound, |mean0 - mean1| > eps with
+    ones are clipped to it and scaled to [0, 1]. Every 32nd observation each of the K cuts between buckets (W0 old, W1
+    new) is tested by Bernstein's bound, |mean0 - mean1| > eps with
     eps = L / 3n + sqrt((L / 3n)^2 + 2 v L (1/n0 + 1/n1)), n = min(n0, n1), L = ln(2 K / delta), where v is an upper
-    bound of the window's variance, ever wrong with probability d = .001. A check errs with probability at most delta, so
-    P(false alarm within t) <= d + t delta / 32 and ARL >= (1 - d)^2 32 / (2 delta), which is solved for delta. It holds
-    for independent observations of any distribution and scale.
+    bound of the window's variance, ever wrong with probability d = .001. A check errs with probability at most delta,
+    so P(false alarm within t) <= d + t delta / 32 and ARL >= (1 - d)^2 32 / (2 delta), which is solved for delta. It
+    holds for independent observations of any distribution and scale.
 
-    With any of `delta, clock, max_buckets, min_window_length, grace_period` it is the published ADWIN2 on the raw values
-    (river 0.26 step by step); values beyond 1e120 are clipped there.
+    With any of `delta, clock, max_buckets, min_window_length, grace_period` it is the published ADWIN2 on the raw
+    values (river 0.26 step by step); values beyond 1e120 are clipped there.
 
-    Input: any number; NaN and inf are counted, not fed. A drift drops the whole window and the range. `before`, `after`:
-    means of the (clipped) values. Cost: O(log n) memory, about 30 ns an observation.
+    Input: any number; NaN and inf are counted, not fed. A drift drops the whole window and the range. `before`,
+    `after`: means of the (clipped) values. Cost: O(log n) memory, about 30 ns an observation.
     Source: Bifet and Gavalda, Learning from time-changing data with adaptive windowing, SDM 2007, section 3.2.
 
     >>> detector = Adwin(delta=0.002)

@@ -1,4 +1,4 @@
-"""DDM: is the error rate of a learner above the best level it had reached?"""
+"""DDM: finds an error rate above the best level it had reached."""
 
 import math
 from typing import Any
@@ -9,13 +9,14 @@ from numba import njit
 from detectors._base import MISSING, Array, Detector, Drift, Floats, N, number, register, whole
 from detectors._kernels import finite
 
-ERRORS, MEAN, STATISTIC, LOW_LEVEL, LOW_RATE, LOW_SCALE, LOW_ERRORS = range(7)  # places in `floats`
-BEST_AT = 2  # place in `counts`: n at the minimum, 0 before there is one
+ERRORS, MEAN, STATISTIC, LOW_LEVEL, LOW_RATE, LOW_SCALE, EXCESS, QUIET_ERRORS = range(8)  # places in `floats`
+BEST_AT, QUIET_AT = 2, 3  # places in `counts`: n at the minimum, 0 before there is one; n when EXCESS was last 0
 WARM_START, LIMIT, CALIBRATED = range(3)  # places in `config`
 ENOUGH = 30  # errors, and correct answers, before the normal approximation of the root scale may be used
 
 # Alarms per observation at n are at most hazard(k) / n. The form is the tail of a two-sample comparison at its worst
-# split; benchmarks/ddm_hazard.py measures the factor: 2.3 at k = 2, 1.5 at 2.5, 1.3 to 1.4 from 3 to 4 (worst of three p).
+# split; benchmarks/ddm_hazard.py measures the factor: 2.3 at k = 2, 1.5 at 2.5, 1.3 to 1.4 from 3 to 4 (worst of three
+# p).
 HAZARD = 2.5
 
 
@@ -46,6 +47,10 @@ def _feed(x: Floats, start: int, config: Floats, floats: Floats, counts: Array) 
         error = min(max(x[at], 0.0), 1.0)
         counts[N] += 1
         n = float(counts[N])
+        # The onset: where a cumulative sum over the mean and a tenth of the deviation was last zero (Page 1954).
+        floats[EXCESS] += error - floats[MEAN] - 0.1 * math.sqrt(max(0.0, floats[MEAN] * (1.0 - floats[MEAN])))
+        if floats[EXCESS] <= 0.0:
+            floats[EXCESS], floats[QUIET_ERRORS], counts[QUIET_AT] = 0.0, floats[ERRORS] + error, counts[N]
         floats[ERRORS] += error
         floats[MEAN] += (error - floats[MEAN]) / n
         if n <= config[WARM_START]:
@@ -61,7 +66,6 @@ def _feed(x: Floats, start: int, config: Floats, floats: Floats, counts: Array) 
         if counts[BEST_AT] == 0 or rate + scale <= floats[LOW_LEVEL]:
             counts[BEST_AT] = counts[N]
             floats[LOW_LEVEL], floats[LOW_RATE], floats[LOW_SCALE] = rate + scale, rate, scale
-            floats[LOW_ERRORS] = floats[ERRORS]
         floats[STATISTIC] = rate + scale
         if rate + scale > floats[LOW_RATE] + limit * floats[LOW_SCALE]:
             return at
@@ -70,21 +74,22 @@ def _feed(x: Floats, start: int, config: Floats, floats: Floats, counts: Array) 
 
 @register
 class Ddm(Detector):
-    """Has the error rate risen above the lowest level (rate + its deviation) it had since the last reset?
+    """Finds an error rate risen above the lowest level (rate + its deviation) it had since the last reset.
 
-    With `arl0` (the default way): the rate p of n answers is put on the scale g = 2 asin(sqrt(p)), where its deviation is
-    1 / sqrt(n) whatever p; fires when g + 1/sqrt(n) > g_min + k / sqrt(n_min). There the in-control process is the same
-    for every error rate, and alarms come at a rate of hazard(k) / n, highest right after the warm-up (`warm_start`
+    With `arl0` (the default way): the rate p of n answers is put on the scale g = 2 asin(sqrt(p)), where its deviation
+    is 1 / sqrt(n) whatever p; fires when g + 1/sqrt(n) > g_min + k / sqrt(n_min). There the in-control process is the
+    same for every error rate, and alarms come at a rate of hazard(k) / n, highest right after the warm-up (`warm_start`
     answers, at least 30 wrong and 30 right ones). k makes that highest rate 1 / (2 arl0), so P(false alarm within t)
     <= t / (2 arl0). hazard(k) is measured by simulation (benchmarks/ddm_hazard.py).
 
     With `warning_threshold` or `drift_threshold` it is the published DDM, p + s > p_min + drift_threshold s_min with
     s = sqrt(p (1 - p) / n) (river 0.26 step by step); `warning` then tells of the warning zone.
 
-    Input: 0 (right) or 1 (wrong); values between are fractions of an error, values outside are clipped to [0, 1]; NaN and
-    inf are counted, not fed. Only rises are found, and the later they come the slower: the rate is a mean over all since
-    the reset. A drift starts over. Cost: 20 ns an observation, constant memory.
-    Source: Gama, Medas, Castillo and Rodrigues, Learning with drift detection, SBIA 2004.
+    Input: 0 (right) or 1 (wrong); values between are fractions of an error, values outside are clipped to [0, 1]; NaN
+    and inf are counted, not fed. Only rises are found, and the later they come the slower: the rate is a mean over all
+    since the reset. A drift starts over. `age` counts from the last zero of a cumulative sum of the excess errors.
+    Cost: 20 ns an observation, constant memory. Source: Gama, Medas, Castillo and Rodrigues, Learning with drift
+    detection, SBIA 2004.
 
     >>> detector = Ddm(arl0=1e5)
     >>> errors = np.arange(3000) % 5 == 0
@@ -115,7 +120,7 @@ class Ddm(Detector):
             params = {"warm_start": warm_start, "warning_threshold": warning, "drift_threshold": limit}
         self._warning = warning
         self._config = np.array([warm_start, limit, float(calibrated)])
-        super().__init__(params, {"counts": np.zeros(3, np.int64), "floats": np.zeros(7)})
+        super().__init__(params, {"counts": np.zeros(4, np.int64), "floats": np.zeros(8)})
         self._floats = self._state["floats"]
 
     @property
@@ -150,13 +155,14 @@ class Ddm(Detector):
         return int(_feed(x, start, self._config, self._floats, self._counts))
 
     def _evidence(self) -> Drift:
-        f, age = self._floats, self.n - int(self._counts[BEST_AT])
+        f, quiet = self._floats, int(self._counts[QUIET_AT])
+        age = max(1, self.n - quiet)
         return Drift(
             statistic=self.statistic,
             threshold=self.threshold,
             n=self.n,
-            before=float(f[LOW_ERRORS]) / int(self._counts[BEST_AT]),
-            after=float(f[ERRORS] - f[LOW_ERRORS]) / age if age else self.estimate,
-            age=max(1, age),
+            before=float(f[QUIET_ERRORS]) / max(1, quiet),
+            after=float(f[ERRORS] - f[QUIET_ERRORS]) / age,
+            age=age,
             direction=1,
         )

@@ -1,4 +1,4 @@
-"""Kolmogorov-Smirnov: has the distribution of a number changed, in any way?"""
+"""Kolmogorov-Smirnov: finds any change of the distribution of a number."""
 
 import math
 from typing import Any
@@ -32,7 +32,9 @@ def _furthest(counts: Array, before: Array, recent: Array, reference: int, windo
 
 
 @njit(cache=True)
-def _rebin(counts: Array, edges: Floats, before: Array, recent: Array, values: Floats, reference: int, bins: int) -> None:
+def _rebin(
+    counts: Array, edges: Floats, before: Array, recent: Array, values: Floats, reference: int, bins: int
+) -> None:
     """New edges from the reference stretch of the ring; both windows counted into them."""
     room = len(values)
     ordered = np.empty(room)
@@ -93,22 +95,22 @@ def _feed(
 
 @register
 class Ks(Detector):
-    """Does the recent window come from another distribution than the reference?
+    """Finds a recent window that comes from another distribution than the reference.
 
     The first `reference` observations are the reference (with `rolling`, the stretch right before the window, edges
-    renewed every 4 R observations); its quantiles at `bins` equal steps are the edges e. After `window` more, every observation is tested:
-    max over e of |F_window(e) - F_reference(e)| > sqrt((1 + ln(2 arl0)) (W + R) / (2 W R)).
+    renewed every 4 R observations); its quantiles at `bins` equal steps are the edges e. After `window` more, every
+    observation is tested: max over e of |F_window(e) - F_reference(e)| > sqrt((1 + ln(2 arl0)) (W + R) / (2 W R)).
 
     Why: at any one time window and reference are W and R exchangeable observations, so the two-sample
     Dvoretzky-Kiefer-Wolfowitz-Massart inequality P(D > z) <= C exp(-2 z^2 W R / (W + R)) holds without regard to the
     reference being random; C = e is safe (Wei and Dudley 2012: C = 2 asymptotically and for equal sizes above 457;
-    tests/test_ks.py counts lattice paths exactly for unequal sizes). Ties and a choice of edges only make D smaller. With
-    the right side 1 / (2 arl0), P(false alarm within t) <= t / (2 arl0) and so ARL >= arl0, for independent
+    tests/test_ks.py counts lattice paths exactly for unequal sizes). Ties and a choice of edges only make D smaller.
+    With the right side 1 / (2 arl0), P(false alarm within t) <= t / (2 arl0) and so ARL >= arl0, for independent
     observations of any distribution, discrete ones too.
 
     Input: any number; NaN and inf are counted, not fed. A drift starts over with a new reference. `age`: where within
-    the window the share at the most different edge changed, at most W. `detail`: that edge (`at`), the shares at or below
-    it, `edges` and the bins' shares `before` and `after`. Cost: 40 ns an observation, 8 (R + W) bytes.
+    the window the share at the most different edge changed, at most W. `detail`: that edge (`at`), the shares at or
+    below it, `edges` and the bins' shares `before` and `after`. Cost: 40 ns an observation, 8 (R + W) bytes.
     Source: Massart, The tight constant in the DKW inequality, Annals of Probability 1990; Wei and Dudley, 2012.
 
     >>> x = np.random.default_rng(1).normal(size=8000)
@@ -204,7 +206,7 @@ class Ks(Detector):
             n=self.n,
             before=before,
             after=after,
-            age=1 + int(np.argmax(from_end**2 / np.arange(1, len(recent) + 1))),  # most likely change point, known old share
+            age=1 + int(np.argmax(from_end**2 / np.arange(1, len(recent) + 1))),  # most likely, the old share known
             direction=int(new < old) - int(new > old),
             detail={
                 "at": float(edges[where]),

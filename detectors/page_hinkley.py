@@ -18,10 +18,11 @@ UNSURE = 0.001  # probability that mean or variance is ever misjudged by more th
 
 
 @njit(cache=True)
-def _tune(floats: Floats, counts: Array, sums: Floats) -> None:
+def _tune(warm: int, floats: Floats, counts: Array, sums: Floats) -> None:
     """Weight and cost of each sum, such that in control E exp(weight * deviation - cost) <= 1 on either side."""
     n, mean = float(counts[FED]), floats[MEAN]
-    log_inverse = math.log(4.0 / UNSURE) + math.log(2.0) * math.log2(n)  # the margins of all refreshes add up
+    before = math.log2(n / warm)  # refreshes so far; shares 1 / ((j + 1) (j + 2)) of the doubt add up to all of it
+    log_inverse = math.log(4.0 * (before + 1.0) * (before + 2.0) / UNSURE)
     variance = max(upper_variance(floats[SQUARES] / n, mean, n, log_inverse), 1e-12)
     for j in range(len(sums)):
         reach = 1.0 - mean if sums[j, SIDE] > 0.0 else mean
@@ -72,7 +73,7 @@ def _feed(
             if counts[FED] == warm:
                 zero_at[:] = counts[N]
             counts[REFRESH] *= 2
-            _tune(floats, counts, sums)
+            _tune(warm, floats, counts, sums)
         if top > limit:
             return at
     return -1
@@ -112,20 +113,21 @@ def _feed_published(x: Floats, start: int, config: Floats, floats: Floats, count
 
 @register
 class PageHinkley(Detector):
-    """Has the mean moved, up or down, by a little for long or by much at once?
+    """Finds a mean that has moved, up or down, by a little for long or by much at once.
 
     With `arl0` (the default way): the first `warm_up` observations fix a range that holds the bulk of the signal; later
     ones are clipped to it and scaled to y in [0, 1]. As many again set the first mean m and variance; m keeps running.
     Eight sums, up and down, tuned to changes of .15, .3, .6 and 1.2 deviations,
-    S = max(0, S + w (±(y - m)) - c), fire above h = ln(16 arl0) - 2 ln(1 - d). The cost c = w e + v (e^(w b) - 1 - w b) / b^2
-    covers the error e of m and, by Bennett's bound, the spread (variance at most v, largest deviation b), so exp(S) is
-    below a Shiryaev-Roberts sum whose mean grows by 1 an observation (an e-detector). Hence P(false alarm within t)
+    S = max(0, S + w (±(y - m)) - c), fire above h = ln(16 arl0) - 2 ln(1 - d). The cost
+    c = w e + v (exp(w b) - 1 - w b) / b^2 covers the error e of m and, by Bennett's bound, the spread (variance at most
+    v, largest deviation b), so exp(S) is below a Shiryaev-Roberts sum whose mean grows by 1 an observation (an
+    e-detector). e bounds the running mean from each refresh on for ever (reverse martingale). Hence P(alarm within t)
     <= d + 8 t exp(-h) and ARL >= (1 - d)^2 exp(h) / 16 >= arl0, for independent observations of any distribution and
     scale; d = .001 is the probability that e or v is ever too small. Both shrink as n doubles: small changes are found
     late in a long quiet stretch, not early.
 
-    With any of `delta, threshold, alpha, min_instances, mode` it is the published test on the raw values (river 0.26 step
-    by step); values beyond 1e120 are clipped there.
+    With any of `delta, threshold, alpha, min_instances, mode` it is the published test on the raw values (river 0.26
+    step by step); values beyond 1e120 are clipped there.
 
     Input: any number; NaN and inf are counted, not fed. A drift starts over. `before`: the running mean (of clipped
     values), `after`: the mean since the sum was last zero, `age` counts from there. Cost: 45 ns, constant memory.
@@ -149,7 +151,7 @@ class PageHinkley(Detector):
         min_instances: int | None = None,
         mode: Literal["both", "up", "down"] | None = None,
     ) -> None:
-        self._calibrated = delta is threshold is alpha is min_instances is mode is None
+        self._calibrated = all(value is None for value in (delta, threshold, alpha, min_instances, mode))
         arl0 = number("arl0", arl0, 100, 1e12)
         params: dict[str, Any] = {"arl0": arl0, "warm_up": whole("warm_up", warm_up, 50, 1 << 20)}
         if mode not in (None, "both", "up", "down"):

@@ -1,4 +1,4 @@
-"""Population stability index: have the shares of a number's ranges, or of categories, changed?"""
+"""Population stability index: finds changed shares of a number's ranges, or of categories."""
 
 import math
 from typing import Any
@@ -39,7 +39,7 @@ def _keep_categories(sample: Floats, bins: int, least: float, edges: Floats) -> 
     floor, ties = least, bins
     if found > bins and np.sort(sizes)[found - bins] >= least:
         floor = float(np.sort(sizes)[found - bins])
-        ties = bins - np.sum(sizes > floor)
+        ties = bins - int(np.sum(sizes > floor))
     k = 0
     for i in range(found):
         tied = sizes[i] == floor and ties > 0
@@ -84,12 +84,20 @@ def chernoff_threshold(before: Array, bins: int, window: int, log_inverse: float
                 elif power > tops[i] - 40.0:
                     sums[i] += math.exp(power - tops[i])
         log_mean += tops + np.log(sums)
-    return np.min((log_mean + log_inverse) / grid)
+    least: float = np.min((log_mean + log_inverse) / grid)
+    return least
 
 
 @njit(cache=True)
 def _set_reference(
-    config: Array, log_inverse: float, counts: Array, floats: Floats, sample: Floats, edges: Floats, tallies: Array, table: Floats
+    config: Array,
+    log_inverse: float,
+    counts: Array,
+    floats: Floats,
+    sample: Floats,
+    edges: Floats,
+    tallies: Array,
+    table: Floats,
 ) -> None:
     """Bins, shares and threshold from the full reference."""
     window, bins, categories = config[1], config[2], config[3] == 1
@@ -109,9 +117,17 @@ def _set_reference(
 
 @njit(cache=True)
 def _feed(
-    x: Floats, start: int, config: Array, log_inverse: float, counts: Array, floats: Floats, values: Floats,
-    edges: Floats, tallies: Array, table: Floats,
-) -> int:  # fmt: skip
+    x: Floats,
+    start: int,
+    config: Array,
+    log_inverse: float,
+    counts: Array,
+    floats: Floats,
+    values: Floats,
+    edges: Floats,
+    tallies: Array,
+    table: Floats,
+) -> int:
     reference, window, categories = config[0], config[1], config[3] == 1
     recent = tallies[1]
     for at in range(start, len(x)):
@@ -152,22 +168,24 @@ def _feed(
 
 @register
 class Psi(Detector):
-    """Do the shares in the recent window differ from those of the reference?
+    """Finds shares in the recent window that differ from those of the reference.
 
     PSI = sum over bins of (q - r) ln(q / r), r and q the shares of the first `reference` and the last `window`
     observations, half an observation added to each bin. Numbers: `bins` bins of equal share in the reference. With
-    `categories`, x holds codes: the `bins` most frequent that expect at least 5 in the window have a bin each, all others
-    and unseen ones share one.
+    `categories`, x holds codes: the `bins` most frequent that expect at least 5 in the window have a bin each, all
+    others and unseen ones share one.
 
     The threshold comes from the null of this statistic for this reference: Chernoff's bound over bins whose counts are
     negative binomial (Poisson, the rate known only from the reference), solved for a probability of 1 / (2 arl0) at any
-    one time, so P(false alarm within t) <= t / (2 arl0) and ARL >= arl0 for independent observations. That the shares add
-    up to one and that neighbouring windows overlap is not used: this slack is the margin (benchmarks/in_control.py).
+    one time, so P(false alarm within t) <= t / (2 arl0) and ARL >= arl0 for independent observations. That the shares
+    add up to one and that neighbouring windows overlap is not used: this slack is the margin
+    (benchmarks/in_control.py).
 
-    Input: numbers or codes; NaN and inf are counted, not fed, and have no bin. A drift starts over with a new reference.
-    `age`: the most likely change point within the window. `detail["bins"]`: the five that contribute
+    Input: numbers or codes; NaN and inf are counted, not fed, and have no bin. A drift starts over with a new
+    reference. `age`: the most likely change point within the window. `detail["bins"]`: the five that contribute
     most. Cost: about 60 ns an observation, 8 (R + W) bytes, a few ms when the reference fills.
-    Source: Yurdakul and Naranjo, Statistical properties of the population stability index, J. Risk Model Validation 2020.
+    Source: Yurdakul and Naranjo, Statistical properties of the population stability index, J. Risk Model Validation
+    2020.
 
     >>> codes = np.random.default_rng(1).integers(0, 4, 7000).astype(float)
     >>> codes[6500:][codes[6500:] == 3] = 0

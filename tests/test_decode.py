@@ -221,7 +221,11 @@ def test_offsets_may_be_given_one_by_one():
 
 
 TASKS = [
-    (Task(), [1, "0", True, "No", "T", "y", 1.0, "1.0", "", "NA"], ["1", "0", "1", "0", "1", "1", "1", "1", None, None]),
+    (
+        Task(),
+        [1, "0", True, "No", "T", "y", 1.0, "1.0", "", "NA"],
+        ["1", "0", "1", "0", "1", "1", "1", "1", None, None],
+    ),
     (Task(classes=("DOWN", "UP")), ["UP", "DOWN", " UP", None], ["UP", "DOWN", "UP", None]),
     (Task(classes=("0", "1")), [1.0, "0", True, False], ["1", "0", "1", "0"]),
     (Task(classes=("False", "True")), [True, "True", "false"], ["True", "True", "False"]),

@@ -305,3 +305,15 @@ def test_times_at_the_edge_of_the_range_do_not_overflow():
     )
 
     assert count == [0.0, 1.0, 0.0, 0.0]
+
+
+def test_a_label_arrives_at_the_largest_event_time_seen_also_after_a_load():
+    config = config_of(Feature(name="t", stat="target_mean", by="key", over=Window(duration_ms=10)))
+    events = [(time, 0.0, 0.0, None, key) for time, key in [(0, "a"), (100, "b"), (105, "a")]]
+    stream = Stream([(PREDICT, 0, 0, 0.0), (PREDICT, 1, 1, 0.0), (LEARN, 0, 0, 1.0), (PREDICT, 2, 2, 0.0)], events)
+    before, after = Features(config), Features(config)
+    before.run(*stream.part(0, 2))
+
+    after.load(before.to_state(np.arange(2)))
+
+    assert after.run(*stream.part(2, 4)).tolist() == [[1.0]]

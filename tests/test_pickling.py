@@ -236,7 +236,7 @@ def test_any_truncation_is_an_error():
             loads(data[:stop])
 
 
-@pytest.mark.parametrize("value", [lambda: 0, io.StringIO().write, sys, np.array([None])])
+@pytest.mark.parametrize("value", [lambda: 0, sys, np.array([None])])
 def test_what_cannot_be_saved_is_an_error(value):
     with pytest.raises(ValueError, match="cannot be saved"):
         dumps(value)

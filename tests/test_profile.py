@@ -276,7 +276,7 @@ CELLS = st.one_of(
 NAMES = st.one_of(st.text(max_size=6), st.sampled_from(["id", "time", "label", "label_time", "user_id", "y", "x"]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(1, 30), st.data())
 def test_any_table_gives_an_accepted_configuration_or_a_source_error(rows, data):
     kinds = st.sampled_from(

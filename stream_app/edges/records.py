@@ -31,7 +31,9 @@ def gunzip(blocks: Iterator[bytes]) -> Iterator[bytes]:
         while block or len(inflated) == BLOCK_BYTES:  # a full buffer: there may be more inside
             if inflater.eof:
                 block = block.lstrip(b"\0")  # members may be padded
-                inflater = zlib.decompressobj(31) if block else inflater
+                if not block:
+                    break
+                inflater = zlib.decompressobj(31)
             before = inflater.copy()
             try:
                 inflated = inflater.decompress(block, BLOCK_BYTES)
@@ -46,17 +48,13 @@ def gunzip(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _salvage(inflater: "zlib._Decompress", block: bytes) -> bytes:
-    """Decompress byte by byte what comes before the damage."""
+    """Decompress byte by byte what comes before the damage; less than a block, else it had come out whole."""
     salvaged = bytearray()
-    for at in range(0, len(block), 1024):
-        piece, got = block[at : at + 1024], b""
-        while piece or got:
-            try:
-                got = inflater.decompress(piece, 1)
-            except zlib.error:
-                return bytes(salvaged)
-            salvaged += got
-            piece = inflater.unconsumed_tail
+    for at in range(len(block)):
+        try:
+            salvaged += inflater.decompress(block[at : at + 1])
+        except zlib.error:
+            break
     return bytes(salvaged)
 
 

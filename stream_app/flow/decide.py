@@ -44,7 +44,7 @@ class Decide:
         if chunk.closes:
             self._recover(chunk)
         for reject in sorted(chunk.rejects, key=lambda reject: reject.at):
-            chunk.out.messages.append(self._dead_letter(reject, int(chunk.clock_ms[-1])))
+            chunk.out.messages.append(self._dead_letter(reject, int(chunk.clock_ms[reject.at - chunk.first])))
 
     # incidents
 

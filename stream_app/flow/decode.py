@@ -122,7 +122,9 @@ class Decoder:
 
     def _labels(self, table: columns.Table, n: int, doubtful: Bools) -> list[str | None] | Floats:
         if self._classes is None:
-            labels = np.full(n, math.nan) if self._label is None else table.numbers(self._label).copy()  # it is written to
+            labels = (
+                np.full(n, math.nan) if self._label is None else table.numbers(self._label).copy()
+            )  # it is written to
             doubtful |= np.isinf(labels) | (np.isnan(labels) & self._label_required)
             return labels
         if self._label is None:

@@ -124,6 +124,6 @@ def check_fit(estimator: Any, task: str, use: str) -> None:
         kinds = (base.AnomalyDetector, base.AnomalyFilter)
     if isinstance(last, base.MultiLabelClassifier | base.MultiTargetRegressor) or not isinstance(last, kinds):
         wanted = {"regression": "a regressor", "anomaly": "an unsupervised anomaly detector"}.get(task, "a classifier")
-        raise ValueError(f"{use}: task {task} needs {wanted}, {name} is none")
+        raise ValueError(f"{use}: task {task} needs {wanted}, {name} is none")  # noqa: TRY004  (a wrong value of a config)
     if task == "multiclass" and not last_step(estimator)._multiclass:  # noqa: SLF001  (river's own flag, there is no public one)
         raise ValueError(f"{use}: {name} knows two classes only; wrap it in river.multiclass.OneVsRestClassifier")

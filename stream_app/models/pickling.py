@@ -21,11 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 # river's packages that hold models and their parts; not datasets, stream, checks, compat: they touch files and networks
-PACKAGES = tuple(
-    "_river_rust active anomaly bandit base cluster compose covariance drift dummy ensemble facto feature_extraction "
-    "feature_selection forest imblearn linear_model metrics misc model_selection multiclass multioutput naive_bayes "
-    "neighbors optim preprocessing proba reco rules sketch stats time_series tree utils".split()  # noqa: SIM905
+# fmt: off
+PACKAGES = (
+    "_river_rust", "active", "anomaly", "bandit", "base", "cluster", "compose", "covariance", "drift", "dummy",
+    "ensemble", "facto", "feature_extraction", "feature_selection", "forest", "imblearn", "linear_model", "metrics",
+    "misc", "model_selection", "multiclass", "multioutput", "naive_bayes", "neighbors", "optim", "preprocessing",
+    "proba", "reco", "rules", "sketch", "stats", "time_series", "tree", "utils",
 )
+# fmt: on
 
 NAMES = frozenset(
     [f"builtins.{name}" for name in ("bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int")]
@@ -65,8 +68,8 @@ def loads(data: bytes) -> Any:
         obj = unpickler.load()
         while file.tell() < len(data):
             unpickler.load()  # the states that a flat dump puts last
-    except ValueError:
-        raise
+    except _NotAllowedError as error:
+        raise ValueError(str(error)) from None
     except Exception as error:  # any bytes may come, and a pickle can make any of its callables fail
         raise ValueError(f"the saved model is damaged: {type(error).__name__}: {error}") from error
     return obj
@@ -119,6 +122,10 @@ def _itself(obj: object) -> object:
     return obj
 
 
+class _NotAllowedError(Exception):
+    """The bytes ask for something that no saved model needs."""
+
+
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         return _allowed(module, name)
@@ -136,7 +143,7 @@ def _allowed(module: str, name: str) -> Any:
         found = vars(import_module(module)).get(owner)
         if isinstance(found, type) and found.__module__ == module:  # written there, not imported by it
             return _static_helper(found, helper) if helper else found
-    raise ValueError(f"the saved model asks for {module}.{name}, which is not allowed")
+    raise _NotAllowedError(f"the saved model asks for {module}.{name}, which is not allowed")
 
 
 def is_river(module: str) -> bool:
@@ -151,7 +158,7 @@ def _static_helper(owner: type, name: str) -> Any:
     found = vars(owner).get(name)
     if isinstance(found, staticmethod) and _is_helper(name, found.__func__):
         return found.__func__
-    raise ValueError(f"the saved model asks for {owner.__name__}.{name}, which is not allowed")
+    raise _NotAllowedError(f"the saved model asks for {owner.__name__}.{name}, which is not allowed")
 
 
 def _helper_of(owner: object, name: str) -> Any:
@@ -159,7 +166,8 @@ def _helper_of(owner: object, name: str) -> Any:
     found = getattr_static(type(owner), name, None) if isinstance(name, str) else None
     if is_river(type(owner).__module__) and isinstance(found, FunctionType) and _is_helper(name, found):
         return MethodType(found, owner)
-    raise ValueError(f"the saved model asks for the attribute {name!r} of {type(owner).__name__}, which is not allowed")
+    kind = type(owner).__name__
+    raise _NotAllowedError(f"the saved model asks for the attribute {name!r} of {kind}, which is not allowed")
 
 
 def _is_helper(name: str, function: object) -> bool:

@@ -40,7 +40,8 @@ class RiverModel:
         self._rows: dict[int, Row] = {}  # slot → what was predicted and waits for its label
         estimator = self._build()
         check_fit(estimator, task.type, model.use)
-        loads(dumps(estimator))  # better refused now than at the first snapshot
+        # better refused now than at the first snapshot; on a copy, for pickling slows attributes down in CPython 3.11
+        loads(dumps(self._build()))
         self._categories = _categories(model, self._build()) if inputs.categories else "drop"
         self._use(estimator)
 
