@@ -16,7 +16,7 @@ import numpy as np
 from river import drift as river
 from scipy import stats
 
-from detectors import make
+from detectors import make, names
 
 ARL0 = 1e5
 SEEDS, QUIET, AFTER = 20, 10_000, 6_000
@@ -34,7 +34,6 @@ SIGNALS: dict[str, Sampler] = {
 }
 RARE: Sampler = lambda rng, n: np.minimum(rng.zipf(1.5, n), 1e6).astype(float)  # noqa: E731
 RIVER = {"adwin": river.ADWIN, "page_hinkley": river.PageHinkley, "ddm": river.binary.DDM}
-PEERS = {"adwin": {}, "page_hinkley": {}, "ddm": {}, "ks": {}, "psi": {}}
 
 
 def river_alarms(name: str, x: np.ndarray) -> list[int]:
@@ -57,7 +56,7 @@ def run_length(alarms: int, n: int) -> str:
 def in_control(n: int) -> None:
     """Print the mean run length of each detector on each signal."""
     print(f"1. In control: declared arl0 = {ARL0:g}, {n:,} observations")
-    for name in PEERS:
+    for name in names():
         chosen = {key: value for key, value in SIGNALS.items() if name != "ddm" or key.startswith("bernoulli")}
         cases = [(key, sampler, {}) for key, sampler in chosen.items()]
         if name == "ks":
@@ -112,7 +111,7 @@ def times() -> None:
     """Print the cost of one observation, and of a call with 256."""
     print("\n3. Time")
     x = np.random.default_rng(0).normal(size=1_000_000)
-    for name in PEERS:
+    for name in names():
         signal = (x > 1).astype(float) if name == "ddm" else x
         make(name).update_many(signal[:20_000])
         best = {}

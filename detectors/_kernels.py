@@ -19,7 +19,7 @@ HUGE = 1e120  # literature modes clip here: squares of larger values would overf
 @njit(cache=True)
 def finite(x: float) -> bool:
     """Neither NaN nor infinite."""
-    return x - x == 0.0
+    return math.isfinite(x)
 
 
 @njit(cache=True)
@@ -31,8 +31,9 @@ def learn_scale(sample: Floats) -> tuple[float, float]:
     low, high = ordered[n // 20], ordered[n - 1 - n // 20]
     if low == high:
         return lowest, highest
-    half = high / 2 - low / 2  # halves first: their distance may overflow
-    return max(lowest, low - half), min(highest, high + half)
+    quarter = high / 4 - low / 4  # in halves, as sums of the whole may overflow
+    lo, hi = low / 2 - quarter, high / 2 + quarter
+    return lowest if lowest / 2 >= lo else 2 * lo, highest if highest / 2 <= hi else 2 * hi
 
 
 @njit(cache=True)

@@ -47,8 +47,8 @@ def _feed(x: Floats, start: int, config: Floats, floats: Floats, counts: Array) 
         error = min(max(x[at], 0.0), 1.0)
         counts[N] += 1
         n = float(counts[N])
-        # The onset: where a cumulative sum over the mean and a tenth of the deviation was last zero (Page 1954).
-        floats[EXCESS] += error - floats[MEAN] - 0.1 * math.sqrt(max(0.0, floats[MEAN] * (1.0 - floats[MEAN])))
+        # The onset: where a cumulative sum over the mean and a fifth of the deviation was last zero (Page 1954).
+        floats[EXCESS] += error - floats[MEAN] - 0.2 * math.sqrt(max(0.0, floats[MEAN] * (1.0 - floats[MEAN])))
         if floats[EXCESS] <= 0.0:
             floats[EXCESS], floats[QUIET_ERRORS], counts[QUIET_AT] = 0.0, floats[ERRORS] + error, counts[N]
         floats[ERRORS] += error

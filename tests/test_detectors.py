@@ -171,7 +171,7 @@ def test_finds_a_clear_shift_and_its_onset(name):
 
         late = 1500 if get(name).error_only else 800  # ddm: a mean over all the 6000 before is slow to move
         assert 6000 <= at < 6000 + late
-        assert abs(at - drift.age + 1 - 6000) <= 150
+        assert abs(at - drift.age + 1 - 6000) <= 250
         assert drift.statistic > drift.threshold > 0
         assert drift.after > drift.before + 0.1
         assert drift.direction == 1

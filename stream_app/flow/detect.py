@@ -82,21 +82,25 @@ class Monitor:
     def run(self, column: Column) -> list[Alarm]:
         if not self.by:
             return self._alarms(column, WHOLE, slice(None))
-        codes = column.groups[self.by]
+        codes = self._segment_codes(column.groups[self.by])
         alarms = []
-        for code in _in_order(codes):
+        for code in np.unique(codes).tolist():
             alarms += self._alarms(column, code, np.flatnonzero(codes == code))
         return sorted(alarms, key=lambda alarm: alarm.record)
 
-    def _segment(self, code: int) -> tuple[int, Segment]:
-        if code not in self.segments and len(self.segments) >= self.watch.max_segments:
-            code = OTHER
-        if code not in self.segments:
-            self.segments[code] = Segment(detectors.make(self.watch.detector, **self.params))
-        return code, self.segments[code]
+    def _segment_codes(self, codes: Ints) -> Ints:
+        """The segment of each observation; the first `max_segments` codes of the stream have one of their own."""
+        for code in _in_order(codes):
+            if code not in self.segments and len(self.segments) < self.watch.max_segments:
+                self.segments[code] = self.fresh()
+        return np.where(np.isin(codes, list(self.segments)), codes, OTHER)
+
+    def fresh(self) -> Segment:
+        """A segment with a detector that knows nothing."""
+        return Segment(detectors.make(self.watch.detector, **self.params))
 
     def _alarms(self, column: Column, code: int, rows: Any) -> list[Alarm]:
-        code, segment = self._segment(code)
+        segment = self.segments.get(code) or self.segments.setdefault(code, self.fresh())
         watch, name = self.watch, self.signal.name
         return [
             Alarm(
@@ -182,7 +186,7 @@ class Detect:
         for monitor, segments in zip(self.monitors, state["monitors"], strict=True):
             monitor.segments = {}
             for code, saved, n, stride, places in segments:
-                segment = Segment(detectors.make(monitor.watch.detector, **monitor.params))
+                segment = monitor.fresh()
                 segment.detector.load(saved)
                 segment.trail.n, segment.trail.stride, segment.trail.places = n, stride, places
                 monitor.segments[code] = segment

@@ -87,7 +87,7 @@ class Signals:
         """1 for each record of the log that became a dead letter, 0 for each that was accepted."""
         data = np.flatnonzero(chunk.tape.order != CONTROL)
         x = np.zeros(len(chunk.tape.order))
-        x[[r.record - chunk.first for r in chunk.rejects if r.record >= chunk.first]] = 1
+        x[[r.record - chunk.first for r in chunk.rejects if r.record == r.at]] = 1
         known = data[chunk.clock_ms[data] != NO_TIME]
         record = chunk.first + known
         groups = {field: np.full(len(known), -1, np.int64) for field in self.by}

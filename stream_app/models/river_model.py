@@ -78,11 +78,11 @@ class RiverModel:
 
     def to_state(self) -> dict[str, Any]:
         """The estimator, pickled; rows that wait are rebuilt from the feature matrix."""
-        return {"estimator": dumps(self._estimator)}
+        return {"pickle": dumps(self._estimator)}
 
     def load(self, state: dict[str, Any]) -> None:
         """Goes on from `to_state()`; ValueError if it is damaged or of another kind of estimator."""
-        estimator = loads(state["estimator"])
+        estimator = loads(state["pickle"])
         if type(estimator) is not type(self._estimator):
             raise ValueError(f"state of another model: {type(estimator).__name__}")
         self._rows.clear()
