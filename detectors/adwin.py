@@ -141,7 +141,8 @@ class Adwin(Detector):
     eps = L / 3n + sqrt((L / 3n)^2 + 2 v L (1/n0 + 1/n1)), n = min(n0, n1), L = ln(2 K / delta), where v is an upper
     bound of the window's variance, ever wrong with probability d = .001. A check errs with probability at most delta,
     so P(false alarm within t) <= d + t delta / 32 and ARL >= (1 - d)^2 32 / (2 delta), which is solved for delta. It
-    holds for independent observations of any distribution and scale.
+    holds for independent observations of any distribution and scale. Not exact: v neglects the error of the window's
+    mean (of second order) and its doubt is shared out over doublings of the window, not over every width.
 
     With any of `delta, clock, max_buckets, min_window_length, grace_period` it is the published ADWIN2 on the raw
     values (river 0.26 step by step); values beyond 1e120 are clipped there.

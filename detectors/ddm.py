@@ -15,8 +15,10 @@ WARM_START, LIMIT, CALIBRATED = range(3)  # places in `config`
 ENOUGH = 30  # errors, and correct answers, before the normal approximation of the root scale may be used
 
 # Alarms per observation at n are at most hazard(k) / n. The form is the tail of a two-sample comparison at its worst
-# split; benchmarks/ddm_hazard.py measures the factor: 2.3 at k = 2, 1.5 at 2.5, 1.3 to 1.4 from 3 to 4 (worst of three
-# p).
+# split; benchmarks/ddm_hazard.py measures the factor. Worst p: 2.3 at k = 2, 1.5 at 2.5, 1.3 at 3, 1.4 at 3.5,
+# 1.6 at 4, 2.2 at 4.5 and 4.75 (23 and 7 alarms). It grows with k where errors are rare (p = .08), but there 30
+# errors take some 400 answers, four times the 100 that `multiplier` counts on. Beyond k = 5 (arl0 above 4e6) it is
+# extrapolated.
 HAZARD = 2.5
 
 
@@ -80,7 +82,8 @@ class Ddm(Detector):
     is 1 / sqrt(n) whatever p; fires when g + 1/sqrt(n) > g_min + k / sqrt(n_min). There the in-control process is the
     same for every error rate, and alarms come at a rate of hazard(k) / n, highest right after the warm-up (`warm_start`
     answers, at least 30 wrong and 30 right ones). k makes that highest rate 1 / (2 arl0), so P(false alarm within t)
-    <= t / (2 arl0). hazard(k) is measured by simulation (benchmarks/ddm_hazard.py).
+    <= t / (2 arl0). hazard(k) is a curve fitted to a simulation (benchmarks/ddm_hazard.py),
+    extrapolated for arl0 above 4e6: a calibration, not a proof.
 
     With `warning_threshold` or `drift_threshold` it is the published DDM, p + s > p_min + drift_threshold s_min with
     s = sqrt(p (1 - p) / n) (river 0.26 step by step); `warning` then tells of the warning zone.

@@ -123,7 +123,8 @@ class PageHinkley(Detector):
     v, largest deviation b), so exp(S) is below a Shiryaev-Roberts sum whose mean grows by 1 an observation (an
     e-detector). e bounds the running mean from each refresh on for ever (reverse martingale). Hence P(alarm within t)
     <= d + 8 t exp(-h) and ARL >= (1 - d)^2 exp(h) / 16 >= arl0, for independent observations of any distribution and
-    scale; d = .001 is the probability that e or v is ever too small. Both shrink as n doubles: small changes are found
+    scale; d = .001 is the probability that e or v is ever too small (v neglects the error of m,
+    of second order). Both shrink as n doubles: small changes are found
     late in a long quiet stretch, not early.
 
     With any of `delta, threshold, alpha, min_instances, mode` it is the published test on the raw values (river 0.26

@@ -176,10 +176,10 @@ class Psi(Detector):
     others and unseen ones share one.
 
     The threshold comes from the null of this statistic for this reference: Chernoff's bound over bins whose counts are
-    negative binomial (Poisson, the rate known only from the reference), solved for a probability of 1 / (2 arl0) at any
-    one time, so P(false alarm within t) <= t / (2 arl0) and ARL >= arl0 for independent observations. That the shares
-    add up to one and that neighbouring windows overlap is not used: this slack is the margin
-    (benchmarks/in_control.py).
+    negative binomial (Poisson, the rate known only from the reference, Jeffreys prior), solved for 1 / (2 arl0) at any
+    one time; then P(false alarm within t) <= t / (2 arl0) and ARL >= arl0 for independent observations. This is a
+    calibration, not a proof: counts that share a fixed total are treated as independent and the prior is a choice.
+    tests/test_psi.py simulates the null at 1 in 2,000; rarer levels rest on the bound and benchmarks/in_control.py.
 
     Input: numbers or codes; NaN and inf are counted, not fed, and have no bin. A drift starts over with a new
     reference. `age`: the most likely change point within the window. `detail["bins"]`: the five that contribute

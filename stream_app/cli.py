@@ -291,7 +291,7 @@ def _profiled(data: Path, folder: Path) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     config_file = folder / f"{data.name.split('.')[0]}.toml"
-    config_file.write_text(profile(data.resolve()))
+    config_file.write_text(profile(str(data.resolve())))
     return config_file
 
 

@@ -35,7 +35,7 @@ class Decide:
         self.open: list[Incident] = []
         self.opened = 0
         self.triggered: dict[str, list[int]] = {}  # signal → record and time of its last trigger
-        self.audited = ["", 0]  # hash of the last entry, number of entries
+        self.audited: tuple[str, int] = ("", 0)  # hash of the last entry, number of entries
 
     def run(self, chunk: Chunk) -> None:
         for alarm in chunk.alarms:
@@ -144,7 +144,7 @@ class Decide:
         """The next entry of the chain: it holds the hash of the entry before it."""
         entry = {"number": self.audited[1], "record": record, "time": now_ms, "before": self.audited[0], **entry}
         made = message(self.config.name, "audit", str(self.audited[1]), str(entry["what"]), now_ms, entry)
-        self.audited = [hashlib.sha256(made.value).hexdigest(), int(self.audited[1]) + 1]
+        self.audited = (hashlib.sha256(made.value).hexdigest(), self.audited[1] + 1)
         return made
 
     def _dead_letter(self, reject: Reject, now_ms: int) -> Message:
@@ -171,7 +171,7 @@ class Decide:
 
     def load(self, state: dict[str, Any]) -> None:
         self.open = [Incident(**saved) for saved in state["open"]]
-        self.opened, self.triggered, self.audited = state["opened"], dict(state["triggered"]), list(state["audited"])
+        self.opened, self.triggered, self.audited = state["opened"], dict(state["triggered"]), tuple(state["audited"])
 
 
 def rfc3339(time_ms: int) -> str:

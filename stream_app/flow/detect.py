@@ -72,9 +72,12 @@ class Segment:
 class Monitor:
     """All segments of one watched signal."""
 
-    def __init__(self, config: Config, signal: Signal, names: Vocabulary | None) -> None:
+    def __init__(
+        self, config: Config, signal: Signal, names: Vocabulary | None, texts: list[str] | None = None
+    ) -> None:
         self.watch: Watch = config.watch[signal.watch]
-        self.signal, self.names = signal, names
+        self.signal, self.names = signal, names  # of the segments
+        self.texts = texts  # of the signal's own categories
         self.by = "key" if signal.name == "key:*" else self.watch.by
         self.params = detector_params(config, signal)
         self.segments: dict[int, Segment] = {}
@@ -112,8 +115,14 @@ class Monitor:
         ]
 
     def detail(self, drift: Drift) -> dict[str, Any]:
-        """The detector's detail; the codes of categories as text."""
-        return {key: self._texts(value) if key == "bins" else value for key, value in drift.detail.items()}
+        """The detector's detail; the codes of categories as text, None for all rare and unseen ones together."""
+        if self.texts is None or "bins" not in drift.detail:
+            return drift.detail
+        bins = [part | {"category": self._text(part["category"])} for part in drift.detail["bins"]]
+        return drift.detail | {"bins": bins}
+
+    def _text(self, code: float | None) -> str | None:
+        return None if code is None or self.texts is None else self.texts[int(code)]
 
     def label(self, code: int) -> str:
         """A segment as people read it: `origin=JFK`; empty for the whole signal."""
@@ -132,7 +141,10 @@ class Detect:
         self.monitors = []
         for signal in signals(config):
             by = "key" if signal.name == "key:*" else config.watch[signal.watch].by
-            self.monitors.append(Monitor(config, signal, vocabularies[by] if by else None))
+            field = signal.name.removeprefix("feature:")
+            own = validate.classes if signal.name == "prediction" else vocabularies.get(field)
+            texts = own.texts if own is not None and signal.kind == "category" else None
+            self.monitors.append(Monitor(config, signal, vocabularies[by] if by else None, texts))
 
     def run(self, chunk: Chunk) -> None:
         for monitor in self.monitors:

@@ -187,9 +187,9 @@ class Join:
             elif kind == PREDICT:
                 del self.early[key]
             elif row == NO_EVENT:
-                record, *label = self.early.pop(key)
+                record, offset, label_id, raw = self.early.pop(key)
                 problem, now = Problem(REASONS[row], self.id_path), int(chunk.record[at])
-                chunk.rejects.append(Reject(record, now, "labels", *label, problem))
+                chunk.rejects.append(Reject(record, now, "labels", offset, label_id, raw, problem))
             else:
                 rows = chunk.events if row == DUPLICATE else chunk.labels
                 stream, record = STREAMS[chunk.order[at]], int(chunk.record[at])
@@ -221,7 +221,8 @@ class Join:
     def live(self) -> Ints:
         """Slots that wait for a label, in order of arrival."""
         young = self._entries(int(self.ledger.scalars[TAIL]))
-        return self.ledger.slot[young[self.ledger.status[young] == PENDING]]
+        slots: Ints = self.ledger.slot[young[self.ledger.status[young] == PENDING]]
+        return slots
 
     def to_state(self, live: Ints) -> dict[str, Any]:
         """Plain data without slot numbers, so that equal histories give equal states however they were cut."""

@@ -51,7 +51,7 @@ class Incoming(NamedTuple):
 
 @njit(cache=True)
 def _place(table: Ints, key: int) -> int:
-    return (key ^ (key >> 32)) & (len(table) - 1)
+    return int((key ^ (key >> 32)) & (len(table) - 1))
 
 
 @njit(cache=True)
@@ -60,7 +60,7 @@ def find(ledger: Ledger, key: int) -> int:
     at = _place(ledger.table, key)
     while ledger.table[at] >= 0:
         if ledger.id_hash[ledger.table[at]] == key:
-            return ledger.table[at]
+            return int(ledger.table[at])
         at = (at + 1) & (len(ledger.table) - 1)
     return -1
 

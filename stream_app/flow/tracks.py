@@ -59,9 +59,10 @@ class Tracks:
 
     def since_start(self, j: int) -> dict[str, float]:
         if not self.classes:
-            _, labels, total, squares = self.spread
+            _, labels, total, squares = self.spread.tolist()
             spread = squares - total * total / labels if labels else 0.0
-            return metrics.regression(*self.sums[j, :3], spread)
+            n, absolute, squared = self.sums[j, :3].tolist()
+            return metrics.regression(n, absolute, squared, spread)
         figures = metrics.classification(self.matrix[j], binary=self.binary)
         figures["log_loss"] = self.sums[j, 0] / self.sums[j, 1] if self.sums[j, 1] else float("nan")
         figures["roc_auc"] = metrics.binned_auc(*self.scores[j]) if self.binary else float("nan")
@@ -94,4 +95,5 @@ class Tracks:
 
 def _carry(start: Floats, steps: Floats) -> Floats:
     """`start` plus all rows one after the other: the same sum however the rows are cut into calls."""
-    return np.cumsum(np.vstack([start, steps]), axis=0)[-1]
+    total: Floats = np.cumsum(np.vstack([start, steps]), axis=0)[-1]
+    return total

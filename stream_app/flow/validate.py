@@ -126,8 +126,8 @@ class Validate:
             return
         tape = chunk.tape
         rows = np.zeros(len(ok), np.int64)
-        for stream in (EVENT, LABEL):
-            mine = tape.order == stream
+        for kind in (EVENT, LABEL):
+            mine = tape.order == kind
             rows[mine] = np.arange(mine.sum())
         for i in np.flatnonzero(~ok & (tape.order != CONTROL)).tolist():
             source = tape.events if tape.order[i] == EVENT else tape.labels
@@ -170,7 +170,7 @@ class Validate:
             if not ok[i] or label in known:
                 continue
             if len(self.classes.texts) < self.classes.size:
-                self.classes.encode([label])  # type: ignore[list-item]
+                self.classes.encode([label])
                 known.add(label)
             else:
                 ok[i] = False

@@ -1,5 +1,6 @@
 """The embedded engine: files or standard input in, one SQLite file out; resumes where the last commit stands."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,14 +39,21 @@ class Progress:
 
 
 class Input:
-    """One source with its decoder and how far it was handed to the core."""
+    """One source with its decoder and how far it was handed to the core.
+
+    A file is read from where the log stands. Standard input that begins with the same record as the first time is the
+    same stream once more: what was handled is skipped; any other goes on where the last one ended.
+    """
 
     def __init__(self, config: Config, path: str, stream: int, saved: dict[str, Any] | None, *, follow: bool) -> None:
+        assert config.source is not None
         self.stream, self.name = stream, ("events", "labels")[stream]
         self.next = int(saved["offset"]) if saved else 0
-        assert config.source is not None
-        self.source: Source = open_source(path, config.source, start=self.next, follow=follow)
-        if saved and saved["fingerprint"] != self.source.fingerprint:
+        self.first = str(saved["fingerprint"]) if saved and self.next else ""
+        self.piped, self.shift = path == "-", 0
+        start = 0 if self.piped else self.next
+        self.source: Source = open_source(path, config.source, start=start, follow=follow)
+        if self.first and not self.piped and self.first != self.source.fingerprint:
             raise StateError(
                 f"{path} is not the file that this log was begun with (its first record differs): "
                 "put the old file back, or start a new log with another --state"
@@ -60,14 +68,25 @@ class Input:
             offset, raw = self.source.read(BATCH)
         except SourceError as error:
             self.problem, offset, raw = error, 0, []
+        if self.piped and raw:
+            offset, raw = self._piped(offset, raw)
         return self.decode(offset, raw)
+
+    def _piped(self, offset: int, raw: list[bytes]) -> tuple[int, list[bytes]]:
+        if offset == 0:
+            first = hashlib.sha256(raw[0]).hexdigest()
+            self.shift = self.next if self.first and first != self.first else 0
+            self.first = self.first or first
+        offset += self.shift
+        known = min(max(self.next - offset, 0), len(raw)) if not self.shift else 0
+        return offset + known, raw[known:]
 
     @property
     def ended(self) -> bool:
         return self.source.finished or self.problem is not None
 
     def position(self) -> dict[str, Any]:
-        return {"offset": self.next, "fingerprint": self.source.fingerprint}
+        return {"offset": self.next, "fingerprint": self.first if self.piped else self.source.fingerprint}
 
 
 class Embedded:
@@ -90,8 +109,9 @@ class Embedded:
             Input(config, path, stream, position.get(("events", "labels")[stream]), follow=follow)
             for stream, path in enumerate(paths)
         ]
-        empty = [Decoder(config, "events", None)(0, []), Decoder(config, "labels", None)(0, [])]
-        self.weaver = Weaver(*empty, tuple(position.get("times", (NO_TIME, NO_TIME))))
+        events, labels = Decoder(config, "events", None)(0, []), Decoder(config, "labels", None)(0, [])
+        times = position.get("times", [NO_TIME, NO_TIME])
+        self.weaver = Weaver(events, labels, (times[EVENT], times[LABEL]))
         self.controls = int(position.get("controls", 0))
         self.resumed_at = self.pipeline.records
         self.out, self.order = Outputs(), bytearray()
@@ -164,7 +184,7 @@ class Embedded:
         return all(given.ended for given in self.inputs) and not waiting
 
     def _commit(self) -> None:
-        position = {given.name: given.position() for given in self.inputs}
+        position: dict[str, Any] = {given.name: given.position() for given in self.inputs}
         position |= {"times": list(self.weaver.times), "controls": self.controls}
         state = snapshots.encode(self.pipeline.snapshot(), config_digest=self.digest, key=self.key)
         self.log.commit(self.out, position, bytes(self.order), state, {"config": self.digest, "name": self.config.name})
