@@ -172,7 +172,7 @@ class Retrain(Section, frozen=True, kw_only=True):
 
 class Measure(Section, frozen=True, kw_only=True):
     window: int = 1000  # labelled events in the rolling metrics
-    every: int = 1024  # records between two metrics messages; a multiple of the epoch
+    every: int = 4096  # records between two metrics messages; a multiple of the epoch
 
 
 class Panes(Section, frozen=True, kw_only=True):

@@ -22,9 +22,9 @@ from typing import Any
 from stream_app.cli import cli
 from stream_app.config import load
 from stream_app.edges.log import Log
-from stream_app.runners.embedded import Embedded
+from stream_app.edges.snapshots import state_key
+from stream_app.runners import embedded
 
-PART = 0.3  # of a whole run: the longest that a victim lives, so that each job is killed several times
 FINAL_S = 120.0  # a victim that nobody kills ends within this
 
 
@@ -77,7 +77,7 @@ def kill_at_random(config: Path, kills: int, rng: random.Random) -> dict[str, An
     while hits < kills:
         jobs += 1
         state = folder / f"job{jobs}.db"
-        while not ended(fork(lambda: run(config, state), errors), rng.uniform(0, PART * whole_s), errors):  # noqa: B023
+        while not ended(fork(lambda: run(config, state), errors), rng.uniform(0, whole_s), errors):  # noqa: B023
             hits += 1
         if digest(state) != expected:
             different.append(state.name)
@@ -96,7 +96,7 @@ def run_until_statement(config: Path, state: Path, fatal: int) -> int:
 
     with Log(state, write=True) as log:
         log._file._db.set_trace_callback(die)
-        Embedded(load(config), log).run(lambda _: None)
+        embedded.Embedded(load(config), log, key=state_key(os.environ)).run(lambda _: None)
     return count
 
 
@@ -119,8 +119,10 @@ def main() -> None:
     asked.add_argument("config", type=Path)
     asked.add_argument("--kills", type=int, default=0)
     asked.add_argument("--statements", type=int, default=0)
+    asked.add_argument("--batch", type=int, default=embedded.BATCH, help="records between two commits, at least")
     asked.add_argument("--seed", type=int, default=1)
     options = asked.parse_args()
+    embedded.BATCH = options.batch
     started, rng = time.monotonic(), random.Random(options.seed)
     with open(os.devnull, "w") as nowhere:
         told, sys.stdout = sys.stdout, nowhere

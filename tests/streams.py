@@ -56,6 +56,7 @@ arl0 = 1000
 [[watch]]
 signal = "error"
 detector = "page_hinkley"
+params = { warm_up = 50 }
 arl0 = 200
 by = "c"
 max_segments = 2

@@ -20,7 +20,7 @@ VARIANTS = {
     "notify, no feedback": [('action = "reset"', 'action = "notify"')],
     "regression": [
         ('type = "binary"', 'type = "regression"'),
-        ('detector = "page_hinkley"\narl0 = 200\nby = "c"', 'detector = "ks"\nreference = "100 events"\narl0 = 200\nby = "c"'),
+        ('detector = "page_hinkley"\nparams = { warm_up = 50 }\narl0 = 200\nby = "c"', 'detector = "ks"\nreference = "100 events"\narl0 = 200\nby = "c"'),
     ],
     "multiclass, classes found in the stream": [
         ('type = "binary"', 'type = "multiclass"\nmax_classes = 3'),

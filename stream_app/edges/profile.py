@@ -159,18 +159,22 @@ def _role(role: str, column: Column | None, why: str, without: str) -> str:
 
 
 def _fields(fields: list[Column], rows: int) -> list[str]:
-    lines = ['# number: min = 0 and max = 10 turn other values away; category: values = ["a", "b"] does.',
-             "# A record without a required field is a dead letter. input = false keeps a field from the model.",
-             "[schema.fields]"]  # fmt: skip
+    lines = [
+        '# number: min = 0 and max = 10 turn other values away; category: values = ["a", "b"] does.',
+        "# required = true makes a record without the field a dead letter; false leaves it to the watch of missing:*.",
+        "# input = false keeps a field from the model.",
+        "[schema.fields]",
+    ]
     for column in fields:
         kind = "number" if column.is_number else "category"
-        optional = ", required = false" if column.missing else ""
-        lines.append(f'{toml_key(column.name)} = {{ type = "{kind}"{optional} }}  # {_seen(column, rows)}')
+        lines.append(f'{toml_key(column.name)} = {{ type = "{kind}", required = false }}  # {_seen(column, rows)}')
     return lines
 
 
 def _seen(column: Column, rows: int) -> str:
-    if column.is_number:
+    if len(column.counts) == 1 < rows:
+        seen = f"seen: only {_plain(next(iter(column.counts)))}; kept, so that a change of it is seen"
+    elif column.is_number:
         seen = f"seen: {min(column.numbers):.6g} .. {max(column.numbers):.6g}"
         bad = sum(column.counts.values()) - len(column.numbers)
         seen += f"; {bad} cells are no numbers: their records will be dead letters" if bad else ""
@@ -248,8 +252,7 @@ def _watches(roles: Roles, fields: list[Column]) -> list[str]:
     for column in fields:
         if not column.is_number:
             lines += _watch(f"feature:{column.name}", "psi", "data drift: the shares of the categories")
-    if any(column.missing for column in fields):
-        lines += _watch("missing:*", "page_hinkley", "data quality: the share of missing values")
+    lines += _watch("missing:*", "page_hinkley", "data quality: the share of missing values of every field")
     lines += _watch("rejects", "page_hinkley", "data quality: the share of records that are dead letters")
     if roles.label is not None:
         lines += _watch("error", "adwin", "concept drift: the error of the model")

@@ -96,11 +96,7 @@ def _leave_out_unusable(column: Column, namesakes: int) -> None:
 def _leave_out_useless(column: Column) -> None:
     rows, distinct = len(column.cells), len(column.counts)
     whole = column.is_number and column.is_whole and len(column.numbers) == rows
-    if len(column.words) == 1 and column.words[0] in LABEL_WORDS and distinct == 1:
-        return  # a label of which one class has not come yet
-    if rows > 1 and distinct == 1 and not column.missing:
-        column.out = f"constant in the sample: {next(iter(column.counts))!r:.60}"
-    elif column.some_times and not (column.is_number and max(column.numbers) < EPOCH_MS_MIN):
+    if column.some_times and not (column.is_number and max(column.numbers) < EPOCH_MS_MIN):
         column.out = "a time; only differences of times mean something to a model"
     elif (
         whole and rows >= TESTABLE_ROWS and all(a < b for a, b in zip(column.numbers, column.numbers[1:], strict=False))

@@ -25,7 +25,11 @@ from stream_app.flow.detect import detector_params
 from stream_app.messages import NO_TIME, to_json
 from stream_app.runners.embedded import Progress as Report
 
-OUT, ERR = Console(highlight=False), Console(stderr=True, highlight=False)
+UNBROKEN = 10_000  # columns where there is no terminal: a line in a file or a pipe is never cut or broken
+OUT, ERR = (
+    console if console.is_terminal else Console(stderr=console.stderr, highlight=False, width=UNBROKEN)
+    for console in (Console(highlight=False), Console(stderr=True, highlight=False))
+)
 COLOURS = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 SHOWN = {
     "binary": ("accuracy", "kappa", "f1", "roc_auc", "log_loss"),
@@ -83,7 +87,9 @@ class RunView:
             self.bar.stop()
         name = self.config.name
         if not summary["new_records"]:
-            ERR.print(f"{name}: nothing new: all {summary['events']:,} events were handled before ({self.state})")
+            before = summary["events"] + summary["labels"] + summary["rejected"]
+            handled = f"nothing new: all {summary['events']:,} events were handled before ({self.state})"
+            ERR.print(f"{name}: {handled if before else 'no records in the input yet, so nothing was handled'}")
             return
         ERR.print(
             f"{name}: {summary['events']:,} events, {summary['labels']:,} labels, {summary['expired']:,} without a label"

@@ -66,9 +66,7 @@ class Decide:
             self.open.remove(incident)
             lead = incident.lead
             now = self.detect.estimate(lead["watch"], lead["signal"], lead["segment"])
-            returned = abs(now - lead["before"]) <= abs(now - lead["after"])
-            incident.outcome = "returned" if returned else "settled"
-            incident.now = now
+            incident.close(now)
             chunk.out.messages.append(self._alert("recovered", incident, None, record=record, now_ms=now_ms))
 
     def _alert(

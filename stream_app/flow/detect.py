@@ -28,20 +28,35 @@ class Trail:
     LIMIT = 1024
 
     def __init__(self) -> None:
-        self.n, self.stride = 0, 1
-        self.places = np.empty((0, 3), np.int64)  # number of the observation, source offset, time
+        self.n, self.stride, self.used = 0, 1, 0
+        self._places = np.empty((2 * self.LIMIT, 3), np.int64)  # number of the observation, source offset, time
+
+    @property
+    def places(self) -> Ints:
+        return self._places[: self.used]
 
     def add(self, offset: Ints, time_ms: Ints) -> None:
-        number = self.n + np.arange(len(offset))
-        keep = number % self.stride == 0
-        self.n += len(offset)
-        self.places = np.vstack([self.places, np.column_stack([number[keep], offset[keep], time_ms[keep]])])
+        first = -self.n % self.stride
+        offset, time_ms = offset[first :: self.stride], time_ms[first :: self.stride]
+        end = self.used + len(offset)
+        if end > len(self._places):
+            self._places = np.concatenate([self._places, np.empty((end, 3), np.int64)])
+        new = self._places[self.used : end]
+        new[:, 0] = np.arange(self.n + first, self.n + first + len(offset) * self.stride, self.stride)
+        new[:, 1], new[:, 2] = offset, time_ms
+        self.used = end
 
     def thin(self) -> None:
         """Only on the metrics grid: what an onset says must not depend on how the log was cut."""
-        while len(self.places) > self.LIMIT:
+        while self.used > self.LIMIT:
             self.stride *= 2
-            self.places = self.places[self.places[:, 0] % self.stride == 0]
+            kept = self.places[self.places[:, 0] % self.stride == 0]
+            self.used = len(kept)
+            self._places[: self.used] = kept
+
+    def load(self, n: int, stride: int, places: Ints) -> None:
+        self.n, self.stride, self.used = n, stride, len(places)
+        self._places = np.concatenate([places, np.empty((2 * self.LIMIT, 3), np.int64)])
 
     def find(self, number: int) -> tuple[int, int]:
         """Source offset and time of the last place known at or before observation `number`."""
@@ -59,9 +74,12 @@ class Segment:
         """(row of the column, evidence, onset place) of each alarm among these rows."""
         x = column.x[rows]
         fired = self.detector.update_many(x)
-        finite = np.flatnonzero(np.isfinite(x))
         first = self.trail.n
-        self.trail.add(column.offset[rows][finite], column.time_ms[rows][finite])
+        finite = np.flatnonzero(np.isfinite(x))
+        offset, time_ms = column.offset[rows], column.time_ms[rows]
+        whole = len(finite) == len(x)
+        self.trail.add(offset if whole else offset[finite], time_ms if whole else time_ms[finite])
+        self.trail.n += len(finite)
         found = []
         for i, drift in fired:
             number = first + int(np.searchsorted(finite, i))
@@ -200,7 +218,7 @@ class Detect:
             for code, saved, n, stride, places in segments:
                 segment = monitor.fresh()
                 segment.detector.load(saved)
-                segment.trail.n, segment.trail.stride, segment.trail.places = n, stride, places
+                segment.trail.load(n, stride, places)
                 monitor.segments[code] = segment
 
 
@@ -225,4 +243,4 @@ def _in_order(codes: Ints) -> list[int]:
 
 def _saved(code: int, segment: Segment) -> list[Any]:
     trail = segment.trail
-    return [code, segment.detector.to_state(), trail.n, trail.stride, trail.places]
+    return [code, segment.detector.to_state(), trail.n, trail.stride, trail.places.copy()]

@@ -9,6 +9,11 @@ from stream_app.flow.chunk import Alarm
 QUALITY = ("missing:", "rejects", "expired", "label_delay", "lateness", "key:")  # more of it is worse
 SEVERITIES = ("info", "warning", "critical")
 MANY_SIGNALS = 3  # moving together they are a warning even when the error has not moved
+OUTCOMES = {
+    "returned": "it is back where it was ({now:.4g})",
+    "settled": "it has settled at a new level ({now:.4g})",
+    "quiet": "no further alarm",
+}
 WORSE_BY = 0.25  # relative growth of the error from which it is critical
 
 
@@ -82,21 +87,22 @@ class Incident:
             self.lead = seen
         return before != (self.severity, len(self.signals))
 
+    def close(self, now: float) -> None:
+        """How it ended: `now` is the signal's mean since; that of category codes, or none, says nothing."""
+        before, after = self.lead["before"], self.lead["after"]
+        self.now = now
+        bins = self.lead["detail"].get("bins")
+        if now != now or (bins and "category" in bins[0]):
+            self.outcome = "quiet"
+        else:
+            self.outcome = "returned" if abs(now - before) <= abs(now - after) else "settled"
+
     def message(self) -> str:
         """The incident in one plain sentence."""
-        lead = self.lead
-        where = f" where {lead['segment']}" if lead["segment"] else ""
-        verb = {1: "rose", -1: "fell"}.get(lead["direction"], "changed")
         others = len(self.signals) - 1
         also = f", with {others} other signal{'s' * (others > 1)}" if others else ""
-        text = (
-            f"{lead['signal']}{where} {verb} from {lead['before']:.4g} to {lead['after']:.4g}"
-            f" since offset {lead['onset_offset']}{also}"
-        )
-        if not self.outcome:
-            return text
-        how = "is back where it was" if self.outcome == "returned" else "has settled at a new level"
-        return f"{text}; it {how} ({self.now:.4g})"
+        text = f"{_what(self.lead)} since offset {self.lead['onset_offset']}{also}"
+        return f"{text}; {OUTCOMES[self.outcome].format(now=self.now)}" if self.outcome else text
 
     def data(self, status: str) -> dict[str, Any]:
         """The `data` of the alert (DESIGN section 7)."""
@@ -140,6 +146,19 @@ def evidence(alarm: Alarm) -> dict[str, Any]:
         "onset_time": alarm.onset_time_ms,
         "detail": alarm.detail,
     }
+
+
+def _what(lead: dict[str, Any]) -> str:
+    """What the leading signal did: a mean rose or fell, a distribution changed, categories changed their shares."""
+    name = lead["signal"] + (f" where {lead['segment']}" if lead["segment"] else "")
+    bins = lead["detail"].get("bins")
+    if bins and "category" in bins[0]:
+        kind = "rare or unseen ones" if bins[0]["category"] is None else bins[0]["category"]
+        return f"{name} changed its shares, {kind} from {bins[0]['before']:.1%} to {bins[0]['after']:.1%},"
+    means = f"from {lead['before']:.4g} to {lead['after']:.4g}"
+    if lead["detail"]:
+        return f"{name} changed its distribution, mean {means},"
+    return f"{name} {'rose' if lead['after'] >= lead['before'] else 'fell'} {means}"
 
 
 def _name(alarm: Alarm) -> str:

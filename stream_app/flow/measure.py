@@ -35,7 +35,7 @@ class Measure:
         self.labels = bool(config.schema.label)
         names = [*score.names, *BASELINES]
         width = 0 if self.regression else validate.classes.size
-        self.tracks = Tracks(names, self.window, width, binary=self.one_score)
+        self.tracks = Tracks(names, len(score.names), self.window, width, binary=self.one_score)
         self.last = float("nan")  # the newest label: the no-change baseline
         self.seen = np.zeros(2 if self.regression else width)  # labels a class, or their number and sum
         self.delay_s = np.empty(0)
@@ -58,9 +58,8 @@ class Measure:
         slots, truth = chunk.slot[chunk.is_learn], chunk.value[chunk.is_learn]
         decided = [self._point_and_chance(scores[slots], truth) for scores in self.kept.scores]
         no_change, majority = self._baselines(truth)
-        blind = np.full(len(truth), np.nan)
         point = np.column_stack([point for point, _ in decided] + [no_change, majority])
-        chance = np.column_stack([chance for _, chance in decided] + [blind, blind])
+        chance = np.column_stack([chance for _, chance in decided])
         self.tracks.add(truth, point, chance)
         champion = point[:, 0]
         if self.regression:
@@ -113,11 +112,12 @@ class Measure:
     def performance(self) -> dict[str, dict[str, Any]]:
         """Rolling and since-start figures of each predictor."""
         failures = [*self.score.failures, *([0, ""] for _ in BASELINES)]
+        rolling, since_start = self.tracks.rolling(), self.tracks.since_start()
         return {
             name: {
                 "labels": self.tracks.n,
-                "rolling": self.tracks.rolling(j),
-                "since_start": self.tracks.since_start(j),
+                "rolling": {figure: float(values[j]) for figure, values in rolling.items()},
+                "since_start": {figure: float(values[j]) for figure, values in since_start.items()},
                 "failures": failures[j][0],
                 "last_failure": failures[j][1],
             }

@@ -1,4 +1,4 @@
-"""Performance figures from arrays of truth and prediction; each function takes what it needs and returns plain floats.
+"""Performance figures from arrays of truth and prediction; each function takes what it needs and returns arrays over the predictors.
 
 A figure that is not defined (no positives, one class only, no variance) is NaN.
 """
@@ -11,38 +11,37 @@ from stream_app.messages import Floats, Ints
 LOWEST = 1e-15  # probabilities are clipped here for the log loss, as scikit-learn did
 
 
-def confusion(truth: Ints, predicted: Ints, classes: int) -> Ints:
-    """Counts [true class, predicted class] of the events that have a prediction (code >= 0).
+def confusion(truth: Floats, point: Floats, classes: int) -> Ints:
+    """Counts [P, true class, predicted class] of P predictors' codes [n, P]; code -1 (no prediction) is left out.
 
-    >>> confusion(np.array([0, 1, 1]), np.array([0, 0, 1]), 2).tolist()
-    [[1, 0], [1, 1]]
+    >>> confusion(np.array([0.0, 1, 1]), np.array([[0.0], [0], [1]]), 2).tolist()
+    [[[1, 0], [1, 1]]]
     """
-    known = predicted >= 0
-    flat = truth[known] * classes + predicted[known]
-    return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
+    predictors = point.shape[1]
+    place = (np.arange(predictors) * classes + truth.astype(np.int64)[:, None]) * classes + point.astype(np.int64)
+    counts = np.bincount(place[point >= 0], minlength=predictors * classes * classes)
+    return counts.reshape(predictors, classes, classes)
 
 
-def classification(matrix: Ints, *, binary: bool) -> dict[str, float]:
-    """Accuracy, Cohen's kappa, precision, recall and F1 of a confusion matrix; several classes: macro averages.
+def classification(matrix: Ints, *, binary: bool) -> dict[str, Floats]:
+    """Accuracy, Cohen's kappa, precision, recall and F1 [P] of confusion matrices [P, C, C].
 
-    >>> classification(np.array([[8, 2], [1, 9]]), binary=True)["accuracy"]
-    0.85
+    Binary: of class 1; several classes: macro averages over those that occur.
+
+    >>> classification(np.array([[[8, 2], [1, 9]]]), binary=True)["accuracy"].tolist()
+    [0.85]
     """
-    n, hits = matrix.sum(), np.diag(matrix).astype(float)
-    truth, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
-    accuracy = _ratio(hits.sum(), n)
-    chance = _ratio(float(truth @ predicted), float(n) ** 2)
-    present = np.array([1]) if binary else np.flatnonzero(truth + predicted)
-    precision = np.array([_ratio(hits[c], predicted[c]) for c in present])
-    recall = np.array([_ratio(hits[c], truth[c]) for c in present])
-    f1 = np.array([_ratio(2 * hits[c], truth[c] + predicted[c]) for c in present])
-    return {
-        "accuracy": accuracy,
-        "kappa": _ratio(accuracy - chance, 1 - chance),
-        "precision": _mean(precision),
-        "recall": _mean(recall),
-        "f1": _mean(f1),
+    n, hits = matrix.sum(axis=(1, 2)), np.diagonal(matrix, axis1=1, axis2=2)
+    truth, predicted = matrix.sum(axis=2), matrix.sum(axis=1)
+    accuracy = ratio(hits.sum(axis=1), n)
+    chance = ratio((truth * predicted.astype(float)).sum(axis=1), n.astype(float) ** 2)
+    by_class = {
+        "precision": ratio(hits, predicted),
+        "recall": ratio(hits, truth),
+        "f1": ratio(2 * hits, truth + predicted),
     }
+    averages = {name: figures[:, 1] if binary else _mean(figures) for name, figures in by_class.items()}
+    return {"accuracy": accuracy, "kappa": ratio(accuracy - chance, 1 - chance)} | averages
 
 
 def roc_auc(positive: Floats, score: Floats) -> float:
@@ -61,9 +60,9 @@ def roc_auc(positive: Floats, score: Floats) -> float:
 
 def binned_auc(negatives: Ints, positives: Ints) -> float:
     """ROC AUC from histograms of the scores of both classes; the error is at most half the pairs that share a bin."""
-    below = np.concatenate([[0], np.cumsum(negatives)[:-1]])
+    below = np.cumsum(negatives) - negatives
     pairs = float(negatives.sum()) * float(positives.sum())
-    return _ratio(float(positives @ (below + negatives / 2)), pairs)
+    return float(positives @ (below + negatives / 2)) / pairs if pairs else float("nan")
 
 
 def losses(true_probability: Floats) -> Floats:
@@ -71,16 +70,17 @@ def losses(true_probability: Floats) -> Floats:
     return -np.log(np.clip(true_probability, LOWEST, 1.0))
 
 
-def regression(n: float, absolute: float, squared: float, spread: float) -> dict[str, float]:
+def regression(n: Floats, absolute: Floats, squared: Floats, spread: Floats) -> dict[str, Floats]:
     """MAE, RMSE and R² from the sums of |error|, error² and the squared deviations of the truth from its mean."""
-    rmse = _ratio(squared, n) ** 0.5
-    return {"mae": _ratio(absolute, n), "rmse": rmse, "r2": 1 - _ratio(squared, spread)}
+    return {"mae": ratio(absolute, n), "rmse": np.sqrt(ratio(squared, n)), "r2": 1 - ratio(squared, spread)}
 
 
-def _ratio(a: float, b: float) -> float:
-    return float(a) / float(b) if b else float("nan")
+def ratio(a: Floats | Ints, b: Floats | Ints) -> Floats:
+    """a / b, NaN where b is 0."""
+    return np.divide(a, b, out=np.full(np.shape(b), np.nan), where=np.asarray(b) != 0)
 
 
-def _mean(values: Floats) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+def _mean(figures: Floats) -> Floats:
+    """Mean over the classes where the figure is defined."""
+    known = ~np.isnan(figures)
+    return ratio(np.where(known, figures, 0).sum(axis=1), known.sum(axis=1))

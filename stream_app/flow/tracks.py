@@ -5,88 +5,103 @@ from typing import Any
 import numpy as np
 
 from stream_app.flow import metrics
-from stream_app.messages import Floats, Ints
+from stream_app.messages import Floats
 
 SCORE_BINS = 1000  # of the since-start ROC AUC: its error stays below 1/1000 unless scores pile up in one bin
 
+Figures = dict[str, Floats]  # name → [predictors]
+
 
 class Tracks:
-    """Truth and predictions of several predictors over the same labels: the last `window`, and sums since the start."""
+    """Truth and predictions of P predictors, the first M of which give probabilities: the last `window`, and sums."""
 
-    def __init__(self, names: list[str], window: int, classes: int, *, binary: bool) -> None:
-        self.names, self.window, self.classes, self.binary = names, window, classes, binary
+    def __init__(self, names: list[str], models: int, window: int, classes: int, *, binary: bool) -> None:
+        self.names, self.models, self.window = names, models, window
+        self.classes, self.binary = classes, binary
         self.n = 0
         self.truth = np.empty(0)
         self.point = np.empty((0, len(names)))  # class code (-1 = none) or value (NaN = none)
-        self.chance = np.empty((0, len(names)))  # probability: binary of class 1, else of the true class
+        self.chance = np.empty((0, models))  # probability: binary of class 1, else of the true class
         self.matrix = np.zeros((len(names), classes, classes), np.int64)
-        self.scores = np.zeros((len(names), 2, SCORE_BINS if binary else 0), np.int64)
-        self.sums = np.zeros((len(names), 5))  # log loss, its n; or n, |error|, error²
+        self.scores = np.zeros((models, 2, SCORE_BINS if binary else 0), np.int64)
+        self.sums = np.zeros((3, len(names)))  # log loss and its n (models); or n, |error|, error²
         self.spread = np.zeros(4)  # regression: first truth, n, sum and sum of squares of the deviations from it
 
     def add(self, truth: Floats, point: Floats, chance: Floats) -> None:
+        """Takes n labels with what each predictor had said: [n], [n, P], [n, M]."""
+        if not len(truth):
+            return
         self.n += len(truth)
         self.truth = np.concatenate([self.truth, truth])[-self.window :]
-        self.point = np.vstack([self.point, point])[-self.window :]
-        self.chance = np.vstack([self.chance, chance])[-self.window :]
+        self.point = np.concatenate([self.point, point])[-self.window :]
+        self.chance = np.concatenate([self.chance, chance])[-self.window :]
         if self.classes:
-            self._add_classes(truth.astype(np.int64), point, chance)
+            self._add_classes(truth, point, chance)
         else:
             self._add_values(truth, point)
 
-    def _add_classes(self, truth: Ints, point: Floats, chance: Floats) -> None:
-        for j in range(len(self.names)):
-            self.matrix[j] += metrics.confusion(truth, point[:, j].astype(np.int64), self.classes)
-            known = ~np.isnan(chance[:, j])
-            p = chance[known, j]
-            if self.binary and len(p):
-                bins = np.clip(p * SCORE_BINS, 0, SCORE_BINS - 1).astype(np.int64)
-                for side in (0, 1):
-                    self.scores[j, side] += np.bincount(bins[truth[known] == side], minlength=SCORE_BINS)
-                p = np.where(truth[known] == 1, p, 1 - p)
-            self.sums[j, :2] = _carry(self.sums[j, :2], np.column_stack([metrics.losses(p), np.ones(len(p))]))
+    def _add_classes(self, truth: Floats, point: Floats, chance: Floats) -> None:
+        self.matrix += metrics.confusion(truth, point, self.classes)
+        known = ~np.isnan(chance)
+        loss = np.where(known, metrics.losses(self._of_truth(truth, chance)), 0.0)
+        self.sums[0, : self.models] = _carry(self.sums[0, : self.models], loss)
+        self.sums[1, : self.models] += known.sum(axis=0)
+        if self.binary:
+            bins = np.clip(np.where(known, chance, 0) * SCORE_BINS, 0, SCORE_BINS - 1).astype(np.int64)
+            place = (np.arange(self.models) * 2 + truth.astype(np.int64)[:, None]) * SCORE_BINS + bins
+            self.scores += np.bincount(place[known], minlength=self.scores.size).reshape(self.scores.shape)
+
+    def _of_truth(self, truth: Floats, chance: Floats) -> Floats:
+        return np.where(truth[:, None] == 1, chance, 1 - chance) if self.binary else chance
 
     def _add_values(self, truth: Floats, point: Floats) -> None:
-        for j in range(len(self.names)):
-            error = (truth - point[:, j])[~np.isnan(point[:, j])]
-            steps = np.column_stack([np.ones(len(error)), np.abs(error), error * error])
-            self.sums[j, :3] = _carry(self.sums[j, :3], steps)
-        if self.spread[1] == 0 and len(truth):
+        known = ~np.isnan(point)
+        error = np.where(known, truth[:, None] - point, 0.0)
+        self.sums[0] += known.sum(axis=0)
+        self.sums[1] = _carry(self.sums[1], np.abs(error))
+        self.sums[2] = _carry(self.sums[2], error * error)
+        if self.spread[1] == 0:
             self.spread[0] = truth[0]  # sums of deviations from the first label lose no digits to a large mean
         shifted = truth - self.spread[0]
         steps = np.column_stack([np.ones(len(truth)), shifted, shifted * shifted])
         self.spread[1:] = _carry(self.spread[1:], steps)
 
-    def since_start(self, j: int) -> dict[str, float]:
+    def since_start(self) -> Figures:
         if not self.classes:
             _, labels, total, squares = self.spread.tolist()
             spread = squares - total * total / labels if labels else 0.0
-            n, absolute, squared = self.sums[j, :3].tolist()
-            return metrics.regression(n, absolute, squared, spread)
-        figures = metrics.classification(self.matrix[j], binary=self.binary)
-        figures["log_loss"] = self.sums[j, 0] / self.sums[j, 1] if self.sums[j, 1] else float("nan")
-        figures["roc_auc"] = metrics.binned_auc(*self.scores[j]) if self.binary else float("nan")
+            return metrics.regression(self.sums[0], self.sums[1], self.sums[2], np.full(len(self.names), spread))
+        figures = metrics.classification(self.matrix, binary=self.binary)
+        figures["log_loss"] = self._padded(metrics.ratio(self.sums[0], self.sums[1])[: self.models])
+        if self.binary:
+            figures["roc_auc"] = self._padded(np.array([metrics.binned_auc(*both) for both in self.scores]))
         return figures
 
-    def rolling(self, j: int) -> dict[str, float]:
-        truth, point, chance = self.truth, self.point[:, j], self.chance[:, j]
+    def rolling(self) -> Figures:
+        """Over the last `window` labels."""
+        truth, point, chance = self.truth, self.point, self.chance
         if not self.classes:
             known = ~np.isnan(point)
-            error, y = (truth - point)[known], truth[known]
-            spread = float(((y - y.mean()) ** 2).sum()) if len(y) else 0.0
-            return metrics.regression(len(y), float(np.abs(error).sum()), float((error**2).sum()), spread)
-        matrix = metrics.confusion(truth.astype(np.int64), point.astype(np.int64), self.classes)
-        figures = metrics.classification(matrix, binary=self.binary)
+            error = np.where(known, truth[:, None] - point, 0.0)
+            spread = np.array([((y - y.mean()) ** 2).sum() if len(y) else 0.0 for y in (truth[k] for k in known.T)])
+            return metrics.regression(known.sum(axis=0), np.abs(error).sum(axis=0), (error**2).sum(axis=0), spread)
+        figures = metrics.classification(metrics.confusion(truth, point, self.classes), binary=self.binary)
         known = ~np.isnan(chance)
-        p, y = chance[known], truth[known]
-        true_chance = np.where(y == 1, p, 1 - p) if self.binary else p
-        figures["log_loss"] = float(metrics.losses(true_chance).mean()) if len(p) else float("nan")
-        figures["roc_auc"] = metrics.roc_auc(y, p) if self.binary else float("nan")
+        loss = np.where(known, metrics.losses(self._of_truth(truth, chance)), 0.0)
+        figures["log_loss"] = self._padded(metrics.ratio(loss.sum(axis=0), known.sum(axis=0)))
+        if self.binary:
+            pairs = ((truth[k], p[k]) for k, p in zip(known.T, chance.T, strict=True))
+            figures["roc_auc"] = self._padded(np.array([metrics.roc_auc(y, p) for y, p in pairs]))
         return figures
+
+    def _padded(self, of_models: Floats) -> Floats:
+        """Figures that baselines do not have are NaN."""
+        return np.concatenate([of_models, np.full(len(self.names) - self.models, np.nan)])
 
     def to_state(self) -> dict[str, Any]:
         names = ("n", "truth", "point", "chance", "matrix", "scores", "sums", "spread")
-        return {name: getattr(self, name) for name in names}
+        values = {name: getattr(self, name) for name in names}
+        return {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in values.items()}
 
     def load(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
@@ -95,5 +110,5 @@ class Tracks:
 
 def _carry(start: Floats, steps: Floats) -> Floats:
     """`start` plus all rows one after the other: the same sum however the rows are cut into calls."""
-    total: Floats = np.cumsum(np.vstack([start, steps]), axis=0)[-1]
+    total: Floats = np.cumsum(np.concatenate([start[None], steps]), axis=0)[-1]
     return total

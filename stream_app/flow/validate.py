@@ -66,9 +66,9 @@ class Validate:
         self.vocabularies = {
             name: Vocabulary(config.engine.max_categories) for name, field in fields if field.type == "category"
         }
-        self.classes = Vocabulary(config.task.max_classes)
-        binary = ("0", "1") if config.task.type in {"binary", "anomaly"} else ()
-        self.classes.load(list(config.task.classes or binary))
+        two = config.task.type in {"binary", "anomaly"}
+        self.classes = Vocabulary(2 if two else config.task.max_classes)
+        self.classes.load(list(config.task.classes or (("0", "1") if two else ())))
         self.now_ms = NO_TIME
         self.ahead = 0
 
@@ -85,8 +85,8 @@ class Validate:
         chunk.clock_ms, chunk.now_ms = now, now[taken]
         chunk.events = _accepted(tape.events, ok[tape.order == EVENT])
         chunk.labels = _accepted(tape.labels, ok[tape.order == LABEL])
-        lateness = np.maximum(before - time_ms, 0)[ok & (tape.order == EVENT)]
-        chunk.lateness_s = np.where(lateness < 0, 0, lateness) / 1000
+        lateness_ms = np.where(before > time_ms, before - time_ms, 0)  # not the difference alone: NO_TIME wraps around
+        chunk.lateness_s = lateness_ms[ok & (tape.order == EVENT)] / 1000
         chunk.codes = self._codes(chunk.events)
         chunk.target, chunk.label_target = self._targets(chunk.events), self._targets(chunk.labels)
 

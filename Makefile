@@ -1,0 +1,54 @@
+# Needs make and Python >= 3.11; everything else is installed into .venv, pinned by requirements.lock.
+
+PYTHON ?= python3
+DATA_DIR ?= ../shared/data
+BIN := .venv/bin
+READY := .venv/.installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check accept bench calibrate lock clean
+
+help: ## Lists what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Creates .venv with the locked dependencies; the others do this by themselves
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
+	  echo "driftline needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is: $$($(PYTHON) --version 2>&1)"; \
+	  echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; } >&2
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## Streams a year of real flights and shows what drifted; DATA=FILE takes your own file
+	$(BIN)/driftline demo $(if $(DATA),--data "$(DATA)")
+
+test: $(READY) ## Runs the tests; ARGS=... goes to pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## Lints, checks the format and the types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+accept: $(READY) ## Runs everything over the real data sets in DATA_DIR
+	$(BIN)/python benchmarks/accept.py "$(DATA_DIR)"
+
+bench: $(READY) ## Measures speed and memory over the data sets in DATA_DIR
+	$(BIN)/python benchmarks/embedded.py "$(DATA_DIR)"
+	$(BIN)/python benchmarks/growth.py "$(DATA_DIR)"
+
+calibrate: $(READY) ## Simulates what the detectors' calibration rests on; takes long
+	$(BIN)/python benchmarks/ddm_hazard.py
+	$(BIN)/python benchmarks/in_control.py
+
+lock: $(READY) ## Pins the dependencies of pyproject.toml anew; ARGS=--upgrade takes the newest
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links $(ARGS) pyproject.toml -o requirements.lock
+
+clean: ## Removes .venv, caches and the demo's files
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build demo *.egg-info
+	find stream_app detectors tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,344 @@
+"""How fast is the embedded engine beside the bare loop of a river model over the same events?
+
+Three ways through the same events, one after the other, PAIRS times, so that noise of the machine meets all of them:
+
+    linear   the whole pipeline with `use = "linear"`: from opening file and log to the last commit
+    loop     `predict_proba_one(x); learn_one(x, y)` of river's scaler and logistic regression; the dicts are in memory
+    hosted   the whole pipeline again, with that river model in it
+
+The pipeline reads a gzipped CSV, checks it, joins labels, measures, watches the error (ADWIN) and each feature (KS),
+keeps panes and writes predictions, outcomes and metrics. The start of the process, imports and the compilation of
+kernels are not counted on either side: each way runs once before, and those runs must predict the same. The medians of
+the pairs' ratios are judged: loop / linear at least 3, hosted / loop at most 1.6; exit code 1 if one is missed.
+
+Run: python benchmarks/embedded.py DATA_DIR [--json FILE]   (elec2.csv.gz and covtype.csv.gz; about 4 minutes)
+"""
+
+import csv
+import gc
+import gzip
+import itertools
+import os
+import platform
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from river import linear_model, preprocessing
+
+from stream_app.config import Config, parse
+from stream_app.edges import snapshots
+from stream_app.edges.log import Log
+from stream_app.runners.embedded import Embedded
+
+FASTER, DEARER = 3.0, 1.6  # loop / linear at least, hosted / loop at most
+RIVER = "river.preprocessing.StandardScaler | river.linear_model.LogisticRegression"
+USE = {"linear": "linear", "hosted": RIVER}
+KEY = b"signs the river model's state"
+
+Event = tuple[dict[str, float], bool]
+PACKAGES = ("driftline", "river", "numpy", "numba", "pyarrow", "msgspec")
+
+
+@dataclass(frozen=True)
+class Data:
+    """One data set: the file that the pipeline reads, and the same events as river takes them."""
+
+    name: str
+    file: Path
+    label: str
+    classes: tuple[str, str]
+    events: list[Event]
+
+    def config(self, use: str) -> Config:
+        """All fields are numbers; the source offset is id and time."""
+        fields = "\n".join(f'"{name}" = {{ type = "number" }}' for name in self.events[0][0])
+        return parse(
+            f"""
+            name = "{self.name}"
+            [source]
+            events = "{self.file}"
+            [schema]
+            label = "{self.label}"
+            [schema.fields]
+            {fields}
+            [task]
+            type = "binary"
+            classes = {list(self.classes)}
+            [model]
+            use = "{use}"
+            [[watch]]
+            signal = "error"
+            detector = "adwin"
+            [[watch]]
+            signal = "feature:*"
+            detector = "ks"
+            """,
+            self.name,
+            {},
+        )
+
+
+@dataclass
+class Times:
+    """Seconds of each repeat of one way, by the clock and of the processor."""
+
+    wall_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+
+    def take(self, work: Callable[[], None]) -> None:
+        """Add one repeat of `work`."""
+        gc.collect()
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        self.cpu_s.append(time.process_time() - cpu)
+        self.wall_s.append(time.perf_counter() - wall)
+
+
+def elec2(source: Path, _folder: Path, rows: int) -> Data:
+    """Elec2 as it is: the label is the text UP or DOWN."""
+    with gzip.open(source / "elec2.csv.gz", "rt", newline="") as file:
+        events = [_event(row, "class", "UP") for row in itertools.islice(csv.DictReader(file), rows)]
+    return Data("elec2", source / "elec2.csv.gz", "class", ("DOWN", "UP"), events)
+
+
+def covtype(source: Path, folder: Path, rows: int) -> Data:
+    """The first `rows` of covtype; what is told apart is class 2 and the rest."""
+    copy = folder / "covtype.csv.gz"
+    events = []
+    with (
+        gzip.open(source / "covtype.csv.gz", "rt", newline="") as file,
+        gzip.open(copy, "wt", newline="", compresslevel=6) as out,
+    ):
+        reader = csv.DictReader(file)
+        names = [name for name in reader.fieldnames or () if name != "Cover_Type"]
+        writer = csv.DictWriter(out, [*names, "is2"])
+        writer.writeheader()
+        for row in itertools.islice(reader, rows):
+            row["is2"] = "1" if row.pop("Cover_Type") == "2" else "0"
+            writer.writerow(row)
+            events.append(_event(row, "is2", "1"))
+    return Data("covtype", copy, "is2", ("0", "1"), events)
+
+
+def loop(events: list[Event]) -> None:
+    """The bare loop: nothing but the model."""
+    model = river_model()
+    for x, y in events:
+        model.predict_proba_one(x)
+        model.learn_one(x, y)
+
+
+def river_model() -> Any:
+    """The model of the loop, fresh."""
+    return preprocessing.StandardScaler() | linear_model.LogisticRegression()
+
+
+def pipeline(data: Data, use: str, state: Path) -> None:
+    """The whole way, into a new log."""
+    state.unlink(missing_ok=True)
+    with Log(state, write=True) as log:
+        Embedded(data.config(use), log, key=KEY).run(lambda _: None)
+
+
+def compare(data: Data, folder: Path, pairs: int) -> dict[str, Times]:
+    """Time the three ways, interleaved."""
+    ways: dict[str, Callable[[], None]] = {
+        "linear": lambda: pipeline(data, USE["linear"], folder / "linear.db"),
+        "loop": lambda: loop(data.events),
+        "hosted": lambda: pipeline(data, USE["hosted"], folder / "hosted.db"),
+    }
+    for way in ways.values():
+        way()
+    check_agreement(data, folder)
+    times = {name: Times() for name in ways}
+    for _ in range(pairs):
+        for name, way in ways.items():
+            times[name].take(way)
+    return times
+
+
+def check_agreement(data: Data, folder: Path) -> None:
+    """Ways that predict otherwise do other work: stop. Both logs against the loop's probabilities."""
+    model, expected = river_model(), []
+    for x, y in data.events:
+        expected.append(model.predict_proba_one(x)[True])
+        model.learn_one(x, y)
+    for name in USE:
+        with Log(folder / f"{name}.db") as log:
+            values = [msgspec.json.decode(record.value)["score"] for record in log.read("predictions")]
+            outcomes = log.count("outcomes")
+        if len(values) != len(expected) or outcomes != len(expected) or not np.allclose(values, expected, atol=1e-6):
+            sys.exit(f"{data.name}, {name}: {len(values)} predictions, {outcomes} outcomes differ from river's loop")
+
+
+def judged(times: dict[str, Times]) -> dict[str, dict[str, float]]:
+    """The pairs' ratios: median, smallest, largest, and the median by processor time."""
+    found = {}
+    for name, over, under in (("loop / linear", "loop", "linear"), ("hosted / loop", "hosted", "loop")):
+        a, b = times[over], times[under]
+        wall = [x / y for x, y in zip(a.wall_s, b.wall_s, strict=True)]
+        cpu = [x / y for x, y in zip(a.cpu_s, b.cpu_s, strict=True)]
+        found[name] = {"median": statistics.median(wall), "min": min(wall), "max": max(wall)}
+        found[name]["cpu_median"] = statistics.median(cpu)
+    return found
+
+
+def breakdown(data: Data, way: str, folder: Path) -> dict[str, float]:
+    """Microseconds per event in each part of the pipeline, from one more run with clocks in it; parts do not overlap."""
+    spent: dict[str, float] = {}
+    stack = [0.0]  # time of the parts within the one that runs
+
+    def clock(owner: Any, name: str, part: str) -> None:
+        inner = getattr(owner, name)
+
+        def timed(*args: Any, **options: Any) -> Any:
+            stack.append(0.0)
+            start = time.perf_counter()
+            try:
+                return inner(*args, **options)
+            finally:
+                whole = time.perf_counter() - start
+                spent[part] = spent.get(part, 0.0) + whole - stack.pop()
+                stack[-1] += whole
+
+        setattr(owner, name, timed)
+
+    state = folder / "breakdown.db"
+    state.unlink(missing_ok=True)
+    encode = snapshots.encode
+    with Log(state, write=True) as log:
+        start = time.perf_counter()
+        engine = Embedded(data.config(USE[way]), log, key=KEY)
+        spent["open"] = time.perf_counter() - start
+        clock(engine.inputs[0].source, "read", "read")
+        clock(engine.inputs[0], "decode", "decode")
+        for name, stage in engine.pipeline.stages.items():
+            clock(stage, "run", name)
+        clock(engine.pipeline.measure.signals, "run", "measure: signals")
+        for panes in engine.pipeline.measure.panes.values():
+            clock(panes, "add", "measure: panes")
+        clock(engine.pipeline, "snapshot", "snapshot")
+        clock(snapshots, "encode", "snapshot: encode")
+        clock(log, "commit", "commit")
+        try:
+            engine.run(lambda _: None)
+        finally:
+            snapshots.encode = encode
+    spent["the rest"] = time.perf_counter() - start - sum(spent.values())
+    return {part: seconds / len(data.events) * 1e6 for part, seconds in spent.items()}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    names = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    return {
+        "processor": names[0] if names else platform.machine(),
+        "cores": os.cpu_count(),
+        "load": [round(load, 2) for load in os.getloadavg()],
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def describe(console: Console) -> dict[str, Any]:
+    """Print the machine, and give it."""
+    found = machine()
+    console.print(", ".join(f"{name} {value}" for name, value in found.items()), style="dim", highlight=False)
+    return found
+
+
+def report(console: Console, data: Data, times: dict[str, Times], ratios: dict[str, dict[str, float]]) -> None:
+    """Print the table of one data set."""
+    n = len(data.events)
+    table = Table(title=f"{data.name}: {n:,} events, {len(data.events[0][0])} features", title_justify="left")
+    for column in ("", "median", "min … max", "µs an event", "processor"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, taken in times.items():
+        rates = sorted(n / seconds for seconds in taken.wall_s)
+        median = statistics.median(rates)
+        spread = f"{rates[0]:,.0f} … {rates[-1]:,.0f}"
+        cpu = statistics.median(taken.cpu_s) / n * 1e6
+        table.add_row(name, f"{median:,.0f}/s", spread, f"{1e6 / median:.2f}", f"{cpu:.2f} µs")
+    for name, ratio in ratios.items():
+        spread = f"{ratio['min']:.2f} … {ratio['max']:.2f}"
+        table.add_row(name, f"{ratio['median']:.2f}", spread, "", f"{ratio['cpu_median']:.2f}", style="bold")
+    console.print(table)
+
+
+def report_parts(console: Console, data: Data, parts: dict[str, dict[str, float]]) -> None:
+    """Print where the pipeline's time goes."""
+    table = Table(title=f"{data.name}: µs an event, one run with clocks in it", title_justify="left")
+    table.add_column("part")
+    for way in parts:
+        table.add_column(way, justify="right")
+    for part in parts["linear"]:
+        table.add_row(part, *(f"{parts[way].get(part, 0):.2f}" for way in parts))
+    table.add_row("sum", *(f"{sum(spent.values()):.2f}" for spent in parts.values()), style="bold")
+    console.print(table)
+
+
+def missed(name: str, ratios: dict[str, dict[str, float]]) -> Iterator[str]:
+    """The targets that this data set does not meet."""
+    if ratios["loop / linear"]["median"] < FASTER:
+        yield f"{name}: linear is {ratios['loop / linear']['median']:.2f} × as fast as the loop, not {FASTER} ×"
+    if ratios["hosted / loop"]["median"] > DEARER:
+        yield f"{name}: the river model inside takes {ratios['hosted / loop']['median']:.2f} × the loop, not {DEARER} ×"
+
+
+@click.command()
+@click.argument("data_dir", type=click.Path(exists=True, path_type=Path), default=Path("../shared/data"))
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures to this file.")
+@click.option("--pairs", default=5, show_default=True, help="Repeats of each way.")
+@click.option("--rows", default=100_000, show_default=True, help="At most so many events of covtype.")
+@click.option("--only", type=click.Choice(["elec2", "covtype"]), help="One data set.")
+def main(data_dir: Path, json_file: Path | None, pairs: int, rows: int, only: str | None) -> None:
+    """Compare the embedded engine with the bare loop of river; exit code 1 if a target is missed."""
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    found: dict[str, Any] = {"machine": describe(console), "pairs": pairs}
+    problems: list[str] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for load in (elec2, covtype):
+            if only in (None, load.__name__):
+                data = load(data_dir, folder, rows if load is covtype else sys.maxsize)
+                times = compare(data, folder, pairs)
+                ratios = judged(times)
+                report(console, data, times, ratios)
+                parts = {way: breakdown(data, way, folder) for way in USE}
+                report_parts(console, data, parts)
+                found[data.name] = {"events": len(data.events), "times": times, "ratios": ratios, "parts": parts}
+                problems += missed(data.name, ratios)
+    found |= {"load_after": os.getloadavg(), "missed": problems}
+    if json_file:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(found)))
+    console.print("\n".join(f"MISSED {problem}" for problem in problems) or "all targets met")
+    sys.exit(bool(problems))
+
+
+def _event(row: dict[str, str], label: str, positive: str) -> Event:
+    y = row[label] == positive
+    return {name: float(text) for name, text in row.items() if name != label}, y
+
+
+def _lines(path: str) -> list[str]:
+    file = Path(path)
+    return file.read_text().splitlines() if file.exists() else []
+
+
+if __name__ == "__main__":
+    main()
