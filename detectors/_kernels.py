@@ -24,7 +24,7 @@ def finite(x: float) -> bool:
 
 @njit(cache=True)
 def learn_scale(sample: Floats) -> tuple[float, float]:
-    """The ends lo <= hi of the clipped range of a signal; equal if (nearly) all of the sample is one value."""
+    """The ends lo <= hi of the clipped range of a signal; equal if all of the sample is one value."""
     ordered = np.sort(sample)
     n = len(ordered)
     lowest, highest = ordered[0], ordered[n - 1]
@@ -38,13 +38,13 @@ def learn_scale(sample: Floats) -> tuple[float, float]:
 
 @njit(cache=True)
 def to_unit(x: float, lo: float, hi: float) -> float:
-    """Where x lies in [lo, hi], clipped to [0, 1]; without a range: below 0, equal .5, above 1."""
-    if x < lo:
+    """Where x lies in [lo, hi], clipped to [0, 1]; 0 if x = lo = hi."""
+    if x <= lo:
         return 0.0
-    if x > hi:
+    if x >= hi:
         return 1.0
     span = hi / 2 - lo / 2
-    if span <= 0.0:
+    if span <= 0.0:  # subnormal numbers
         return 0.5
     return min(1.0, (x / 2 - lo / 2) / span)
 

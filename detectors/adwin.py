@@ -86,6 +86,13 @@ def _scan(config: Floats, floats: Floats, counts: Array, filled: Array, totals: 
 
 
 @njit(cache=True)
+def _lift(filled: Array, totals: Floats) -> None:
+    """Turn a window of zeros into one of ones: the constant so far is the upper end of the range, not the lower."""
+    for level in range(len(filled)):
+        totals[level, : filled[level]] = float(1 << level)
+
+
+@njit(cache=True)
 def _feed(
     x: Floats, start: int, config: Floats, floats: Floats, counts: Array, filled: Array, totals: Floats, sample: Floats
 ) -> int:
@@ -107,6 +114,11 @@ def _feed(
                 floats[LO], floats[HI] = learn_scale(sample)
             continue
         else:
+            if floats[LO] == floats[HI] and y != floats[LO]:  # the first that differs completes the range
+                floats[LO], floats[HI] = min(y, floats[LO]), max(y, floats[HI])
+                if y == floats[LO]:
+                    filled[0], total = newest, width
+                    _lift(filled, totals)
             y = to_unit(y, floats[LO], floats[HI])
         totals[0, newest] = y
         newest += 1
@@ -136,7 +148,8 @@ class Adwin(Detector):
     """Finds a change of the mean, and when: the newest part of a window against the rest, at every cut.
 
     With `arl0` (the default way): the first `warm_up` observations fix a range that holds the bulk of the signal; later
-    ones are clipped to it and scaled to [0, 1]. Every 32nd observation each of the K cuts between buckets (W0 old, W1
+    ones are clipped to it and scaled to [0, 1]. If they are all one value, the first later value that differs becomes
+    the other end of the range, once and for good (until a drift). Every 32nd observation each of the K cuts between buckets (W0 old, W1
     new) is tested by Bernstein's bound, |mean0 - mean1| > eps with
     eps = L / 3n + sqrt((L / 3n)^2 + 2 v L (1/n0 + 1/n1)), n = min(n0, n1), L = ln(2 K / delta), where v is an upper
     bound of the window's variance, ever wrong with probability d = .001. A check errs with probability at most delta,

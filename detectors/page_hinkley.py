@@ -36,6 +36,18 @@ def _tune(warm: int, floats: Floats, counts: Array, sums: Floats) -> None:
 
 
 @njit(cache=True)
+def _complete_range(x: float, floats: Floats, counts: Array, sums: Floats) -> None:
+    """Make x the other end of the range of what was constant; that was fed as 0, which is to be 1 if x lies below."""
+    floats[LO], floats[HI] = min(x, floats[LO]), max(x, floats[HI])
+    if x > floats[LO] or counts[FED] == 0:
+        return
+    floats[MEAN] = 1.0
+    for up in range(0, len(sums), 2):  # each up is followed by its down; mirrored, they trade places
+        for column in (WEIGHT, COST):
+            sums[up, column], sums[up + 1, column] = sums[up + 1, column], sums[up, column]
+
+
+@njit(cache=True)
 def _feed(
     x: Floats, start: int, limit: float, floats: Floats, counts: Array, sums: Floats, zero_at: Array, sample: Floats
 ) -> int:
@@ -52,6 +64,8 @@ def _feed(
                 floats[LO], floats[HI] = learn_scale(sample)
                 counts[REFRESH] = warm
             continue
+        if floats[LO] == floats[HI] and x[at] != floats[LO]:
+            _complete_range(x[at], floats, counts, sums)
         off = to_unit(x[at], floats[LO], floats[HI]) - floats[MEAN]
         counts[FED] += 1
         top = -1.0
@@ -116,7 +130,8 @@ class PageHinkley(Detector):
     """Finds a mean that has moved, up or down, by a little for long or by much at once.
 
     With `arl0` (the default way): the first `warm_up` observations fix a range that holds the bulk of the signal; later
-    ones are clipped to it and scaled to y in [0, 1]. As many again set the first mean m and variance; m keeps running.
+    ones are clipped to it and scaled to y in [0, 1]. If they are all one value, the first later value that differs
+    becomes the other end of the range, once and for good (until a drift). As many again set the first mean m and variance; m keeps running.
     Eight sums, up and down, tuned to changes of .15, .3, .6 and 1.2 deviations,
     S = max(0, S + w (±(y - m)) - c), fire above h = ln(16 arl0) - 2 ln(1 - d). The cost
     c = w e + v (exp(w b) - 1 - w b) / b^2 covers the error e of m and, by Bennett's bound, the spread (variance at most

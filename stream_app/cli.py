@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 
 import contextlib
 import functools
+import io
 import os
 import signal
 import subprocess
@@ -18,13 +19,31 @@ import click
 import msgspec
 
 from stream_app.config import Config, load
+from stream_app.config_reading import nearest
 from stream_app.errors import DriftlineError
 from stream_app.messages import to_json
 
 POLL_S = 0.2  # how often a followed stream is looked at
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+class Commands(click.Group):
+    """The commands; a wrong name gets the nearest, a reader of our output that has seen enough ends us quietly."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            error.message += nearest(args[0], self.commands)
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # caught here because click would make an exit code 1 of it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="driftline")
 def cli() -> None:
     """Watches a stream of events for drift: features, a model that learns, detectors, alerts, retraining triggers.
@@ -38,6 +57,8 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: turns errors meant for people into one message and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error is: not every terminal knows an arrow
     try:
         cli(standalone_mode=False)
     except click.exceptions.Abort:
@@ -48,9 +69,11 @@ def main() -> None:
     except DriftlineError as error:
         click.echo(f"driftline: {error}", err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except OSError as error:
+        if error.filename is None:  # no file of the user's: a mistake of ours
+            raise
+        click.echo(f"driftline: cannot use {error.filename}: {error.strerror}", err=True)
+        sys.exit(1)
 
 
 def on_config(command: Callable[..., None]) -> Callable[..., None]:
@@ -104,7 +127,7 @@ def init(file: Path, output: Path | None, *, force: bool) -> None:
     output = output or Path(f"{file.name.split('.')[0]}.toml")
     if output.exists() and not force:
         raise click.UsageError(f"{output} exists: name another with --output, or write over it with --force")
-    output.write_text(profile(os.path.relpath(file, output.parent)))
+    output.write_text(profile(str(file), os.path.relpath(file, output.parent)))
     click.echo(f"wrote {output}; next: driftline check {output}, driftline run {output}", err=True)
 
 
@@ -209,10 +232,12 @@ def _subscribe(  # noqa: PLR0913
     with Log(state) as log, _stop_signals() as stopped:
         while not stopped():
             for record in log.read(stream, after):
-                after = record.seq
+                if stopped():
+                    return
                 if program:
-                    _execute(program, record.value)
-                else:
+                    _execute(program, record.value, after)
+                after = record.seq
+                if not program:
                     click.echo(record.value if as_json else line_of(stream, record))
             if not follow:
                 if not after and not as_json:
@@ -221,10 +246,13 @@ def _subscribe(  # noqa: PLR0913
             time.sleep(POLL_S)
 
 
-def _execute(program: str, value: bytes) -> None:
+def _execute(program: str, value: bytes, after: int) -> None:
     done = subprocess.run(program, input=value, shell=True, check=False)  # noqa: S602 (the user's own command)
     if done.returncode:
-        raise DriftlineError(f"{program!r} ended with exit code {done.returncode} on: {value.decode()}")
+        raise DriftlineError(
+            f"{program!r} ended with exit code {done.returncode}; to go on from there: --after {after}. "
+            f"It was given {value.decode()}"
+        )
 
 
 @cli.command()
@@ -281,8 +309,11 @@ def acknowledge(config: Config, state: Path, incident: str, by: str, *, as_json:
 
     command = {"command": "acknowledge", "incident": incident, "by": by}
     with Log(state) as log:
+        if incident not in {record.key for record in log.read("alerts")}:
+            raise DriftlineError(f"no incident {incident!r} in {state}; `driftline alerts CONFIG` lists them")
         number = log.send_control(to_json(command))
-    click.echo(to_json(command | {"control": number}) if as_json else f"{config.name}: sent as command {number}")
+    sent = f"{config.name}: sent as command {number}; a running or the next `driftline run` takes it up"
+    click.echo(to_json(command | {"control": number}) if as_json else sent, err=not as_json)
 
 
 def _profiled(data: Path, folder: Path) -> Path:

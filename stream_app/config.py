@@ -217,7 +217,8 @@ def load(path: str | Path) -> Config:
         siblings = sorted(item.name for item in path.parent.iterdir()) if path.parent.is_dir() else []
         raise ConfigError([f"no such file{nearest(path.name, siblings)}"], str(path)) from None
     except UnicodeDecodeError as error:
-        raise ConfigError([f"not UTF-8 text (byte {error.start}); a configuration is a TOML file"], str(path)) from None
+        reason = f"not UTF-8 text (byte {error.start}); a configuration is a TOML file{_if_data(str(path))}"
+        raise ConfigError([reason], str(path)) from None
     except OSError as error:
         raise ConfigError([f"cannot be read: {error.strerror}"], str(path)) from None
     config = parse(text, str(path), os.environ)
@@ -230,7 +231,7 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Config:
     try:
         config = reader.value(Config, reader.filled(plain_data(text)), "$")
     except ValueError as error:
-        raise ConfigError([str(error)], file) from None
+        raise ConfigError([f"{error}{_if_data(file)}"], file) from None
     except RecursionError:
         raise ConfigError(["arrays or tables are nested too deeply"], file) from None
     found = [(path, problem) for path, problem in check(config, signals(config)) if not reader.broken(path)]
@@ -246,6 +247,10 @@ def digest(config: Config) -> str:
     del tree["source"], tree["kafka"], tree["alarms"]["notify"], tree["engine"]["commit"]
     tree["schema"]["fields"] = list(tree["schema"]["fields"].items())  # the order of the columns matters
     return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _if_data(file: str) -> str:
+    return "" if Path(file).suffix in ("", ".toml") else f"; `driftline init {file}` writes a configuration for data"
 
 
 def _beside(config_file: Path, source: Source) -> Source:

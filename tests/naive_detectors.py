@@ -10,11 +10,16 @@ import numpy as np
 from scipy import stats
 
 
-def scale(sample):
-    """The clipped range of a signal."""
-    s = sorted(sample)
+def scale(x, warm_up):
+    """The clipped range of a signal; if it starts constant, up to its first other value."""
+    if len(x) < warm_up:
+        return 0, 0
+    s = sorted(x[:warm_up])
     n = len(s)
     low, high = s[n // 20], s[n - 1 - n // 20]
+    if s[0] == s[-1]:
+        other = next((value for value in x if value != s[0]), s[0])
+        return min(s[0], other), max(s[0], other)
     if low == high:
         return s[0], s[-1]
     return max(s[0], low - (high - low) / 2), min(s[-1], high + (high - low) / 2)
@@ -22,7 +27,7 @@ def scale(sample):
 
 def unit(x, lo, hi):
     if lo == hi:
-        return 0.5 + 0.5 * np.sign(x - lo)
+        return 0.0
     return min(1.0, max(0.0, (x - lo) / (hi - lo)))
 
 
@@ -43,7 +48,7 @@ def restart(x, first_drift):
 
 def adwin(x, arl0, warm_up, clock=32, room=5):
     def first(x):
-        lo, hi = scale(x[:warm_up]) if len(x) >= warm_up else (0, 0)
+        lo, hi = scale(x, warm_up)
         window, sizes = [], []  # sizes of buckets, oldest first
         for at in range(warm_up, len(x)):
             window.append(unit(x[at], lo, hi))
@@ -79,7 +84,7 @@ def page_hinkley(x, arl0, warm_up):
     limit = math.log(16 * arl0) - 2 * math.log(0.999)
 
     def first(x):
-        lo, hi = scale(x[:warm_up]) if len(x) >= warm_up else (0, 0)
+        lo, hi = scale(x, warm_up)
         y = np.array([unit(value, lo, hi) for value in x[warm_up:]])
         sums = {}
         for i in range(warm_up, len(y)):

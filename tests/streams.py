@@ -124,7 +124,7 @@ def made_stream(seed: int, events: int) -> list[tuple[int, bytes]]:
             "b": rng.uniform(0, 1001 if shifted else 900),
             "c": rng.choice(("x", "y", "z", None, str(rng.randrange(12)))),
         }
-        label = int(rng.random() < (0.8 if shifted else 0.2))
+        label = int(rng.random() < (0.5 if shifted else 0.05))
         way = rng.random()
         if way < 0.3:
             row |= {"y": label}

@@ -1,4 +1,4 @@
-"""The rules of the tree (ARCHITECTURE.md), read from the source by `ast`: who may import whom, and how large things get."""
+"""The rules of the tree, read from the source by `ast`: who may import whom, and how large things may get."""
 
 import ast
 import importlib
@@ -86,7 +86,9 @@ def test_the_core_asks_no_clock_no_chance_and_no_file(file: str) -> None:
     found = []
     for name, call in calls(file):
         owner, _, attribute = name.rpartition(".")
-        chance = owner in {"np.random", "numpy.random"} and (attribute not in SEEDED or not (call.args or call.keywords))
+        chance = owner in {"np.random", "numpy.random"} and (
+            attribute not in SEEDED or not (call.args or call.keywords)
+        )
         clock = attribute in CLOCK_CALLS and owner.rpartition(".")[2] in {"datetime", "date"}
         if chance or clock or attribute in FILE_CALLS or (owner == "io" and attribute not in IN_MEMORY):
             found.append(f"{file}:{call.lineno}: {name}")

@@ -136,10 +136,10 @@ def quickly(tape: list[Record], cuts: list[int]) -> list[tuple]:
 def reindex_keeps_all(ledger: Ledger) -> None:
     count = int(ledger.scalars[COUNT])
     ring = [entry % SIZE for entry in range(max(0, count - SIZE), count)]
-    assert [find(ledger, ledger.id_hash[index]) for index in ring] == ring
+    assert [find(ledger.table, ledger.id_hash, ledger.id_hash[index]) for index in ring] == ring
     assert (ledger.table >= 0).sum() == len(ring)  # nothing stale is left in the table
     reindex(ledger)
-    assert [find(ledger, ledger.id_hash[index]) for index in ring] == ring
+    assert [find(ledger.table, ledger.id_hash, ledger.id_hash[index]) for index in ring] == ring
 
 
 def same(a: list[tuple], b: list[tuple]) -> bool:

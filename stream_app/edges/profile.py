@@ -21,14 +21,17 @@ DAY_MS = 86_400_000
 Table = list[tuple[str, list[object]]]  # (name, cells) of each column, in order; a name may be there twice
 
 
-def profile(path: str) -> str:
+def profile(path: str, named: str | None = None) -> str:
     """The text of a configuration for a CSV, JSON-lines or Parquet file; SourceError if there is nothing to profile.
 
-    The paths in it are as given: write it where they hold.
+    It names the file as `named`, which is its path from where the configuration will stand; None: as `path`.
     """
     if path == "-":
         raise SourceError("init reads a file, not standard input: save some records to a file first")
-    return describe(path, *_sample(path))
+    columns, skipped = _sample(path)
+    if not columns or not columns[0][1]:
+        raise SourceError(f"{path}: nothing to profile: it holds no record that can be read")
+    return describe(named or path, columns, skipped)
 
 
 def describe(path: str, columns: Table, skipped: int = 0) -> str:
@@ -89,9 +92,14 @@ def config_name(path: str) -> str:
 def _sample(path: str) -> tuple[Table, int]:
     source = open_source(path, Source(events=path))
     raw: list[bytes] = []
-    while len(raw) < SAMPLE and not source.finished:
-        raw += source.read(SAMPLE - len(raw))[1]
-    source.close()
+    try:
+        while len(raw) < SAMPLE and not source.finished:
+            raw += source.read(SAMPLE - len(raw))[1]
+    except SourceError:  # damaged further on: what can be read is sample enough, and `run` will say where
+        if not raw:
+            raise
+    finally:
+        source.close()
     if source.header is None:
         return _json_columns(raw)
     return _csv_columns(raw, source.header, source.delimiter)

@@ -121,7 +121,8 @@ class Source:
             records = next(self._records, None)
         except BrokenInput as error:
             after = f"after record {self._seen - 1}" if self._seen else "before the first record"
-            self._error = SourceError(f"{self.name}: {error} {after}; what came before it was read")
+            again = "what came before was read; repair the file and run again to go on from there"
+            self._error = SourceError(f"{self.name}: {error} {after}; {again}")
             raise self._error from None
         if records is None:
             self.finished = not self._follow
@@ -239,9 +240,16 @@ def _opened(path: Path, file: File, source: configuration.Source, *, start: int,
         raise SourceError(f"{path}: not a Parquet file, in spite of its name; set source.format")
     if not head and not follow:
         raise SourceError(f"{path}: is empty: not one record")
-    if head.removeprefix(BOM).lstrip().startswith(b"["):
-        raise SourceError(f"{path}: is one JSON array; make it JSON lines, for example with: jq -c '.[]' {path.name}")
+    _refuse_documents(path, head.removeprefix(BOM).lstrip())
     return Source(str(path), json_records(found), start=start, follow=follow, file=file)
+
+
+def _refuse_documents(path: Path, head: bytes) -> None:
+    """Raise SourceError for JSON that does not stand in lines: each line would be a dead letter."""
+    if head.startswith(b"["):
+        raise SourceError(f"{path}: is one JSON array; make it JSON lines, for example with: jq -c '.[]' {path.name}")
+    if head.split(b"\n", 1)[0].rstrip() == b"{":
+        raise SourceError(f"{path}: its JSON objects span lines; make it one per line, for example: jq -c . {path.name}")
 
 
 def _open_parquet(path: Path, *, start: int, follow: bool) -> Source:

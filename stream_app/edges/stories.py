@@ -4,12 +4,11 @@ import json
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from stream_app.config import Config, digest
 from stream_app.edges import snapshots
 from stream_app.edges.log import Log
-from stream_app.edges.terminal import OUT, alert_line
+from stream_app.edges.terminal import OUT, alert_line, printable, whole
 from stream_app.errors import DriftlineError
 from stream_app.flow.decide import rfc3339
 from stream_app.pipeline import Pipeline
@@ -30,7 +29,7 @@ def tell(config: Config, log: Log, name: str, key: bytes) -> dict[str, Any]:
     if not any(found.values()) and "offset" not in now:
         raise DriftlineError(
             f"{name!r} is no incident, model version or event id in {log.path}; "
-            f"`driftline alerts` lists incidents, `driftline predictions` event ids"
+            "`driftline alerts CONFIG` lists incidents, `driftline predictions CONFIG` event ids"
         )
     return {"event": name, "now": now, **found}
 
@@ -59,10 +58,11 @@ def _print_incident(told: dict[str, Any]) -> None:
     for alert in told["alerts"]:
         OUT.print(alert_line(alert), soft_wrap=True)
     data = told["alerts"][-1]["data"]
-    table = Table("signal", "segment", "detector", "before", "after", "statistic", "threshold", "onset", title="evidence")
+    names = ("signal", "segment", "detector", "before", "after", "statistic", "threshold", "onset offset")
+    table = whole(*names, title="evidence", title_justify="left")
     for part in data["contributions"]:
         figures = [f"{part[n]:.4g}" for n in ("before", "after", "statistic", "threshold")]
-        table.add_row(part["signal"], escape(part["segment"]), part["detector"], *figures, str(part["onset_offset"]))
+        table.add_row(escape(part["signal"]), escape(printable(part["segment"])), part["detector"], *figures, str(part["onset_offset"]))
     OUT.print(table)
     for trigger in told["triggers"]:
         train = trigger["data"]["train"]
@@ -71,10 +71,16 @@ def _print_incident(told: dict[str, Any]) -> None:
 
 def _print_event(told: dict[str, Any]) -> None:
     for prediction in told["predictions"]:
-        OUT.print(f"offset {prediction['offset']} at {rfc3339(prediction['time'])}: model {prediction['model']} predicted"
-                  f" {prediction['prediction']} (score {prediction['score']})")
+        score = "no score" if prediction["score"] is None else f"score {prediction['score']:.4g}"
+        head = f"offset {prediction['offset']} at {rfc3339(prediction['time'])}: model {prediction['model']} predicted"
+        _print_line(f"{head} {prediction['prediction']} ({score})")
     for outcome in told["outcomes"]:
-        OUT.print(f"label {outcome['label']} came after {outcome['delay_ms'] / 1000:,.0f} s; error {outcome['error']}")
+        error = "no prediction to compare" if outcome["error"] is None else f"error {outcome['error']:.4g}"
+        _print_line(f"label {outcome['label']} came after {outcome['delay_ms'] / 1000:,.0f} s: {error}")
     for letter in told["dead_letters"]:
-        OUT.print(f"{letter['stream']} {letter['offset']} was refused: {letter['path']}: {letter['reason']}")
-    OUT.print(f"now: {told['now']['status']}")
+        _print_line(f"{letter['stream']} {letter['offset']} was refused: {letter['path']}: {letter['reason']}")
+    _print_line(f"now: {told['now']['status']}")
+
+
+def _print_line(text: str) -> None:
+    OUT.print(printable(text), markup=False, soft_wrap=True)

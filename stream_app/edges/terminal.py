@@ -4,6 +4,7 @@ Progress is drawn only on a terminal; elsewhere a run writes its alerts and its 
 All of it goes to standard error; only what was asked for goes to standard output.
 """
 
+import base64
 import json
 import math
 import time
@@ -14,7 +15,7 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 import detectors
 from stream_app.config import Config
@@ -26,10 +27,24 @@ from stream_app.messages import NO_TIME, to_json
 from stream_app.runners.embedded import Progress as Report
 
 UNBROKEN = 10_000  # columns where there is no terminal: a line in a file or a pipe is never cut or broken
-OUT, ERR = (
-    console if console.is_terminal else Console(stderr=console.stderr, highlight=False, width=UNBROKEN)
-    for console in (Console(highlight=False), Console(stderr=True, highlight=False))
-)
+
+
+class Screen(Console):
+    """Standard output or standard error."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False)
+        if not self.is_terminal:
+            self.width = UNBROKEN
+
+    def on_broken_pipe(self) -> None:
+        """A reader of the output that has seen enough ends the command; of what is only said, it goes on unheard."""
+        if not self.stderr:
+            raise BrokenPipeError
+        self.quiet = True
+
+
+OUT, ERR = Screen(), Screen(stderr=True)
 COLOURS = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 SHOWN = {
     "binary": ("accuracy", "kappa", "f1", "roc_auc", "log_loss"),
@@ -69,7 +84,7 @@ class RunView:
         """The engine is ready: the clock of the run starts."""
         self.started = time.monotonic()
         if resumed_at:
-            ERR.print(f"{self.config.name}: goes on after record {resumed_at:,} of {self.state}")
+            ERR.print(f"{self.config.name}: goes on after record {resumed_at:,} of {escape(str(self.state))}")
 
     def report(self, report: Report) -> None:
         for value in report.alerts:
@@ -88,14 +103,16 @@ class RunView:
         name = self.config.name
         if not summary["new_records"]:
             before = summary["events"] + summary["labels"] + summary["rejected"]
-            handled = f"nothing new: all {summary['events']:,} events were handled before ({self.state})"
-            ERR.print(f"{name}: {handled if before else 'no records in the input yet, so nothing was handled'}")
+            handled = f"nothing new: all {before:,} records were handled before ({escape(str(self.state))})"
+            ERR.print(f"{name}: {handled if before else 'no records in the input, so nothing was done'}")
             return
         ERR.print(
             f"{name}: {summary['events']:,} events, {summary['labels']:,} labels, {summary['expired']:,} without a label"
             f" in time, {summary['rejected']:,} rejected → {summary['incidents']} incidents,"
             f" {summary['triggers']} triggers; {summary['events_per_second']:,} records/s in {summary['seconds']:.1f} s"
         )
+        if summary["rejected"]:
+            ERR.print(f"{name}: `driftline dead-letters CONFIG` says why records were rejected")
         if self.config.schema.label:
             ERR.print(_performance(self.config, summary["metrics"]))
         if stopped:
@@ -108,7 +125,7 @@ def alert_line(event: dict[str, Any]) -> str:
     colour = COLOURS[data["severity"]]
     when = event["time"][:16].replace("T", " ")
     head = f"{when}  [{colour}]{data['status']:<12} {data['severity']:<8}[/] {data['incident']}"
-    return f"{head}  {escape(data['message'])}"
+    return f"{head}  {escape(printable(data['message']))}"
 
 
 def line_of(stream: str, record: Record) -> str:
@@ -126,10 +143,19 @@ def line_of(stream: str, record: Record) -> str:
             f" {train['from_offset']}..{train['to_offset']}: {data['reason']}"
         )
     if stream == "dead-letters":
-        raw = value.get("raw", value.get("raw_base64", ""))
+        raw = value["raw"] if "raw" in value else base64.b64decode(value["raw_base64"]).decode("utf-8", "backslashreplace")
         shown = raw if len(raw) <= 80 else f"{raw[:77]}..."  # noqa: PLR2004
-        return f"{value['stream']} {value['offset']}  {value['path']}: {value['reason']}  |  {shown}"
+        return printable(f"{value['stream']} {value['offset']}  {value['path']}: {value['reason']}  |  {shown}")
     return record.value.decode()
+
+
+def printable(text: str) -> str:
+    r"""Text from outside as one line that cannot steer the terminal.
+
+    >>> printable("a\x1b[31m\n")
+    'a\\x1b[31m\\n'
+    """
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def print_plan(config: Config, state: Path, *, as_json: bool) -> None:
@@ -140,11 +166,12 @@ def print_plan(config: Config, state: Path, *, as_json: bool) -> None:
         return
     OUT.print(f"[bold]{escape(config.name)}[/]: {plan['flow']}", soft_wrap=True)
     OUT.print(f"model {escape(config.model.use)}, challengers: {', '.join(c.name for c in config.challengers) or 'none'}")
-    OUT.print(f"streams in {state}: {', '.join(plan['streams'])}", soft_wrap=True)
-    table = Table("signal", "detector", "mean events between false alarms", "found within 1,000", "within 10,000", "in")
+    OUT.print(f"streams in {escape(str(state))}: {', '.join(plan['streams'])}", soft_wrap=True)
+    found_in = ("smallest change found in 1,000 events", "in 10,000 events", "unit of the change")
+    table = whole("signal", "detector", "mean events between false alarms", *found_in)
     for row in plan["watches"]:
         found = [f"{row['detectable'][n]:.3g}" for n in ("1000", "10000")]
-        table.add_row(row["signal"], row["detector"], f"{row['arl0']:,.0f}", *found, row["unit"])
+        table.add_row(escape(row["signal"]), row["detector"], f"{row['arl0']:,.0f}", *found, row["unit"])
     OUT.print(table)
     budget = config.alarms.budget
     OUT.print(
@@ -183,7 +210,7 @@ def _plan(config: Config, state: Path) -> dict[str, Any]:
 
 def _performance(config: Config, metrics: dict[str, Any]) -> Table:
     names = SHOWN[config.task.type]
-    table = Table("model", *names, title="since the start (rolling)", title_justify="left")
+    table = whole("model", *names, title="since the start (rolling)", title_justify="left")
     rows = {"champion": metrics["champion"]} | metrics["challengers"] | metrics["baselines"]
     for name, figures in rows.items():
         cells = [_both(figures["since_start"].get(n), figures["rolling"].get(n)) for n in names]
@@ -200,17 +227,22 @@ def _both(start: float | None, rolling: float | None) -> str:
 def print_features(config: Config, rows: list[dict[str, Any]]) -> None:
     """The feature store, one table per grouping."""
     if not rows:
-        what = "has no [[features]]" if not config.features else "has no features for this yet"
-        ERR.print(f"{config.name}: {what}")
+        what = "has no [[features]]" if not config.features else "no features for this in the log"
+        ERR.print(f"{config.name}: {what}", markup=False)
     for by in dict.fromkeys(row["by"] for row in rows):
         mine = [row for row in rows if row["by"] == by]
         names = list(mine[0]["features"])
-        table = Table(by or "all", "time", *names)
+        table = whole(escape(by or "all"), "time", *names)
         for row in mine:
             cells = ["-" if row["features"][n] is None else f"{row['features'][n]:.4g}" for n in names]
             when = rfc3339(row["time"])[:19] if config.schema.time and row["time"] != NO_TIME else str(row["time"])
-            table.add_row(escape(row["key"]), when, *cells)
+            table.add_row(escape(printable(row["key"])), when, *cells)
         OUT.print(table)
+
+
+def whole(*names: str, **options: Any) -> Table:
+    """A table that folds what is too long for its column, instead of cutting it."""
+    return Table(*(Column(name, overflow="fold") for name in names), **options)
 
 
 def decoded(value: bytes) -> dict[str, Any]:

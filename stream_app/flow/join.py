@@ -200,7 +200,7 @@ class Join:
 
     def story(self, key: int) -> str:
         """What the ledger knows of an id hash."""
-        index = find(self.ledger, key)
+        index = find(self.ledger.table, self.ledger.id_hash, key)
         return "not among the ids remembered" if index < 0 else STATUS[self.ledger.status[index]]
 
     def waiting(self, event_id: str, models: list[str]) -> dict[str, Any]:

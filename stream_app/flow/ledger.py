@@ -49,35 +49,35 @@ class Incoming(NamedTuple):
     label_value: Floats
 
 
-@njit(cache=True)
+@njit(inline="always")
 def _place(table: Ints, key: int) -> int:
-    return int((key ^ (key >> 32)) & (len(table) - 1))
+    return (key ^ (key >> 32)) & (len(table) - 1)
 
 
 @njit(cache=True)
-def find(ledger: Ledger, key: int) -> int:
+def find(table: Ints, id_hash: Ints, key: int) -> int:
     """Ring index of an id hash, or -1."""
-    at = _place(ledger.table, key)
-    while ledger.table[at] >= 0:
-        if ledger.id_hash[ledger.table[at]] == key:
-            return int(ledger.table[at])
-        at = (at + 1) & (len(ledger.table) - 1)
+    at = _place(table, key)
+    while table[at] >= 0:
+        if id_hash[table[at]] == key:
+            return int(table[at])
+        at = (at + 1) & (len(table) - 1)
     return -1
 
 
 @njit(cache=True)
-def _insert(ledger: Ledger, index: int) -> None:
-    at = _place(ledger.table, ledger.id_hash[index])
-    while ledger.table[at] >= 0:
-        at = (at + 1) & (len(ledger.table) - 1)
-    ledger.table[at] = index
+def _insert(table: Ints, id_hash: Ints, index: int) -> None:
+    at = _place(table, id_hash[index])
+    while table[at] >= 0:
+        at = (at + 1) & (len(table) - 1)
+    table[at] = index
 
 
 @njit(cache=True)
-def _remove(ledger: Ledger, index: int) -> None:
+def _remove(table: Ints, id_hash: Ints, index: int) -> None:
     """Linear probing without tombstones: later entries of the run move up (Knuth 6.4, algorithm R)."""
-    table, mask = ledger.table, len(ledger.table) - 1
-    hole = _place(table, ledger.id_hash[index])
+    mask = len(table) - 1
+    hole = _place(table, id_hash[index])
     while table[hole] != index:
         hole = (hole + 1) & mask
     at = hole
@@ -85,58 +85,56 @@ def _remove(ledger: Ledger, index: int) -> None:
         at = (at + 1) & mask
         if table[at] < 0:
             break
-        home = _place(table, ledger.id_hash[table[at]])
+        home = _place(table, id_hash[table[at]])
         if (at - home) & mask >= (at - hole) & mask:
             table[hole] = table[at]
             hole = at
     table[hole] = -1
 
 
-@njit(cache=True)
-def _before(ledger: Ledger, a: int, b: int) -> bool:
-    if ledger.due_ms[a] != ledger.due_ms[b]:
-        return bool(ledger.due_ms[a] < ledger.due_ms[b])
-    return bool(ledger.due_entry[a] < ledger.due_entry[b])
+@njit(inline="always")
+def _before(due_ms: Ints, due_entry: Ints, a: int, b: int) -> bool:
+    return due_ms[a] < due_ms[b] or (due_ms[a] == due_ms[b] and due_entry[a] < due_entry[b])
+
+
+@njit(inline="always")
+def _swap(due_ms: Ints, due_entry: Ints, a: int, b: int) -> None:
+    due, entry = due_ms[a], due_entry[a]
+    due_ms[a], due_entry[a] = due_ms[b], due_entry[b]
+    due_ms[b], due_entry[b] = due, entry
 
 
 @njit(cache=True)
-def _swap(ledger: Ledger, a: int, b: int) -> None:
-    due, entry = ledger.due_ms[a], ledger.due_entry[a]
-    ledger.due_ms[a], ledger.due_entry[a] = ledger.due_ms[b], ledger.due_entry[b]
-    ledger.due_ms[b], ledger.due_entry[b] = due, entry
-
-
-@njit(cache=True)
-def _schedule(ledger: Ledger, due: int, entry: int) -> None:
-    at = ledger.scalars[HEAP]
-    ledger.due_ms[at], ledger.due_entry[at] = due, entry
-    ledger.scalars[HEAP] += 1
-    while at > 0 and _before(ledger, at, (at - 1) // 2):
-        _swap(ledger, at, (at - 1) // 2)
+def _schedule(due_ms: Ints, due_entry: Ints, scalars: Ints, due: int, entry: int) -> None:
+    at = scalars[HEAP]
+    due_ms[at], due_entry[at] = due, entry
+    scalars[HEAP] += 1
+    while at > 0 and _before(due_ms, due_entry, at, (at - 1) // 2):
+        _swap(due_ms, due_entry, at, (at - 1) // 2)
         at = (at - 1) // 2
 
 
 @njit(cache=True)
-def _unschedule(ledger: Ledger) -> int:
+def _unschedule(due_ms: Ints, due_entry: Ints, scalars: Ints) -> int:
     """Takes the entry that is due first."""
-    entry = ledger.due_entry[0]
-    last = ledger.scalars[HEAP] - 1
-    _swap(ledger, 0, last)
-    ledger.scalars[HEAP] = last
+    entry = due_entry[0]
+    last = scalars[HEAP] - 1
+    _swap(due_ms, due_entry, 0, last)
+    scalars[HEAP] = last
     at = 0
     while True:
         child = 2 * at + 1
         if child >= last:
             return int(entry)
-        if child + 1 < last and _before(ledger, child + 1, child):
+        if child + 1 < last and _before(due_ms, due_entry, child + 1, child):
             child += 1
-        if _before(ledger, at, child):
+        if _before(due_ms, due_entry, at, child):
             return int(entry)
-        _swap(ledger, at, child)
+        _swap(due_ms, due_entry, at, child)
         at = child
 
 
-@njit(cache=True)
+@njit(inline="always")
 def _emit(ops: Ints, m: int, kind: int, record: int, row: int, slot: int, time_ms: int, key: int) -> int:
     ops[m, KIND], ops[m, RECORD], ops[m, ROW] = kind, record, row
     ops[m, SLOT], ops[m, TIME], ops[m, KEY] = slot, time_ms, key
@@ -144,98 +142,30 @@ def _emit(ops: Ints, m: int, kind: int, record: int, row: int, slot: int, time_m
 
 
 @njit(cache=True)
-def _expire_oldest(ledger: Ledger, ops: Ints, m: int, record: int, now: int) -> int:
-    entry = ledger.scalars[TAIL]
-    index = entry % len(ledger.status)
-    ledger.scalars[TAIL] += 1
-    if ledger.status[index] == PENDING:
-        ledger.status[index] = EXPIRED
-        return _emit(ops, m, FORGET, record, -1, ledger.slot[index], now, 0)
-    if ledger.status[index] == EARLY:
-        ledger.status[index] = EXPIRED
-        return _emit(ops, m, REJECT, record, NO_EVENT, -1, now, ledger.id_hash[index])
-    return m
-
-
-@njit(cache=True)
-def _enter(ledger: Ledger, ops: Ints, m: int, record: int, key: int, status: int, now: int) -> int:
-    """A new entry at the head of the ring; what it overwrites must have expired."""
-    size = len(ledger.status)
-    if ledger.scalars[COUNT] - ledger.scalars[TAIL] >= size:
-        m = _expire_oldest(ledger, ops, m, record, now)
-    index = ledger.scalars[COUNT] % size
-    if ledger.status[index] != VACANT:
-        _remove(ledger, index)
-    ledger.id_hash[index], ledger.status[index], ledger.time_ms[index] = key, status, now
-    _insert(ledger, index)
-    ledger.scalars[COUNT] += 1
-    return m
-
-
-@njit(cache=True)
-def _due(ledger: Ledger, ops: Ints, values: Floats, m: int, record: int, now: int, timeout: int) -> int:
-    """Labels that became known before `now` are learned; entries older than the timeout expire."""
-    size = len(ledger.status)
-    while ledger.scalars[HEAP] > 0 and ledger.due_ms[0] < now:
-        due = ledger.due_ms[0]
-        entry = _unschedule(ledger)
-        index = entry % size
-        if ledger.scalars[COUNT] - entry > size or ledger.status[index] != PENDING:
-            continue
-        if due - ledger.time_ms[index] <= timeout:
-            ledger.status[index] = LABELLED
-            values[m] = ledger.label[index]
-            m = _emit(ops, m, LEARN, record, -1, ledger.slot[index], due, 0)
-    while ledger.scalars[TAIL] < ledger.scalars[COUNT]:
-        if now - ledger.time_ms[ledger.scalars[TAIL] % size] <= timeout:
-            break
-        m = _expire_oldest(ledger, ops, m, record, now)
-    return m
-
-
-@njit(cache=True)
-def _take_event(
-    ledger: Ledger, new: Incoming, timeout_ms: int, ops: Ints, values: Floats, m: int, record: int, i: int
+def _expire_oldest(  # the arrays one by one: each look into a tuple of arrays would count references
+    id_hash: Ints, status: Ints, slot: Ints, scalars: Ints, ops: Ints, m: int, record: int, now: int
 ) -> int:
-    key, now, label = new.event_hash[i], new.now_ms[record], new.event_label[i]
-    index = find(ledger, key)
-    if index >= 0 and ledger.status[index] != EARLY:
-        return _emit(ops, m, REJECT, record, DUPLICATE, i, now, key)
-    ledger.scalars[FREE] -= 1
-    slot = ledger.free[ledger.scalars[FREE]]
-    at_once = label == label and (new.event_due[i] == NO_TIME or new.event_due[i] <= new.event_ms[i])
-    was_early = index >= 0
-    if was_early:
-        label, at_once = ledger.label[index], True
-        ledger.status[index] = LABELLED
-    else:
-        m = _enter(ledger, ops, m, record, key, LABELLED if at_once else PENDING, now)
-        index = (ledger.scalars[COUNT] - 1) % len(ledger.status)
-    ledger.slot[index] = slot
-    m = _emit(ops, m, PREDICT, record, i, slot, new.event_ms[i], key if was_early else 0)
-    if at_once:
-        values[m] = label
-        return _emit(ops, m, LEARN, record, -1, slot, new.event_ms[i], 0)
-    if label == label and new.event_due[i] - now <= timeout_ms:
-        ledger.label[index] = label
-        _schedule(ledger, new.event_due[i], ledger.scalars[COUNT] - 1)
+    index = scalars[TAIL] % len(status)
+    scalars[TAIL] += 1
+    if status[index] == PENDING:
+        status[index] = EXPIRED
+        return _emit(ops, m, FORGET, record, -1, slot[index], now, 0)
+    if status[index] == EARLY:
+        status[index] = EXPIRED
+        return _emit(ops, m, REJECT, record, NO_EVENT, -1, now, id_hash[index])
     return m
 
 
 @njit(cache=True)
-def _take_label(ledger: Ledger, new: Incoming, ops: Ints, values: Floats, m: int, record: int, k: int) -> int:
-    key, now = new.label_hash[k], new.now_ms[record]
-    index = find(ledger, key)
-    if index < 0:
-        m = _enter(ledger, ops, m, record, key, EARLY, now)
-        ledger.label[(ledger.scalars[COUNT] - 1) % len(ledger.status)] = new.label_value[k]
-        return _emit(ops, m, WAIT, record, k, -1, now, key)
-    if ledger.status[index] != PENDING:
-        reason = TOO_LATE if ledger.status[index] == EXPIRED else REPEATED
-        return _emit(ops, m, REJECT, record, reason, k, now, key)
-    ledger.status[index] = LABELLED
-    values[m] = new.label_value[k]
-    return _emit(ops, m, LEARN, record, -1, ledger.slot[index], new.label_ms[k], 0)
+def _enter(id_hash: Ints, status: Ints, table: Ints, scalars: Ints, key: int) -> int:
+    """Ring index of a new entry at the head; the one it overwrites must have expired."""
+    index = scalars[COUNT] % len(status)
+    if status[index] != VACANT:
+        _remove(table, id_hash, index)
+    id_hash[index] = key
+    _insert(table, id_hash, index)
+    scalars[COUNT] += 1
+    return int(index)
 
 
 @njit(cache=True)
@@ -244,15 +174,65 @@ def weave(ledger: Ledger, new: Incoming, timeout_ms: int, ops: Ints, values: Flo
 
     `ops` needs room for two operations a record plus one for each entry that may expire.
     """
+    id_hash, status, time_ms, slot, label, table, due_ms, due_entry, free, scalars = ledger
+    order, now_ms, event_hash, event_ms, event_label, event_due, label_hash, label_ms, label_value = new
+    size = len(status)
     m = i = k = 0
-    for record in range(len(new.order)):
-        m = _due(ledger, ops, values, m, record, new.now_ms[record], timeout_ms)
-        if new.order[record] == EVENT:
-            m = _take_event(ledger, new, timeout_ms, ops, values, m, record, i)
-            i += 1
+    for record in range(len(order)):
+        now = now_ms[record]
+        # 1. labels that became known before now are learned
+        while scalars[HEAP] > 0 and due_ms[0] < now:
+            due = due_ms[0]
+            entry = _unschedule(due_ms, due_entry, scalars)
+            index = entry % size
+            overwritten = scalars[COUNT] - entry > size
+            if not overwritten and status[index] == PENDING and due - time_ms[index] <= timeout_ms:
+                status[index] = LABELLED
+                values[m] = label[index]
+                m = _emit(ops, m, LEARN, record, -1, slot[index], due, 0)
+        # 2. entries older than the timeout expire
+        while scalars[TAIL] < scalars[COUNT] and now - time_ms[scalars[TAIL] % size] > timeout_ms:
+            m = _expire_oldest(id_hash, status, slot, scalars, ops, m, record, now)
+        # 3. the record itself: an event is scored, a label is learned, or waits for its event
+        is_event = order[record] == EVENT
+        row = i if is_event else k
+        key = event_hash[row] if is_event else label_hash[row]
+        i, k = i + is_event, k + (not is_event)
+        index = find(table, id_hash, key)
+        if not is_event and index >= 0:
+            if status[index] == PENDING:
+                status[index] = LABELLED
+                values[m] = label_value[row]
+                m = _emit(ops, m, LEARN, record, -1, slot[index], label_ms[row], 0)
+            else:
+                m = _emit(ops, m, REJECT, record, TOO_LATE if status[index] == EXPIRED else REPEATED, row, now, key)
+            continue
+        if is_event and index >= 0 and status[index] != EARLY:
+            m = _emit(ops, m, REJECT, record, DUPLICATE, row, now, key)
+            continue
+        known = event_label[row] if is_event else label_value[row]
+        at_once = is_event and known == known and (event_due[row] == NO_TIME or event_due[row] <= event_ms[row])
+        was_early = index >= 0
+        if was_early:
+            known, at_once = label[index], True
+            status[index] = LABELLED
         else:
-            m = _take_label(ledger, new, ops, values, m, record, k)
-            k += 1
+            if scalars[COUNT] - scalars[TAIL] >= size:
+                m = _expire_oldest(id_hash, status, slot, scalars, ops, m, record, now)
+            index = _enter(id_hash, status, table, scalars, key)
+            time_ms[index], label[index] = now, known
+            status[index] = LABELLED if at_once else PENDING if is_event else EARLY
+        if not is_event:
+            m = _emit(ops, m, WAIT, record, row, -1, now, key)
+            continue
+        scalars[FREE] -= 1
+        slot[index] = free[scalars[FREE]]
+        m = _emit(ops, m, PREDICT, record, row, slot[index], event_ms[row], key if was_early else 0)
+        if at_once:
+            values[m] = known
+            m = _emit(ops, m, LEARN, record, -1, slot[index], event_ms[row], 0)
+        elif known == known and event_due[row] - now <= timeout_ms:
+            _schedule(due_ms, due_entry, scalars, event_due[row], scalars[COUNT] - 1)
     return m
 
 
@@ -275,7 +255,7 @@ def new_ledger(size: int) -> Ledger:
 @njit(cache=True)
 def reindex(ledger: Ledger) -> None:
     """Fills the hash table from the ring, oldest entry first."""
-    size = len(ledger.status)
+    size, count = len(ledger.status), ledger.scalars[COUNT]
     ledger.table[:] = -1
-    for entry in range(max(0, ledger.scalars[COUNT] - size), ledger.scalars[COUNT]):
-        _insert(ledger, entry % size)
+    for entry in range(max(0, count - size), count):
+        _insert(ledger.table, ledger.id_hash, entry % size)

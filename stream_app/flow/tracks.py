@@ -24,8 +24,8 @@ class Tracks:
         self.chance = np.empty((0, models))  # probability: binary of class 1, else of the true class
         self.matrix = np.zeros((len(names), classes, classes), np.int64)
         self.scores = np.zeros((models, 2, SCORE_BINS if binary else 0), np.int64)
-        self.sums = np.zeros((3, len(names)))  # log loss and its n (models); or n, |error|, error²
-        self.spread = np.zeros(4)  # regression: first truth, n, sum and sum of squares of the deviations from it
+        self.sums = np.zeros((5, len(names)))  # log loss and its n (models); or n, |error|, error², Σ d, Σ d²
+        self.first = float("nan")  # regression: the first label; d, the deviations from it, lose no digits to a large mean
 
     def add(self, truth: Floats, point: Floats, chance: Floats) -> None:
         """Takes n labels with what each predictor had said: [n], [n, P], [n, M]."""
@@ -60,17 +60,16 @@ class Tracks:
         self.sums[0] += known.sum(axis=0)
         self.sums[1] = _carry(self.sums[1], np.abs(error))
         self.sums[2] = _carry(self.sums[2], error * error)
-        if self.spread[1] == 0:
-            self.spread[0] = truth[0]  # sums of deviations from the first label lose no digits to a large mean
-        shifted = truth - self.spread[0]
-        steps = np.column_stack([np.ones(len(truth)), shifted, shifted * shifted])
-        self.spread[1:] = _carry(self.spread[1:], steps)
+        if np.isnan(self.first):
+            self.first = float(truth[0])
+        shifted = np.where(known, truth[:, None] - self.first, 0.0)
+        self.sums[3] = _carry(self.sums[3], shifted)
+        self.sums[4] = _carry(self.sums[4], shifted * shifted)
 
     def since_start(self) -> Figures:
         if not self.classes:
-            _, labels, total, squares = self.spread.tolist()
-            spread = squares - total * total / labels if labels else 0.0
-            return metrics.regression(self.sums[0], self.sums[1], self.sums[2], np.full(len(self.names), spread))
+            n, absolute, squared, shifted, shifted_squared = self.sums
+            return metrics.regression(n, absolute, squared, shifted_squared - metrics.ratio(shifted**2, n))
         figures = metrics.classification(self.matrix, binary=self.binary)
         figures["log_loss"] = self._padded(metrics.ratio(self.sums[0], self.sums[1])[: self.models])
         if self.binary:
@@ -99,7 +98,7 @@ class Tracks:
         return np.concatenate([of_models, np.full(len(self.names) - self.models, np.nan)])
 
     def to_state(self) -> dict[str, Any]:
-        names = ("n", "truth", "point", "chance", "matrix", "scores", "sums", "spread")
+        names = ("n", "truth", "point", "chance", "matrix", "scores", "sums", "first")
         values = {name: getattr(self, name) for name in names}
         return {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in values.items()}
 

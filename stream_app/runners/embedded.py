@@ -111,6 +111,7 @@ class Embedded:
         ]
         events, labels = Decoder(config, "events", None)(0, []), Decoder(config, "labels", None)(0, [])
         times = position.get("times", [NO_TIME, NO_TIME])
+        self.live = follow or any(given.piped for given in self.inputs)  # only these can be silent without an end
         self.weaver = Weaver(events, labels, (times[EVENT], times[LABEL]))
         self.controls = int(position.get("controls", 0))
         self.resumed_at = self.pipeline.records
@@ -126,10 +127,10 @@ class Embedded:
         started = committed = reported = heard = time.monotonic()
         cost = 0.0
         while True:
-            moved = self._step(waited=time.monotonic() - heard > MAX_WAIT_S)
+            moved = self._step(waited=self.live and time.monotonic() - heard > MAX_WAIT_S)
             now = time.monotonic()
             heard = now if moved else heard
-            ended = self._ended() or stop()
+            ended = self._ended(moved=moved) or stop()
             due = now - committed >= max(self.config.engine.commit_ms / 1000, cost / COMMIT_SHARE)
             if (due or ended or not moved) and self.order:
                 alerts = [m.value for m in self.out.messages if m.stream == "alerts"]
@@ -156,7 +157,8 @@ class Embedded:
                     self.weaver.push(given.stream, rows)
         events, labels = self.inputs[EVENT], self.inputs[LABEL] if len(self.inputs) > 1 else None
         tape = self.weaver.pull(
-            events_ended=events.ended or waited, labels_ended=labels is None or labels.ended or waited
+            events_ended=events.source.finished or waited,
+            labels_ended=labels is None or labels.source.finished or waited,
         )
         tape = self._with_commands(tape)
         if not len(tape.order):
@@ -179,7 +181,9 @@ class Embedded:
         order = np.concatenate([np.full(len(commands), CONTROL, np.uint8), tape.order])
         return Tape(order, tape.events, tape.labels, commands)
 
-    def _ended(self) -> bool:
+    def _ended(self, *, moved: bool) -> bool:
+        if any(given.problem for given in self.inputs):  # what must wait for the damaged part is left for the next run
+            return not moved
         waiting = sum(self.weaver.waiting(given.stream) for given in self.inputs)
         return all(given.ended for given in self.inputs) and not waiting
 
