@@ -148,9 +148,9 @@ class Adwin(Detector):
     """Finds a change of the mean, and when: the newest part of a window against the rest, at every cut.
 
     With `arl0` (the default way): the first `warm_up` observations fix a range that holds the bulk of the signal; later
-    ones are clipped to it and scaled to [0, 1]. If they are all one value, the first later value that differs becomes
-    the other end of the range, once and for good (until a drift). Every 32nd observation each of the K cuts between buckets (W0 old, W1
-    new) is tested by Bernstein's bound, |mean0 - mean1| > eps with
+    ones are clipped to it and scaled to [0, 1]. If they are all one value c, the first later value that differs becomes
+    the other end of the range, once, so that what lies beyond c on the far side is clipped to c. Every 32nd observation
+    each of the K cuts between buckets (W0 old, W1 new) is tested by Bernstein's bound, |mean0 - mean1| > eps with
     eps = L / 3n + sqrt((L / 3n)^2 + 2 v L (1/n0 + 1/n1)), n = min(n0, n1), L = ln(2 K / delta), where v is an upper
     bound of the window's variance, ever wrong with probability d = .001. A check errs with probability at most delta,
     so P(false alarm within t) <= d + t delta / 32 and ARL >= (1 - d)^2 32 / (2 delta), which is solved for delta. It

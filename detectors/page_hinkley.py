@@ -130,9 +130,10 @@ class PageHinkley(Detector):
     """Finds a mean that has moved, up or down, by a little for long or by much at once.
 
     With `arl0` (the default way): the first `warm_up` observations fix a range that holds the bulk of the signal; later
-    ones are clipped to it and scaled to y in [0, 1]. If they are all one value, the first later value that differs
-    becomes the other end of the range, once and for good (until a drift). As many again set the first mean m and variance; m keeps running.
-    Eight sums, up and down, tuned to changes of .15, .3, .6 and 1.2 deviations,
+    ones are clipped to it and scaled to y in [0, 1]. If they are all one value c, the first later value that differs
+    becomes the other end of the range, once, so that what lies beyond c on the far side is clipped to c. As many again
+    set the first mean m and variance; m keeps running. Eight sums, up and down, tuned to changes of .15, .3, .6 and 1.2
+    deviations,
     S = max(0, S + w (±(y - m)) - c), fire above h = ln(16 arl0) - 2 ln(1 - d). The cost
     c = w e + v (exp(w b) - 1 - w b) / b^2 covers the error e of m and, by Bennett's bound, the spread (variance at most
     v, largest deviation b), so exp(S) is below a Shiryaev-Roberts sum whose mean grows by 1 an observation (an

@@ -33,7 +33,7 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            error.message += nearest(args[0], self.commands)
+            error.message = error.message.rstrip(".") + nearest(args[0], self.commands)
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -72,7 +72,8 @@ def main() -> None:
     except OSError as error:
         if error.filename is None:  # no file of the user's: a mistake of ours
             raise
-        click.echo(f"driftline: cannot use {error.filename}: {error.strerror}", err=True)
+        hint = "check that its folder exists and is yours to write"
+        click.echo(f"driftline: cannot use {error.filename} ({error.strerror}): {hint}", err=True)
         sys.exit(1)
 
 
@@ -103,14 +104,12 @@ def demo(data: Path | None, folder: Path, *, as_json: bool) -> None:
 
     config_file = _profiled(data, folder) if data else write_flights(folder)
     config, state = load(config_file), folder / f"{config_file.stem}.db"
-    _run(config, state, follow=False, as_json=as_json)
+    summary = _run(config, state, follow=False, as_json=as_json)
     if not data:
         report_by_month(state)
-    click.echo(
-        f"\nLook closer:\n  driftline alerts {config_file} --state {state}\n"
-        f"  driftline story {config_file} {config.name}-1 --state {state}",
-        err=True,
-    )
+    closer = ["alerts {}", f"story {{}} {config.name}-1"] if summary["incidents"] else ["predictions {}"]
+    lines = [f"  driftline {command.format(config_file)} --state {state}" for command in closer]
+    click.echo("\n".join(["\nLook closer:", *lines]), err=True)
 
 
 @cli.command()
@@ -157,7 +156,7 @@ def run(config: Config, state: Path, *, follow: bool, until_end: bool, as_json: 
     _run(config, state, follow=follow, as_json=as_json)
 
 
-def _run(config: Config, state: Path, *, follow: bool, as_json: bool) -> None:
+def _run(config: Config, state: Path, *, follow: bool, as_json: bool) -> dict[str, Any]:
     from stream_app.edges.log import Log  # noqa: PLC0415
     from stream_app.edges.snapshots import state_key  # noqa: PLC0415
     from stream_app.edges.terminal import RunView  # noqa: PLC0415
@@ -173,6 +172,7 @@ def _run(config: Config, state: Path, *, follow: bool, as_json: bool) -> None:
             view.end(summary, stopped=stopped())
         if as_json:
             click.echo(to_json(summary))
+        return summary
 
 
 @contextlib.contextmanager
@@ -238,7 +238,7 @@ def _subscribe(  # noqa: PLR0913
                     _execute(program, record.value, after)
                 after = record.seq
                 if not program:
-                    click.echo(record.value if as_json else line_of(stream, record))
+                    click.echo(record.value if as_json else line_of(config, stream, record))
             if not follow:
                 if not after and not as_json:
                     click.echo(f"{config.name}: no {stream} in {state}", err=True)
@@ -293,7 +293,7 @@ def story(config: Config, state: Path, id: str, *, as_json: bool) -> None:  # no
     if as_json:
         click.echo(to_json(told))
     else:
-        print_story(told)
+        print_story(config, told)
 
 
 @cli.command()
@@ -309,8 +309,11 @@ def acknowledge(config: Config, state: Path, incident: str, by: str, *, as_json:
 
     command = {"command": "acknowledge", "incident": incident, "by": by}
     with Log(state) as log:
-        if incident not in {record.key for record in log.read("alerts")}:
+        told = [msgspec.json.decode(record.value) for record in log.read("alerts") if record.key == incident]
+        if not told:
             raise DriftlineError(f"no incident {incident!r} in {state}; `driftline alerts CONFIG` lists them")
+        if told[-1]["data"]["status"] == "recovered":
+            raise DriftlineError(f"incident {incident!r} has recovered: there is nothing left to acknowledge")
         number = log.send_control(to_json(command))
     sent = f"{config.name}: sent as command {number}; a running or the next `driftline run` takes it up"
     click.echo(to_json(command | {"control": number}) if as_json else sent, err=not as_json)

@@ -8,6 +8,7 @@ import base64
 import json
 import math
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,7 +24,7 @@ from stream_app.config_signals import signals
 from stream_app.edges.log import Record
 from stream_app.flow.decide import rfc3339
 from stream_app.flow.detect import detector_params
-from stream_app.messages import NO_TIME, to_json
+from stream_app.messages import to_json
 from stream_app.runners.embedded import Progress as Report
 
 UNBROKEN = 10_000  # columns where there is no terminal: a line in a file or a pipe is never cut or broken
@@ -59,7 +60,7 @@ class RunView:
 
     def __init__(self, config: Config, state: Path) -> None:
         self.config, self.state = config, state
-        self.started = time.monotonic()
+        self.started, self.resumed_at = time.monotonic(), 0
         columns = (
             TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn(),
             TextColumn("{task.fields[told]}"), TimeRemainingColumn(),
@@ -82,17 +83,16 @@ class RunView:
 
     def begin(self, resumed_at: int) -> None:
         """The engine is ready: the clock of the run starts."""
-        self.started = time.monotonic()
+        self.started, self.resumed_at = time.monotonic(), resumed_at
         if resumed_at:
             ERR.print(f"{self.config.name}: goes on after record {resumed_at:,} of {escape(str(self.state))}")
 
     def report(self, report: Report) -> None:
         for value in report.alerts:
-            ERR.print(alert_line(json.loads(value)))
+            ERR.print(alert_line(self.config, json.loads(value)))
         if self.bar and self.task is not None:
             rate = report.new / report.seconds if report.seconds else 0
-            when = rfc3339(report.time_ms)[:16].replace("T", " ") if self.config.schema.time else ""
-            told = f"{when}  {report.records:,} records  {rate:,.0f}/s  lag {report.lag:,}"
+            told = f"{when(self.config, report.time_ms)}  {report.records:,} records  {rate:,.0f}/s  lag {report.lag:,}"
             share = report.share
             total = None if share is None else 1.0
             self.bar.update(self.task, completed=share or 0, total=total, told=told)
@@ -102,9 +102,8 @@ class RunView:
             self.bar.stop()
         name = self.config.name
         if not summary["new_records"]:
-            before = summary["events"] + summary["labels"] + summary["rejected"]
-            handled = f"nothing new: all {before:,} records were handled before ({escape(str(self.state))})"
-            ERR.print(f"{name}: {handled if before else 'no records in the input, so nothing was done'}")
+            handled = f"nothing new: all {summary['events']:,} events were handled before ({escape(str(self.state))})"
+            ERR.print(f"{name}: {handled if self.resumed_at else 'no records in the input, so nothing was done'}")
             return
         ERR.print(
             f"{name}: {summary['events']:,} events, {summary['labels']:,} labels, {summary['expired']:,} without a label"
@@ -113,33 +112,43 @@ class RunView:
         )
         if summary["rejected"]:
             ERR.print(f"{name}: `driftline dead-letters CONFIG` says why records were rejected")
-        if self.config.schema.label:
+        if summary["labels"]:
             ERR.print(_performance(self.config, summary["metrics"]))
+        elif self.config.schema.label:
+            ERR.print(f"{name}: no label has come, so there is no error to measure")
         if stopped:
-            ERR.print(f"stopped; run again to go on after record {summary['events'] + summary['labels']:,}")
+            ERR.print(f"stopped; run again to go on after record {self.resumed_at + summary['new_records']:,}")
 
 
-def alert_line(event: dict[str, Any]) -> str:
+def when(config: Config, time_ms: int) -> str:
+    """A time for people, to the minute; where the stream has no time, the offset that stands for it."""
+    return rfc3339(time_ms)[:16].replace("T", " ") if config.schema.time else f"offset {time_ms:,}"
+
+
+def _cloud_when(config: Config, event: dict[str, Any]) -> str:
+    return when(config, round(datetime.fromisoformat(event["time"]).timestamp() * 1000))
+
+
+def alert_line(config: Config, event: dict[str, Any]) -> str:
     """One alert as a line: when, what, how bad, which incident, the sentence."""
     data = event["data"]
     colour = COLOURS[data["severity"]]
-    when = event["time"][:16].replace("T", " ")
-    head = f"{when}  [{colour}]{data['status']:<12} {data['severity']:<8}[/] {data['incident']}"
-    return f"{head}  {escape(printable(data['message']))}"
+    how = f"[{colour}]{data['status']:<12} {data['severity']:<8}[/]"
+    return f"{_cloud_when(config, event)}  {how} {data['incident']}  {escape(printable(data['message']))}"
 
 
-def line_of(stream: str, record: Record) -> str:
+def line_of(config: Config, stream: str, record: Record) -> str:
     """A record of an output stream as a line for people."""
     value = json.loads(record.value)
     if stream == "alerts":
         with OUT.capture() as captured:
-            OUT.print(alert_line(value), soft_wrap=True, end="")
+            OUT.print(alert_line(config, value), soft_wrap=True, end="")
         return captured.get()
     if stream == "triggers":
         data = value["data"]
         train = data["train"]
         return (
-            f"{value['time'][:16].replace('T', ' ')}  retrain {data['model']} {data['version']} ({data['action']}) on offsets"
+            f"{_cloud_when(config, value)}  retrain {data['model']} {data['version']} ({data['action']}) on offsets"
             f" {train['from_offset']}..{train['to_offset']}: {data['reason']}"
         )
     if stream == "dead-letters":
@@ -235,8 +244,7 @@ def print_features(config: Config, rows: list[dict[str, Any]]) -> None:
         table = whole(escape(by or "all"), "time", *names)
         for row in mine:
             cells = ["-" if row["features"][n] is None else f"{row['features'][n]:.4g}" for n in names]
-            when = rfc3339(row["time"])[:19] if config.schema.time and row["time"] != NO_TIME else str(row["time"])
-            table.add_row(escape(printable(row["key"])), when, *cells)
+            table.add_row(escape(printable(row["key"])), when(config, row["time"]), *cells)
         OUT.print(table)
 
 

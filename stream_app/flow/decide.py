@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from stream_app.config import Config, Window
+from stream_app.config_signals import WILDCARDS, signals
 from stream_app.flow.chunk import Alarm, Chunk, Reject
 from stream_app.flow.detect import Detect
 from stream_app.flow.incidents import Incident, is_worse
@@ -21,6 +22,16 @@ from stream_app.flow.score import CHAMPION, Score
 from stream_app.messages import CONTROL, Ints, Message, Problem, to_json
 
 COMMANDS = ("acknowledge", "reset", "set-reference")
+
+
+class Command(msgspec.Struct):
+    """A record of the control stream; other members are ignored."""
+
+    command: str
+    incident: str | None = None
+    signal: str | None = None
+    why: str | None = None
+    by: str | None = None
 
 
 class Decide:
@@ -32,6 +43,8 @@ class Decide:
         self.cooldown = _span(config.alarms.cooldown, timed=timed, hours=6, events=5000)
         self.group = _span(config.alarms.group, timed=timed, hours=1, events=500)
         self.trigger_cooldown = _span(config.retrain.cooldown, timed=timed, hours=24, events=20_000)
+        self.watched = list(dict.fromkeys(signal.name for signal in signals(config)))
+        self.retrain_on = {name for name in self.watched if _asked_for(name, config.retrain.on)}
         self.open: list[Incident] = []
         self.opened = 0
         self.triggered: dict[str, list[int]] = {}  # signal → record and time of its last trigger
@@ -57,7 +70,7 @@ class Decide:
             chunk.out.messages.append(self._alert("opened", incident, alarm))
         elif incident.add(alarm):
             chunk.out.messages.append(self._alert("updated", incident, alarm))
-        if alarm.signal in self.config.retrain.on and is_worse(alarm):
+        if alarm.signal in self.retrain_on and is_worse(alarm):
             self._trigger(chunk, incident, alarm)
 
     def _recover(self, chunk: Chunk) -> None:
@@ -72,8 +85,9 @@ class Decide:
     def _alert(
         self, status: str, incident: Incident, alarm: Alarm | None, *, record: int = 0, now_ms: int = 0
     ) -> Message:
-        place, time_ms = (alarm.record, alarm.time_ms) if alarm else (record, now_ms)
-        return self._cloud_event("alerts", status, f"{incident.id}/{place}", incident.id, time_ms, incident.data(status))
+        record, time_ms = (alarm.record, alarm.time_ms) if alarm else (record, now_ms)
+        place = f"{incident.id}/{record}/{incident.alarms}"  # one record may bring alarms of several signals
+        return self._cloud_event("alerts", status, place, incident.id, time_ms, incident.data(status))
 
     def _cloud_event(self, stream: str, kind: str, place: str, key: str, time_ms: int, data: dict[str, Any]) -> Message:
         name = self.config.name
@@ -98,6 +112,7 @@ class Decide:
             return
         self.triggered[alarm.signal] = [alarm.record, alarm.time_ms]
         drift = alarm.drift
+        first, last = sorted((alarm.onset_offset, alarm.offset))  # labels come in another order than their events
         data = {
             "model": CHAMPION,
             "version": f"v{self.score.version}",
@@ -105,11 +120,11 @@ class Decide:
             "reason": incident.message(),
             "incident": incident.id,
             "evidence": incident.lead,
-            "train": {"stream": "events", "from_offset": alarm.onset_offset, "to_offset": alarm.offset},
+            "train": {"stream": "events", "from_offset": first, "to_offset": last},
             "cost": {"excess_error_per_event": drift.after - drift.before, "labels_since_onset": drift.age},
             "deadline": rfc3339(alarm.time_ms + self.trigger_cooldown.duration_ms),
         }
-        place = f"{incident.id}/{alarm.record}"
+        place = f"{incident.id}/{alarm.record}/{alarm.signal}"
         chunk.out.messages.append(self._cloud_event("triggers", "retrain", place, CHAMPION, alarm.time_ms, data))
         if self.config.retrain.action == "reset":
             chunk.effects.append({"command": "reset", "why": incident.id, "by": "policy"})
@@ -120,14 +135,20 @@ class Decide:
         for place, raw in zip((chunk.tape.order == CONTROL).nonzero()[0].tolist(), chunk.tape.control, strict=True):
             record, now_ms = chunk.first + place, int(chunk.clock_ms[place])
             command, problem = _command(raw)
-            if problem is None and command["command"] == "acknowledge":
-                problem = self._acknowledge(chunk, command, record, now_ms)
-            elif problem is None:
-                chunk.effects.append(command)
+            problem = problem or self._carry_out(chunk, command, record, now_ms)
             if problem is not None:
                 chunk.rejects.append(Reject(record, record, "control", record, "", raw, problem))
             else:
                 chunk.out.messages.append(self.audit(record, now_ms, {"what": "command", **command}))
+
+    def _carry_out(self, chunk: Chunk, command: dict[str, Any], record: int, now_ms: int) -> Problem | None:
+        if command["command"] == "acknowledge":
+            return self._acknowledge(chunk, command, record, now_ms)
+        signal = command.get("signal")
+        if command["command"] == "set-reference" and signal not in self.watched:
+            return Problem(f"signal {signal!r} is not watched; watched: {', '.join(self.watched) or 'none'}", "$.signal")
+        chunk.effects.append(command)
+        return None
 
     def _acknowledge(self, chunk: Chunk, command: dict[str, Any], record: int, now_ms: int) -> Problem | None:
         incident = next((known for known in self.open if known.id == command.get("incident")), None)
@@ -179,13 +200,18 @@ def rfc3339(time_ms: int) -> str:
     '2013-01-01T00:00:00.000Z'
     """
     limit = 253_402_300_799_999  # the last millisecond of year 9999
-    moment = datetime.fromtimestamp(max(-62_135_596_800_000, min(time_ms, limit)) // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
+    time_ms = max(-62_135_596_800_000, min(time_ms, limit))
+    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
+    return f"{moment.isoformat()[:19]}.{time_ms % 1000:03d}Z"
 
 
 def _span(configured: Window | None, *, timed: bool, hours: int, events: int) -> Window:
     """The configured stretch, or its default: hours where the stream has times, events where it has none."""
     return configured or (Window(duration_ms=hours * 3_600_000) if timed else Window(events=events))
+
+
+def _asked_for(signal: str, names: tuple[str, ...]) -> bool:
+    return any(signal == name or (name in WILDCARDS and signal.startswith(name[:-1])) for name in names)
 
 
 def _apart(span: Window, records: int, ms: int) -> bool:
@@ -194,9 +220,9 @@ def _apart(span: Window, records: int, ms: int) -> bool:
 
 def _command(raw: bytes) -> tuple[dict[str, Any], Problem | None]:
     try:
-        command = msgspec.json.decode(raw, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+        command = msgspec.json.decode(raw, type=Command)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return {}, Problem(f"not a command: {error}")
-    if command.get("command") not in COMMANDS:
-        return {}, Problem(f"unknown command {command.get('command')!r}; known: {', '.join(COMMANDS)}", "$.command")
-    return command, None
+    if command.command not in COMMANDS:
+        return {}, Problem(f"unknown command {command.command!r}; known: {', '.join(COMMANDS)}", "$.command")
+    return {name: text for name, text in msgspec.structs.asdict(command).items() if text is not None}, None

@@ -19,7 +19,7 @@ WORSE_BY = 0.25  # relative growth of the error from which it is critical
 
 def is_worse(alarm: Alarm) -> bool:
     """An error that falls is good news; any other change of a watched signal is not."""
-    return alarm.signal != "error" or alarm.drift.direction > 0
+    return alarm.signal != "error" or alarm.drift.after > alarm.drift.before
 
 
 def severity_of(alarm: Alarm) -> str:
@@ -27,7 +27,7 @@ def severity_of(alarm: Alarm) -> str:
     drift = alarm.drift
     if alarm.signal == "error" and is_worse(alarm):
         return "critical" if drift.after - drift.before >= WORSE_BY * abs(drift.before) else "warning"
-    if alarm.signal.startswith(QUALITY) and drift.direction > 0:
+    if alarm.signal.startswith(QUALITY) and drift.after > drift.before:
         return "warning"
     return "info"
 
@@ -44,7 +44,7 @@ class Incident:
     onset_offset: int
     onset_ms: int
     severity: str
-    lead: dict[str, Any]  # the alarm that says it best: an error before all else, then the first
+    lead: dict[str, Any]  # the alarm that says it best: the first of the highest severity
     signals: dict[str, dict[str, Any]] = field(default_factory=dict)  # newest alarm of each signal and segment
     alarms: int = 1
     acknowledged_by: str = ""
@@ -71,7 +71,7 @@ class Incident:
         if group.events:
             near = (alarm.record - self.first_record, abs(alarm.onset_offset - self.onset_offset))
             return min(near) <= group.events
-        near = (alarm.time_ms - self.first_ms, abs(alarm.onset_time_ms - self.onset_ms))
+        near = (abs(alarm.time_ms - self.first_ms), abs(alarm.onset_time_ms - self.onset_ms))
         return min(near) <= group.duration_ms
 
     def add(self, alarm: Alarm) -> bool:
@@ -83,7 +83,7 @@ class Incident:
         self.signals[_name(alarm)] = seen
         crowd = "warning" if len({s["signal"] for s in self.signals.values()}) >= MANY_SIGNALS else "info"
         self.severity = max(self.severity, severity_of(alarm), crowd, key=SEVERITIES.index)
-        if alarm.signal == "error" and self.lead["signal"] != "error":
+        if SEVERITIES.index(seen["severity"]) > SEVERITIES.index(self.lead["severity"]):
             self.lead = seen
         return before != (self.severity, len(self.signals))
 
@@ -140,6 +140,7 @@ def evidence(alarm: Alarm) -> dict[str, Any]:
         "before": drift.before,
         "after": drift.after,
         "direction": drift.direction,
+        "severity": severity_of(alarm),
         "offset": alarm.offset,
         "time": alarm.time_ms,
         "onset_offset": alarm.onset_offset,
@@ -156,7 +157,7 @@ def _what(lead: dict[str, Any]) -> str:
         kind = "rare or unseen ones" if bins[0]["category"] is None else bins[0]["category"]
         return f"{name} changed its shares, {kind} from {bins[0]['before']:.1%} to {bins[0]['after']:.1%},"
     means = f"from {lead['before']:.4g} to {lead['after']:.4g}"
-    if lead["detail"]:
+    if lead["detail"] and name.startswith(("feature:", "prediction")):
         return f"{name} changed its distribution, mean {means},"
     return f"{name} {'rose' if lead['after'] >= lead['before'] else 'fell'} {means}"
 

@@ -27,7 +27,7 @@ class Signals:
         self.multiclass = config.task.type == "multiclass"
         self.score, self.kept = score, kept
         self.keys = Vocabulary(config.engine.max_categories)
-        self.last_ms = np.full(config.engine.max_categories, NO_TIME, np.int64)
+        self.last_ms = np.full(config.engine.max_categories + 1, NO_TIME, np.int64)  # the last, -1: without a key
 
     def run(self, chunk: Chunk) -> None:
         codes = self._key_codes(chunk) if any(name.startswith("key") for name in self.names) else None
