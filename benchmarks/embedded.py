@@ -25,7 +25,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -35,12 +35,12 @@ from typing import Any
 import click
 import msgspec
 import numpy as np
+from parts import breakdown, quickest
 from rich.console import Console
 from rich.table import Table
 from river import linear_model, preprocessing
 
 from stream_app.config import Config, parse
-from stream_app.edges import snapshots
 from stream_app.edges.log import Log
 from stream_app.runners.embedded import Embedded
 
@@ -201,64 +201,12 @@ def judged(times: dict[str, Times]) -> dict[str, dict[str, float]]:
     return found
 
 
-def breakdown(data: Data, way: str, folder: Path) -> dict[str, float]:
-    """Microseconds per event in each part of the pipeline, from a run with clocks in it; parts do not overlap."""
-    state = folder / "breakdown.db"
-    state.unlink(missing_ok=True)
-    config, encode, clocks = data.config(USE[way]), snapshots.encode, Clocks()
-    with Log(state, write=True) as log:
-        start = time.perf_counter()
-        engine = Embedded(config, log, key=KEY)
-        clocks.spent["open"] = time.perf_counter() - start
-        clocks.add(engine.inputs[0].source, "read", "read")
-        clocks.add(engine.inputs[0], "decode", "decode")
-        for name, stage in engine.pipeline.stages.items():
-            clocks.add(stage, "run", name)
-        clocks.add(engine.pipeline.measure.signals, "run", "measure: signals")
-        for panes in engine.pipeline.measure.panes.values():
-            clocks.add(panes, "add", "measure: panes")
-        clocks.add(engine.pipeline, "snapshot", "snapshot")
-        clocks.add(snapshots, "encode", "snapshot: encode")
-        clocks.add(log, "commit", "commit")
-        try:
-            engine.run(lambda _: None)
-        finally:
-            snapshots.encode = encode
-        whole = time.perf_counter() - start
-    clocks.spent["the rest"] = whole - sum(clocks.spent.values())
-    return {part: seconds / len(data.events) * 1e6 for part, seconds in clocks.spent.items()}
-
-
-class Clocks:
-    """Seconds spent in functions, each without those of the clocked functions it calls."""
-
-    def __init__(self) -> None:
-        self.spent: dict[str, float] = {}
-        self._inner = [0.0]  # seconds in clocked functions, per clocked call that is open
-
-    def add(self, owner: Any, name: str, part: str) -> None:
-        """Put a clock around `owner.name`."""
-        function = getattr(owner, name)
-
-        def clocked(*args: Any, **options: Any) -> Any:
-            self._inner.append(0.0)
-            start = time.perf_counter()
-            try:
-                return function(*args, **options)
-            finally:
-                seconds = time.perf_counter() - start
-                self.spent[part] = self.spent.get(part, 0.0) + seconds - self._inner.pop()
-                self._inner[-1] += seconds
-
-        setattr(owner, name, clocked)
-
-
-def quickest(runs: Iterable[dict[str, float]]) -> dict[str, float]:
-    """The smallest time of each part: noise only ever adds."""
-    found: dict[str, float] = {}
-    for run in runs:
-        found |= {part: min(us, found.get(part, us)) for part, us in run.items()}
-    return found
+def profile(data: Data, folder: Path) -> dict[str, dict[str, float]]:
+    """Microseconds per event of each part, with either model."""
+    return {
+        way: quickest(breakdown(data.config(use), folder / f"{way}.db", KEY) for _ in range(PROFILES))
+        for way, use in USE.items()
+    }
 
 
 def machine() -> dict[str, Any]:
@@ -302,8 +250,8 @@ def report(console: Console, data: Data, times: dict[str, Times], ratios: dict[s
 
 def report_parts(console: Console, data: Data, parts: dict[str, dict[str, float]]) -> None:
     """Print where the pipeline's time goes."""
-    table = Table(title=f"{data.name}: µs an event by part, the smallest of {PROFILES} runs with clocks in them", title_justify="left")
-    table.add_column("part")
+    title = f"{data.name}: µs an event by part, the smallest of {PROFILES} runs with clocks in them"
+    table = Table("part", title=title, title_justify="left")
     for way in parts:
         table.add_column(way, justify="right")
     for part in parts["linear"]:
@@ -339,7 +287,7 @@ def main(data_dir: Path, json_file: Path | None, pairs: int, rows: int, only: st
                 times = compare(data, folder, pairs)
                 ratios = judged(times)
                 report(console, data, times, ratios)
-                parts = {way: quickest(breakdown(data, way, folder) for _ in range(PROFILES)) for way in USE}
+                parts = profile(data, folder)
                 report_parts(console, data, parts)
                 found[data.name] = {"events": len(data.events), "times": times, "ratios": ratios, "parts": parts}
                 problems += missed(data.name, ratios)

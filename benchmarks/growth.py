@@ -4,8 +4,8 @@ One engine takes EVENTS seeded events from a CSV file (8 numbers, an id, a time,
 on the error, KS on each number, a mean over an hour, panes of an hour). Then, in the same process, it goes on in turn
 with a young engine that began the same stream anew, window by window, so that noise of the machine meets both:
 
-    time     of 100,000 events after EVENTS, beside that of 100,000 events after the first 100,000: at most 1.15 times as
-             long by the clock, the median over PAIRS turns
+    time     of 100,000 events after EVENTS, beside that of 100,000 events after the first 100,000: at most 1.15 times
+             as long by the clock, the median over PAIRS turns
     memory   resident, at each window after 500,000 events: within 10 % of that at 500,000
     state    the snapshot in the log: within 10 % of that at 500,000; what grows is the log itself
 

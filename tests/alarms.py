@@ -9,6 +9,7 @@ from stream_app.flow.chunk import Alarm
 def alarm(
     record: int = 1000,
     *,
+    watch: int = 0,
     signal: str = "error",
     segment: str = "",
     time_ms: int | None = None,
@@ -24,5 +25,5 @@ def alarm(
     drift = Drift(statistic, 5.0, 500, before, after, max(1, record - onset), direction, detail or {})
     at = 1000 * record if time_ms is None else time_ms
     return Alarm(
-        0, signal, segment, "adwin", record, record, at, onset, at - 1000 * (record - onset), drift, drift.detail
+        watch, signal, segment, "adwin", record, record, at, onset, at - 1000 * (record - onset), drift, drift.detail
     )

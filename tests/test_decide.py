@@ -101,7 +101,7 @@ def test_it_does_not_recover_before() -> None:
 @pytest.mark.parametrize(("now", "outcome"), [(0.1, "returned"), (0.9, "settled")])
 def test_recovery_tells_where_the_signal_is_now(now: float, outcome: str) -> None:
     shard = Shard('[alarms]\ncooldown = "10s"\n')
-    shard.take(alarm(5, signal="feature:a", before=0.1, after=0.9), until=10)
+    shard.take(alarm(5, watch=1, signal="feature:a", before=0.1, after=0.9), until=10)
     monitor = next(m for m in shard.pipeline.detect.monitors if m.signal.name == "feature:a")
     monitor.segments[-2] = monitor.fresh()
     monitor.segments[-2].detector.update_many(np.full(2000, now) + np.random.default_rng(1).normal(0, 0.01, 2000))
@@ -109,7 +109,7 @@ def test_recovery_tells_where_the_signal_is_now(now: float, outcome: str) -> Non
 
     assert found["data"]["outcome"] == outcome
     assert found["time"] == rfc3339(99_000)
-    assert f"({now:g}" in found["data"]["message"] or "(0." in found["data"]["message"]
+    assert float(found["data"]["message"].rpartition("(")[2][:-1]) == pytest.approx(now, abs=0.01)
 
 
 def test_a_new_alarm_after_recovery_opens_the_next_incident() -> None:
@@ -267,7 +267,8 @@ def test_what_is_no_command_is_a_dead_letter(raw: bytes, reason: str, path: str)
 
 
 def test_a_command_waits_for_the_epoch_with_what_is_known_of_it_and_nothing_else() -> None:
-    found, shard = obeyed(b'{"command": "reset", "why": "tired", "by": "ann", "before": "x", "what": "y", "z": 1e400}'[:-10] + b"}")
+    huge = b"9" * 400
+    found, shard = obeyed(b'{"command": "reset", "why": "tired", "by": "ann", "before": "x", "what": "y", "z": %b}' % huge)
 
     assert shard.chunk.effects == [{"command": "reset", "why": "tired", "by": "ann"}]
     (entry,) = values(found, "audit")
