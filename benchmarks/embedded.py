@@ -19,8 +19,6 @@ import gc
 import gzip
 import itertools
 import os
-import platform
-import sqlite3
 import statistics
 import sys
 import tempfile
@@ -28,13 +26,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 import numpy as np
+from machine import describe
 from parts import breakdown, quickest
 from rich.console import Console
 from rich.table import Table
@@ -51,7 +49,6 @@ USE = {"linear": "linear", "hosted": RIVER}
 KEY = b"signs the river model's state"
 
 Event = tuple[dict[str, float], bool]
-PACKAGES = ("driftline", "river", "numpy", "numba", "pyarrow", "msgspec")
 
 
 @dataclass(frozen=True)
@@ -209,27 +206,6 @@ def profile(data: Data, folder: Path) -> dict[str, dict[str, float]]:
     }
 
 
-def machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    names = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
-    return {
-        "processor": names[0] if names else platform.machine(),
-        "cores": os.cpu_count(),
-        "load": [round(load, 2) for load in os.getloadavg()],
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        **{name: version(name) for name in PACKAGES},
-    }
-
-
-def describe(console: Console) -> dict[str, Any]:
-    """Print the machine, and give it."""
-    found = machine()
-    console.print(", ".join(f"{name} {value}" for name, value in found.items()), style="dim", highlight=False)
-    return found
-
-
 def report(console: Console, data: Data, times: dict[str, Times], ratios: dict[str, dict[str, float]]) -> None:
     """Print the table of one data set."""
     n = len(data.events)
@@ -301,11 +277,6 @@ def main(data_dir: Path, json_file: Path | None, pairs: int, rows: int, only: st
 def _event(row: dict[str, str], label: str, positive: str) -> Event:
     y = row[label] == positive
     return {name: float(text) for name, text in row.items() if name != label}, y
-
-
-def _lines(path: str) -> list[str]:
-    file = Path(path)
-    return file.read_text().splitlines() if file.exists() else []
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ import click
 import msgspec
 import numpy as np
 import pyarrow as pa
-from embedded import describe
+from machine import describe
 from pyarrow import csv
 from rich.console import Console
 from rich.table import Table

@@ -93,7 +93,7 @@ def on_config(command: Callable[..., None]) -> Callable[..., None]:
 
 @cli.command()
 @click.option("--data", type=click.Path(path_type=Path), help="Your own CSV, JSON-lines or Parquet file instead.")
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Where data and log go.")
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON object on standard output.")
 def demo(data: Path | None, folder: Path, *, as_json: bool) -> None:
     """A year of real flights, each label arriving when the plane has landed.
@@ -201,9 +201,7 @@ def _reader(stream: str, what: str, example: str) -> click.Command:
     @click.option("--after", type=int, default=0, help="Only records with a larger sequence number.")
     @click.option("--exec", "program", help="Run this command for each record, its JSON on standard input.")
     @on_config
-    def command(
-        config: Config, state: Path, *, follow: bool, after: int, program: str | None, as_json: bool
-    ) -> None:
+    def command(config: Config, state: Path, *, follow: bool, after: int, program: str | None, as_json: bool) -> None:
         _subscribe(config, state, stream, follow=follow, after=after, program=program, as_json=as_json)
 
     command.__doc__ = f"{what}\n\nExample: {example}"
@@ -212,18 +210,26 @@ def _reader(stream: str, what: str, example: str) -> click.Command:
 
 for _stream, _what, _example in (
     ("alerts", "Alerts: incidents opened, updated, acknowledged, recovered.", "driftline alerts flights.toml --follow"),
-    ("triggers", "Requests to retrain, with the offsets to train on.", "driftline triggers flights.toml --exec ./train.sh"),
+    (
+        "triggers",
+        "Requests to retrain, with the offsets to train on.",
+        "driftline triggers flights.toml --exec ./train.sh",
+    ),
     ("predictions", "Every prediction of the champion.", "driftline predictions flights.toml --json | head"),
     ("outcomes", "Every label that met its event.", "driftline outcomes flights.toml --json | head"),
     ("metrics", "Figures of models, labels and detectors.", "driftline metrics flights.toml --json | tail"),
-    ("dead-letters", "Records that were refused: why, where, and their raw bytes.", "driftline dead-letters flights.toml"),
+    (
+        "dead-letters",
+        "Records that were refused: why, where, and their raw bytes.",
+        "driftline dead-letters flights.toml",
+    ),
     ("panes", "Summaries of each watched signal per stretch of time.", "driftline panes flights.toml --json | head"),
     ("audit", "Who or what changed which decision.", "driftline audit flights.toml"),
 ):
     cli.add_command(_reader(_stream, _what, _example))
 
 
-def _subscribe(  # noqa: PLR0913
+def _subscribe(
     config: Config, state: Path, stream: str, *, follow: bool, after: int, program: str | None, as_json: bool
 ) -> None:
     from stream_app.edges.log import Log  # noqa: PLC0415

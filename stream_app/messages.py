@@ -58,9 +58,7 @@ class Rows:
     def __getitem__(self, part: slice) -> "Rows":
         """The rows of a contiguous slice `[start:stop]`."""
         start, stop, _ = part.indices(len(self))
-        problems = {
-            row - start: problem for row, problem in self.problems.items() if start <= row < stop
-        }
+        problems = {row - start: problem for row, problem in self.problems.items() if start <= row < stop}
         return Rows(
             self.offset[part],
             self.time_ms[part],
@@ -75,7 +73,6 @@ class Rows:
             self.raw[part],
             problems,
         )
-
 
     def take(self, rows: Ints) -> "Rows":
         """The good rows with these numbers, in that order."""

@@ -79,9 +79,7 @@ class NaiveLedger:
         while self.tail < len(self.entries) and now - self.entries[self.tail].time_ms > self.timeout_ms:
             self.expire(record, now)
 
-    def event(
-        self, record: int, row: int, now: int, key: int, time_ms: int, label: float, due: int | None
-    ) -> None:
+    def event(self, record: int, row: int, now: int, key: int, time_ms: int, label: float, due: int | None) -> None:
         self.passed(record, now)
         entry = self.known(key)
         if entry is not None and entry.status != EARLY:

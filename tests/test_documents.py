@@ -1,5 +1,6 @@
 """The documents say what the code does: commands, files, stages, configuration keys and their defaults, examples."""
 
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -7,10 +8,12 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import click
+import numpy as np
 import pytest
 from msgspec import NODEFAULT, Struct, defstruct, structs
 
 import detectors
+from detectors import _base
 from stream_app.cli import cli
 from stream_app.config import Config, parse
 from stream_app.config_reading import Reader
@@ -159,3 +162,22 @@ def test_every_make_target_explains_itself() -> None:
     targets = set(re.search(r"^\.PHONY: (.+)$", text, re.MULTILINE)[1].split())
 
     assert targets == set(re.findall(r"^(\w+):.* ## .+$", text, re.MULTILINE))
+
+
+def test_the_detector_of_the_readme_works() -> None:
+    (source,) = blocks(README, "python")
+    known = _base.registered()
+    try:
+        exec(compile(source, "rising.py", "exec"), {"__name__": "detectors.rising"})
+        detector = detectors.make("rising", arl0=1e4)
+        quiet = np.random.default_rng(7).normal(size=20_000)
+        ramp = np.concatenate([quiet, [math.nan], np.arange(9.0) + 9])
+
+        ((at, drift),) = detector.update_many(ramp)
+    finally:
+        for name in set(_base.registered()) - set(known):
+            del _base._registered[name]
+
+    assert drift.statistic == drift.threshold == 7
+    assert at - drift.age + 1 in (20_000, 20_001)
+    assert detector.missing == 1

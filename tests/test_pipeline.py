@@ -20,7 +20,10 @@ VARIANTS = {
     "notify, no feedback": [('action = "reset"', 'action = "notify"')],
     "regression": [
         ('type = "binary"', 'type = "regression"'),
-        ('detector = "page_hinkley"\nparams = { warm_up = 50 }\narl0 = 200\nby = "c"', 'detector = "ks"\nreference = "100 events"\narl0 = 200\nby = "c"'),
+        (
+            'detector = "page_hinkley"\nparams = { warm_up = 50 }\narl0 = 200\nby = "c"',
+            'detector = "ks"\nreference = "100 events"\narl0 = 200\nby = "c"',
+        ),
     ],
     "multiclass, classes found in the stream": [
         ('type = "binary"', 'type = "multiclass"\nmax_classes = 3'),
@@ -195,7 +198,9 @@ def test_a_story_tells_where_an_event_stands() -> None:
 
 def test_decisions_take_effect_at_the_epoch_boundary() -> None:
     config = variant("as it is")
-    stream = [(EVENT, b'{"id": "%d", "t": %d, "who": "p", "a": 1, "b": 2, "c": "x", "y": 1}' % (i, i)) for i in range(40)]
+    stream = [
+        (EVENT, b'{"id": "%d", "t": %d, "who": "p", "a": 1, "b": 2, "c": "x", "y": 1}' % (i, i)) for i in range(40)
+    ]
     stream.insert(5, (2, b'{"command": "reset"}'))
     found, _ = run_in_cuts(config, stream, [])
     versions = [b'"model":"v2"' in value for value in found["predictions"]]
@@ -207,7 +212,10 @@ def test_decisions_take_effect_at_the_epoch_boundary() -> None:
 def test_order_within_an_instant_is_the_tapes(seed: int) -> None:
     """Shuffled junk between good records leaves the good ones' predictions alone."""
     config = variant("notify, no feedback")
-    good = [(EVENT, b'{"id": "%d", "t": %d, "who": "p", "a": %d, "b": 2, "c": "x", "y": 1}' % (i, i, i % 5)) for i in range(60)]
+    good = [
+        (EVENT, b'{"id": "%d", "t": %d, "who": "p", "a": %d, "b": 2, "c": "x", "y": 1}' % (i, i, i % 5))
+        for i in range(60)
+    ]
     rng = random.Random(seed)
     mixed = list(good)
     for _ in range(30):

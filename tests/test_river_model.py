@@ -239,9 +239,7 @@ def test_anomalies_are_scored_before_they_are_learned_and_labels_ignored():
     X[-1] = 40.0
     model = model_of("anomaly", "river.anomaly.HalfSpaceTrees", {"window_size": 20})
     scores, _ = run(model, late_tape(y, 0), X)
-    again, _ = run(
-        model_of("anomaly", "river.anomaly.HalfSpaceTrees", {"window_size": 20}), late_tape(y[::-1], 0), X
-    )
+    again, _ = run(model_of("anomaly", "river.anomaly.HalfSpaceTrees", {"window_size": 20}), late_tape(y[::-1], 0), X)
 
     assert scores.tobytes() == again.tobytes()
     assert scores[-1, 0] > np.median(scores[20:, 0])

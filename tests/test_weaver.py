@@ -28,8 +28,9 @@ def rows(times: list[int], first: int = 0) -> Rows:
 
 
 def taken(tape: Tape) -> list[Taken]:
-    parts = iter(zip(tape.events.offset, tape.events.time_ms, strict=True)), iter(
-        zip(tape.labels.offset, tape.labels.time_ms, strict=True)
+    parts = (
+        iter(zip(tape.events.offset, tape.events.time_ms, strict=True)),
+        iter(zip(tape.labels.offset, tape.labels.time_ms, strict=True)),
     )
     told = [Taken(int(stream), *map(int, next(parts[stream]))) for stream in tape.order]
     assert all(next(part, None) is None for part in parts)

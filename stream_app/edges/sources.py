@@ -249,7 +249,9 @@ def _refuse_documents(path: Path, head: bytes) -> None:
     if head.startswith(b"["):
         raise SourceError(f"{path}: is one JSON array; make it JSON lines, for example with: jq -c '.[]' {path.name}")
     if head.split(b"\n", 1)[0].rstrip() == b"{":
-        raise SourceError(f"{path}: its JSON objects span lines; make it one per line, for example: jq -c . {path.name}")
+        raise SourceError(
+            f"{path}: its JSON objects span lines; make it one per line, for example: jq -c . {path.name}"
+        )
 
 
 def _open_parquet(path: Path, *, start: int, follow: bool) -> Source:

@@ -64,7 +64,13 @@ def _print_incident(config: Config, told: dict[str, Any]) -> None:
     table = whole(*names, title="evidence", title_justify="left")
     for part in data["contributions"]:
         figures = [_figure(part[n]) for n in ("before", "after", "statistic", "threshold")]
-        table.add_row(escape(part["signal"]), escape(printable(part["segment"])), part["detector"], *figures, str(part["onset_offset"]))
+        table.add_row(
+            escape(part["signal"]),
+            escape(printable(part["segment"])),
+            part["detector"],
+            *figures,
+            str(part["onset_offset"]),
+        )
     OUT.print(table)
     for trigger in told["triggers"]:
         train = trigger["data"]["train"]
@@ -74,7 +80,9 @@ def _print_incident(config: Config, told: dict[str, Any]) -> None:
 
 def _print_event(config: Config, told: dict[str, Any]) -> None:
     for prediction in told["predictions"]:
-        said = f"model {prediction['model']} predicted {prediction['prediction']} (score {_figure(prediction['score'])})"
+        said = (
+            f"model {prediction['model']} predicted {prediction['prediction']} (score {_figure(prediction['score'])})"
+        )
         at = f"{when(config, prediction['time'])}  " if config.schema.time else ""
         _print_line(f"{at}offset {prediction['offset']:,}: {said}")
     for outcome in told["outcomes"]:

@@ -152,8 +152,12 @@ def line_of(config: Config, stream: str, record: Record) -> str:
             f" {train['from_offset']}..{train['to_offset']}: {data['reason']}"
         )
     if stream == "dead-letters":
-        raw = value["raw"] if "raw" in value else base64.b64decode(value["raw_base64"]).decode("utf-8", "backslashreplace")
-        shown = raw if len(raw) <= 80 else f"{raw[:77]}..."  # noqa: PLR2004
+        raw = (
+            value["raw"]
+            if "raw" in value
+            else base64.b64decode(value["raw_base64"]).decode("utf-8", "backslashreplace")
+        )
+        shown = raw if len(raw) <= 80 else f"{raw[:77]}..."
         return printable(f"{value['stream']} {value['offset']}  {value['path']}: {value['reason']}  |  {shown}")
     return record.value.decode()
 
@@ -174,7 +178,9 @@ def print_plan(config: Config, state: Path, *, as_json: bool) -> None:
         OUT.out(to_json(plan).decode())
         return
     OUT.print(f"[bold]{escape(config.name)}[/]: {plan['flow']}", soft_wrap=True)
-    OUT.print(f"model {escape(config.model.use)}, challengers: {', '.join(c.name for c in config.challengers) or 'none'}")
+    OUT.print(
+        f"model {escape(config.model.use)}, challengers: {', '.join(c.name for c in config.challengers) or 'none'}"
+    )
     OUT.print(f"streams in {escape(str(state))}: {', '.join(plan['streams'])}", soft_wrap=True)
     found_in = ("smallest change found in 1,000 events", "in 10,000 events", "unit of the change")
     table = whole("signal", "detector", "mean events between false alarms", *found_in)

@@ -146,7 +146,9 @@ class Decide:
             return self._acknowledge(chunk, command, record, now_ms)
         signal = command.get("signal")
         if command["command"] == "set-reference" and signal not in self.watched:
-            return Problem(f"signal {signal!r} is not watched; watched: {', '.join(self.watched) or 'none'}", "$.signal")
+            return Problem(
+                f"signal {signal!r} is not watched; watched: {', '.join(self.watched) or 'none'}", "$.signal"
+            )
         chunk.effects.append(command)
         return None
 

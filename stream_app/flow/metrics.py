@@ -76,7 +76,7 @@ def regression(n: Floats, absolute: Floats, squared: Floats, spread: Floats) -> 
 
 
 def ratio(a: Floats | Ints, b: Floats | Ints) -> Floats:
-    """a / b, NaN where b is 0."""
+    """A / b, NaN where b is 0."""
     return np.divide(a, b, out=np.full(np.shape(b), np.nan), where=np.asarray(b) != 0)
 
 

@@ -67,7 +67,7 @@ class Score:
         """Predicted class codes (-1 = none) and their score, from the rows a model wrote."""
         if self.binary or not self.has_classes:
             score = scores[:, 0]
-            return np.where(np.isnan(score), -1, score > 0.5).astype(np.int32), score  # noqa: PLR2004
+            return np.where(np.isnan(score), -1, score > 0.5).astype(np.int32), score
         blind = np.isnan(scores[:, 0]) | (scores.max(axis=1, initial=0) <= 0)
         best = np.where(blind[:, None], 0, scores).argmax(axis=1)
         return np.where(blind, -1, best).astype(np.int32), np.where(blind, np.nan, scores[np.arange(len(best)), best])

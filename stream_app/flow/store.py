@@ -25,7 +25,9 @@ class FeatureStore:
             record = chunk.first + len(chunk.tape.order)
             for by, key, time_ms, values in self.features.newest():
                 value = {"by": by, "key": key, "time": time_ms, "features": values}
-                chunk.out.messages.append(message(self.name, "features", f"{by}/{key}/{record}", f"{by}={key}", time_ms, value))
+                chunk.out.messages.append(
+                    message(self.name, "features", f"{by}/{key}/{record}", f"{by}={key}", time_ms, value)
+                )
 
     def to_state(self, live: Ints) -> dict[str, Any]:
         return self.features.to_state(live)

@@ -230,9 +230,7 @@ def _score(weights: Floats, classes: int, index: Ints, value: Floats, present: i
 
 
 @njit(cache=True, error_model="numpy")
-def _predict(
-    out: Floats, raw: Floats, classes: int, stats: Floats, seen: NDArray[np.uint8], task: int
-) -> None:
+def _predict(out: Floats, raw: Floats, classes: int, stats: Floats, seen: NDArray[np.uint8], task: int) -> None:
     if task == MULTICLASS:
         out[:] = 0.0 if classes else np.nan
         _softmax(raw, classes, seen)
@@ -281,9 +279,7 @@ def _restart_overflowed(weights: Floats, classes: int, raw: Floats) -> None:
 
 
 @njit(cache=True, error_model="numpy")
-def _gradient(
-    target: float, raw: Floats, classes: int, stats: Floats, seen: NDArray[np.uint8], task: int
-) -> None:
+def _gradient(target: float, raw: Floats, classes: int, stats: Floats, seen: NDArray[np.uint8], task: int) -> None:
     """Scores → derivative of the loss with respect to each score."""
     if task == MULTICLASS:
         _softmax(raw, classes, seen)
@@ -315,9 +311,7 @@ def _shorten(raw: Floats, value: Floats, present: int, rates: Rates) -> None:
 
 
 @njit(cache=True, error_model="numpy")
-def _step(
-    weights: Floats, classes: int, index: Ints, value: Floats, present: int, raw: Floats, rates: Rates
-) -> None:
+def _step(weights: Floats, classes: int, index: Ints, value: Floats, present: int, raw: Floats, rates: Rates) -> None:
     lr, intercept_lr, l2, clip = rates
     for c in range(classes):
         gradient = max(-clip, min(clip, raw[c]))

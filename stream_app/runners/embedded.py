@@ -98,7 +98,9 @@ class Embedded:
 
     def __init__(self, config: Config, log: Log, *, follow: bool = False, key: bytes = b"") -> None:
         if config.source is None:
-            raise ConfigError(["$.source: missing; `run` reads from it: add [source] with events = \"FILE\""], config.name)
+            raise ConfigError(
+                ['$.source: missing; `run` reads from it: add [source] with events = "FILE"'], config.name
+            )
         self.config, self.log, self.key = config, log, key
         self.digest = digest(config)
         self.pipeline = Pipeline(config)
@@ -122,7 +124,9 @@ class Embedded:
         self.pipeline.restore(state)
         return saved.position
 
-    def run(self, report: Callable[[Progress], None], *, report_s: float = 0.1, stop: Callable[[], bool] = bool) -> None:
+    def run(
+        self, report: Callable[[Progress], None], *, report_s: float = 0.1, stop: Callable[[], bool] = bool
+    ) -> None:
         """Runs to the end of the input (for ever when following), or until `stop()`; commits what was handled."""
         started = committed = reported = heard = time.monotonic()
         cost = 0.0

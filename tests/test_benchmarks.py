@@ -1,0 +1,60 @@
+"""The benchmarks of the engine run, and measure what they say, on a little data; how fast is not asked here."""
+
+import gzip
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+EVENTS = 1500
+
+
+def run(script: str, figures: Path, *args: object) -> dict:
+    """Run a benchmark; 1 is a missed target, which little data may well do."""
+    command = [sys.executable, BENCHMARKS / script, *map(str, args), "--json", figures]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+
+    assert done.returncode in {0, 1}, done.stderr
+    assert done.stderr == ""
+    found = json.loads(figures.read_bytes())
+    assert bool(found["missed"]) == bool(done.returncode)
+    return found
+
+
+def write(path: Path, features: list[str], label: str, classes: list[str]) -> None:
+    """A seeded table whose label depends on the first feature."""
+    rng = random.Random(3)
+    rows = [[rng.gauss(0, 1) for _ in features] for _ in range(EVENTS)]
+    lines = [",".join([*(f"{x:.4f}" for x in row), classes[row[0] + rng.gauss(0, 1) > 0]]) for row in rows]
+    path.write_bytes(gzip.compress("\n".join([",".join([*features, label]), *lines]).encode()))
+
+
+def test_embedded_compares_equal_work(tmp_path: Path) -> None:
+    write(tmp_path / "elec2.csv.gz", ["period", "price", "demand"], "class", ["DOWN", "UP"])
+    write(tmp_path / "covtype.csv.gz", ["Elevation", "Slope"], "Cover_Type", ["1", "2"])
+
+    found = run("embedded.py", tmp_path / "figures.json", tmp_path, "--pairs", 2, "--rows", 1000)
+
+    assert (found["elec2"]["events"], found["covtype"]["events"]) == (EVENTS, 1000)
+    for name in ("elec2", "covtype"):
+        assert {way: len(times["wall_s"]) for way, times in found[name]["times"].items()} == {
+            "linear": 2,
+            "loop": 2,
+            "hosted": 2,
+        }
+        ratio = found[name]["ratios"]["loop / linear"]
+        assert 0 < ratio["min"] <= ratio["median"] <= ratio["max"]
+        assert found[name]["parts"]["hosted"]["score"] > found[name]["parts"]["linear"]["score"]
+
+
+def test_growth_takes_all_windows(tmp_path: Path) -> None:
+    found = run("growth.py", tmp_path / "figures.json", "--events", 30_000, "--window", 3000, "--pairs", 2)
+
+    events = [point["events"] for point in found["windows"]]
+    assert events == sorted(events)
+    assert events[-1] >= 30_000
+    assert len(found["pairs"]) == 2
+    assert found["windows"][-1]["log"] > found["windows"][0]["log"]
+    assert min(found["memory"], found["state"], found["time"]["min"]) > 0
