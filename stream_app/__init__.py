@@ -1,4 +1,6 @@
-"""driftline: a streaming drift monitor. The way of the data:
+"""driftline: a streaming drift monitor.
+
+The way of the data:
 
 source log → validate → join → features → score → measure → detect → decide → output log
 events,      schema,    late    online,    champion, rolling  detectors policies  predictions, alerts,

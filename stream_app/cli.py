@@ -52,7 +52,7 @@ def cli() -> None:
     driftline demo                  a year of real flights
     driftline init data.csv         writes a configuration for your data
     driftline run data.toml         runs it
-    """
+    """  # noqa: D301  (\b is for click)
 
 
 def main() -> None:
@@ -93,7 +93,9 @@ def on_config(command: Callable[..., None]) -> Callable[..., None]:
 
 @cli.command()
 @click.option("--data", type=click.Path(path_type=Path), help="Your own CSV, JSON-lines or Parquet file instead.")
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Where data and log go.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Where data and log go."
+)
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON object on standard output.")
 def demo(data: Path | None, folder: Path, *, as_json: bool) -> None:
     """A year of real flights, each label arriving when the plane has landed.

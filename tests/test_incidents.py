@@ -46,14 +46,16 @@ def test_alarms_of_one_cause_without_time(other, joins: bool) -> None:
     assert opened().takes(other, EVENTS) is joins
 
 
-def test_causes_are_not_chained() -> None:
+@pytest.mark.parametrize(("group", "step"), [(EVENTS, 1), (HOUR, 36)])
+def test_causes_are_not_chained(group: Window, step: int) -> None:
     """Each alarm is near the one before it, but the last is far from the first."""
     incident = opened()
-    for record, signal in ((10_090, "prediction"), (10_095, "feature:a")):
-        assert incident.takes(alarm(record, signal=signal, onset=record - 1), EVENTS)
+    for record, signal in ((10_000 + 90 * step, "prediction"), (10_000 + 95 * step, "feature:a")):
+        assert incident.takes(alarm(record, signal=signal, onset=record - 1), group)
         incident.add(alarm(record, signal=signal, onset=record - 1))
+    far = 10_000 + 180 * step
 
-    assert not incident.takes(alarm(10_180, signal="rejects", onset=10_179), EVENTS)
+    assert not incident.takes(alarm(far, signal="rejects", onset=far - 1), group)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,9 @@ def test_contributions_hold_every_signals_newest_alarm_the_clearest_first() -> N
     incident.add(alarm(10_003, signal="feature:a", statistic=9))
     found = incident.data("updated")["contributions"]
 
-    assert [(part["signal"], part["statistic"]) for part in found] == [("prediction", 50), ("feature:a", 9), ("error", 6)]
+    assert [(part["signal"], part["statistic"]) for part in found] == [
+        ("prediction", 50), ("feature:a", 9), ("error", 6),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_delays_run_from_the_event_to_the_label() -> None:
 
 
 def test_an_early_event_is_known_by_its_row_while_it_waits() -> None:
-    chunk, pipeline = through(CONFIG, [event("a", 7, a=1.5), event("b", 8, a=2.5, y=1)])
+    _, pipeline = through(CONFIG, [event("a", 7, a=1.5), event("b", 8, a=2.5, y=1)])
 
     assert pipeline.join.kept.id[pipeline.join.live()].tolist() == ["a"]
     assert pipeline.join.waiting("a", ["champion"])["time"] == 7
@@ -213,12 +213,13 @@ def test_every_event_is_labelled_expired_or_pending(seed: int, remember: int, cu
         assert len(set(pipeline.join.live().tolist())) == pending  # no slot is held twice
 
 
-def test_slots_are_used_again_and_memory_stays() -> None:
+@pytest.mark.parametrize(("members", "slots"), [({"y": 1}, 1024), ({}, 2048)], ids=["labelled", "expired"])
+def test_slots_are_used_again_and_memory_stays(members: dict[str, int], slots: int) -> None:
     pipeline = Pipeline(CONFIG)
-    for start in range(0, 20_000, 500):
-        through(CONFIG, [event(f"e{i}", i, y=1) for i in range(start, start + 500)], pipeline)
+    for start in range(0, 10_000, 500):
+        through(CONFIG, [event(f"e{i}", i, **members) for i in range(start, start + 500)], pipeline)
 
-    assert len(pipeline.join.kept) == 1024
+    assert len(pipeline.join.kept) == slots
 
 
 def test_dead_letters_tell_the_id_and_the_place() -> None:

@@ -60,7 +60,7 @@ def test_the_baselines_of_a_regression_are_the_last_value_and_the_mean() -> None
 def test_baselines_do_not_see_the_cut(cuts: list[int], task: str) -> None:
     config = config_of(f'[task]\ntype = "{task}"\n')
     stream = [event(f"e{i}", i, y=y) for i, y in enumerate(sticky(100, 0.6))]
-    whole, pipeline = through(config, stream)
+    _, pipeline = through(config, stream)
     other = Pipeline(config)
     for a, b in zip([0, *sorted(cuts)], [*sorted(cuts), 100], strict=True):
         other.handle(tape_of(config, stream[a:b], stream[:a]))
@@ -93,7 +93,8 @@ def test_the_error_of_each_task() -> None:
 
 
 def test_anomaly_scores_rank_but_do_not_predict() -> None:
-    config = config_of('[task]\ntype = "anomaly"\n[model]\nuse = "river.anomaly.HalfSpaceTrees"\nparams = { seed = 1 }\n')
+    trees = '[model]\nuse = "river.anomaly.HalfSpaceTrees"\nparams = { seed = 1 }\n'
+    config = config_of('[task]\ntype = "anomaly"\n' + trees)
     stream = [event(f"e{i}", i, a=(i % 7) / 7, y=0) for i in range(300)]
     stream += [event(f"o{i}", 300 + i, a=0.99 if i % 9 == 0 else (i % 7) / 7, y=int(i % 9 == 0)) for i in range(99)]
     chunk, pipeline = through(config, stream)
@@ -133,7 +134,7 @@ def test_before_the_first_label_coverage_is_unknown() -> None:
 @pytest.mark.parametrize("schema", [SCHEMA, TIMELESS])
 def test_metrics_come_on_the_grid_and_nowhere_else(schema: str) -> None:
     stream = [event(f"e{i}", i, a=1, y=i % 2) for i in range(200)]
-    messages, pipeline = run(config_of(EVERY, schema), stream)
+    messages, _ = run(config_of(EVERY, schema), stream)
     metrics = values(messages, "metrics")
 
     assert [m["record"] for m in metrics if m["signal"] == "stream"] == [64, 128, 192]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from chunks import TIMELESS, config_of, event, label
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import SMALL, made_stream, tape_of
 
@@ -38,6 +38,7 @@ def records(rows: Rows) -> list[tuple]:
     ]  # fmt: skip
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 220), st.integers(0, 220))
 def test_a_slice_holds_those_records_with_their_problems(a: int, b: int) -> None:
     assert TAPE.events.problems
@@ -45,6 +46,7 @@ def test_a_slice_holds_those_records_with_their_problems(a: int, b: int) -> None
     assert records(TAPE.events[a:b]) == records(TAPE.events)[a:b]
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 200))
 def test_joined_halves_are_the_whole(cut: int) -> None:
     whole = TAPE.events

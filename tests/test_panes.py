@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_two_halves_merge_to_the_whole(x: list[float], cut: int) -> None:
 @given(st.lists(numbers, max_size=60), st.lists(st.integers(0, 60), max_size=4))
 def test_the_cut_into_chunks_does_not_show(x: list[float], cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(x)) for cut in cuts), len(x)]
-    parts = [column(x[a:b]) for a, b in zip(places, places[1:], strict=False)]
+    parts = [column(x[a:b]) for a, b in pairwise(places)]
 
     assert summaries(*parts) == summaries(column(x))
 

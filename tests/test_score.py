@@ -84,9 +84,9 @@ def test_challengers_take_the_same_events() -> None:
     assert prior[5:, 0] == pytest.approx(seen[5:] / np.arange(5, 30))
 
 
-def test_a_challenger_learns_from_the_start_when_the_champion_is_reset() -> None:
+def test_a_challenger_keeps_what_it_learned_when_the_champion_is_reset() -> None:
     config = config_of('[[challengers]]\nname = "twin"\nuse = "linear"\n')
-    chunk, pipeline = through(config, labelled(30))
+    _, pipeline = through(config, labelled(30))
     pipeline.score.reset()
     later, _ = through(config, [event("z", 100, a=2.0)], pipeline)
 
@@ -104,7 +104,9 @@ def test_a_reset_makes_a_new_version_and_names_it() -> None:
     assert chunk.out.predictions[0].score.tolist() == [0.5]
 
 
-@pytest.mark.parametrize("use", ["linear", "river.linear_model.LogisticRegression", "river.tree.HoeffdingTreeClassifier"])
+@pytest.mark.parametrize(
+    "use", ["linear", "river.linear_model.LogisticRegression", "river.tree.HoeffdingTreeClassifier"]
+)
 def test_rows_with_nothing_in_them_poison_nothing(use: str) -> None:
     config = config_of(f'[model]\nuse = "{use}"\n')
     empty = [event(f"m{i}", i, y=i % 2) for i in range(20)]

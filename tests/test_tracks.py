@@ -1,6 +1,7 @@
 """Running figures: the last window and since the start, against the same figures of all labels at once."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def one(figures: dict[str, np.ndarray], j: int) -> dict[str, float]:
 def fed(kind: str, data, cuts: list[int]) -> Tracks:
     made = tracks(kind)
     places = [0, *sorted(cut for cut in cuts if cut < N), N]
-    for a, b in zip(places, places[1:], strict=False):
+    for a, b in pairwise(places):
         made.add(*(part[a:b] for part in data))
     return made
 

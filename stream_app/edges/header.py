@@ -33,10 +33,10 @@ def header_of(path: Path, line: bytes, delimiter: str) -> tuple[str, ...]:
     """Take the column names out of the first line; SourceError if it can be none."""
     if line.startswith(b"PK\3\4"):
         raise SourceError(f"{path}: is a zip archive, perhaps a workbook; take the table out of it, saved as CSV")
-    binary = _CONTROL.search(line)
-    if binary:
-        at = f"byte {binary.start()} of its first line is 0x{binary[0][0]:02x}"
-        raise SourceError(f"{path}: does not look like CSV, {at}; is it a binary file, or UTF-16? Convert it to UTF-8")
+    if _CONTROL.search(line):
+        what = "NUL" if b"\0" in line else "control"
+        hint = "it is a binary file, or UTF-16: convert it to UTF-8"
+        raise SourceError(f"{path}: does not look like CSV, there are {what} bytes in its first line; {hint}")
     try:
         cells = next(csv.reader([line.decode()], delimiter=delimiter, strict=True))
     except UnicodeDecodeError as error:

@@ -106,9 +106,10 @@ class RunView:
             ERR.print(f"{name}: {handled if self.resumed_at else 'no records in the input, so nothing was done'}")
             return
         ERR.print(
-            f"{name}: {summary['events']:,} events, {summary['labels']:,} labels, {summary['expired']:,} without a label"
-            f" in time, {summary['rejected']:,} rejected → {summary['incidents']} incidents,"
-            f" {summary['triggers']} triggers; {summary['events_per_second']:,} records/s in {summary['seconds']:.1f} s"
+            f"{name}: {summary['events']:,} events, {summary['labels']:,} labels,"
+            f" {summary['expired']:,} without a label in time, {summary['rejected']:,} rejected"
+            f" → {summary['incidents']} incidents, {summary['triggers']} triggers;"
+            f" {summary['events_per_second']:,} records/s in {summary['seconds']:.1f} s"
         )
         if summary["rejected"]:
             ERR.print(f"{name}: `driftline dead-letters CONFIG` says why records were rejected")

@@ -112,7 +112,7 @@ class Decide:
             return
         self.triggered[alarm.signal] = [alarm.record, alarm.time_ms]
         drift = alarm.drift
-        first, last = sorted((alarm.onset_offset, alarm.offset))  # labels come in another order than their events
+        begin, end = sorted((alarm.onset_offset, alarm.offset))  # labels come in another order than their events
         data = {
             "model": CHAMPION,
             "version": f"v{self.score.version}",
@@ -120,7 +120,7 @@ class Decide:
             "reason": incident.message(),
             "incident": incident.id,
             "evidence": incident.lead,
-            "train": {"stream": "events", "from_offset": first, "to_offset": last},
+            "train": {"stream": "events", "from_offset": begin, "to_offset": end},
             "cost": {"excess_error_per_event": drift.after - drift.before, "labels_since_onset": drift.age},
             "deadline": rfc3339(alarm.time_ms + self.trigger_cooldown.duration_ms),
         }

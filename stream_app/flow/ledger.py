@@ -94,7 +94,7 @@ def _remove(table: Ints, id_hash: Ints, index: int) -> None:
 
 @njit(inline="always")
 def _before(due_ms: Ints, due_entry: Ints, a: int, b: int) -> bool:
-    return due_ms[a] < due_ms[b] or (due_ms[a] == due_ms[b] and due_entry[a] < due_entry[b])
+    return bool(due_ms[a] < due_ms[b] or (due_ms[a] == due_ms[b] and due_entry[a] < due_entry[b]))
 
 
 @njit(inline="always")

@@ -1,4 +1,4 @@
-"""Performance figures from arrays of truth and prediction; each function takes what it needs and returns arrays over the predictors.
+"""Performance figures from arrays of truth and prediction; each function returns arrays over the predictors.
 
 A figure that is not defined (no positives, one class only, no variance) is NaN.
 """
@@ -76,8 +76,9 @@ def regression(n: Floats, absolute: Floats, squared: Floats, spread: Floats) -> 
 
 
 def ratio(a: Floats | Ints, b: Floats | Ints) -> Floats:
-    """A / b, NaN where b is 0."""
-    return np.divide(a, b, out=np.full(np.shape(b), np.nan), where=np.asarray(b) != 0)
+    """The quotient a / b, NaN where b is 0."""
+    quotient: Floats = np.divide(a, b, out=np.full(np.shape(b), np.nan), where=np.asarray(b) != 0)
+    return quotient
 
 
 def _mean(figures: Floats) -> Floats:

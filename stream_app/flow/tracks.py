@@ -25,7 +25,7 @@ class Tracks:
         self.matrix = np.zeros((len(names), classes, classes), np.int64)
         self.scores = np.zeros((models, 2, SCORE_BINS if binary else 0), np.int64)
         self.sums = np.zeros((5, len(names)))  # log loss and its n (models); or n, |error|, error², Σ d, Σ d²
-        self.first = float("nan")  # regression: the first label; d, the deviations from it, lose no digits to a large mean
+        self.first = float("nan")  # regression: the first label; the deviations d from it keep their digits
 
     def add(self, truth: Floats, point: Floats, chance: Floats) -> None:
         """Takes n labels with what each predictor had said: [n], [n, P], [n, M]."""

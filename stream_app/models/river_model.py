@@ -113,7 +113,7 @@ class RiverModel:
 
     def _add_category(self, rows: list[Row], field: str, vocabulary: list[str], codes: list[float]) -> None:
         for row, code in zip(rows, codes, strict=True):
-            if code == code:
+            if code == code:  # not NaN
                 text = vocabulary[int(code)]
                 if self._categories == "keep":
                     row[field] = text
