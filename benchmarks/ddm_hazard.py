@@ -18,14 +18,14 @@ MULTIPLIERS = np.array([2.0, 2.5, 3.0, 3.5, 4.0, 4.5])
 @njit
 def alarms(seed: int, p: float, streams: int, warm: int, span: int, ks: np.ndarray) -> np.ndarray:
     """How many of the streams raise an alarm at each multiplier."""
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (what numba compiles)
     hit = np.zeros(len(ks))
     for _ in range(streams):
         errors, low, best, scale_at_best, n = 0, math.inf, 0.0, 1.0, 0
         most = -math.inf
         while n < warm or errors < 30 or n < warm * span:
             n += 1
-            errors += np.random.random() < p
+            errors += np.random.random() < p  # noqa: NPY002
             if n <= warm or errors < 30:
                 continue
             scale = 1 / math.sqrt(n)

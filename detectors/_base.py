@@ -163,7 +163,7 @@ def whole(name: str, value: object, low: int, high: int) -> int:
 def flag(name: str, value: object) -> bool:
     """The parameter as a bool, or ValueError naming it."""
     if not isinstance(value, bool):
-        raise ValueError(f"{name}: expected true or false, got {value!r}")
+        raise ValueError(f"{name}: expected true or false, got {value!r}")  # noqa: TRY004 (as every bad parameter)
     return value
 
 

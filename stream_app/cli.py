@@ -19,7 +19,7 @@ import click
 import msgspec
 
 from stream_app.config import Config, load
-from stream_app.config_reading import nearest
+from stream_app.config.reading import nearest
 from stream_app.errors import DriftlineError
 from stream_app.messages import to_json
 

@@ -107,7 +107,7 @@ def test_only_runners_and_the_command_line_sleep() -> None:
 
 
 def test_only_the_configuration_parses_toml() -> None:
-    assert {file for file in MODULES if "tomllib" in roots(file)} == {"stream_app/config_reading.py"}
+    assert {file for file in MODULES if "tomllib" in roots(file)} == {"stream_app/config/reading.py"}
 
 
 def test_faust_is_known_to_its_runner_only() -> None:

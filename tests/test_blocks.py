@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.edges.blocks import (
-    index_ids,
+    hash_of,
+    index,
     may_hold,
     pack_outcomes,
     pack_predictions,
@@ -150,11 +151,19 @@ def test_take_picks_rows_of_every_column() -> None:
     assert logical([take(part, np.array([7, 2]))]) == [logical([part])[7], logical([part])[2]]
 
 
-def test_the_index_finds_its_ids_and_no_others() -> None:
-    ids = [f"flight-{i}" for i in range(5000)]
-    index = index_ids(ids)
+def test_the_index_finds_its_records_and_no_others() -> None:
+    part = predictions(1, 5000)
+    made = index([part])
 
-    assert len(index) == 8 * len(ids)
-    assert all(may_hold(index, event_id) for event_id in ids)
-    assert not any(may_hold(index, f"x{event_id}") for event_id in ids)
-    assert not may_hold(index_ids([]), "flight-1")
+    assert len(made) == 8 * 5000
+    assert all(may_hold(made, hash_of(event_id)) for event_id in part.id)
+    assert not any(may_hold(made, hash_of(f"x{event_id}")) for event_id in part.id)
+    assert not may_hold(index([]), hash_of("flight-1"))
+
+
+def test_outcomes_are_found_by_the_offset_of_their_event() -> None:
+    part = outcomes(1, 100, text=True)
+    made = index([part])
+
+    assert all(may_hold(made, offset) for offset in part.offset.tolist())
+    assert not may_hold(made, int(part.offset.max()) + 1)

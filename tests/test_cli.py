@@ -19,7 +19,7 @@ from stream_app.edges.log import Log
 
 ROWS = 3000
 STREAMS = ["alerts", "triggers", "predictions", "outcomes", "metrics", "dead-letters", "panes", "audit"]
-ALERT_DATA = {  # DESIGN section 7
+ALERT_DATA = {
     "incident", "status", "severity", "signal", "segment", "detector", "statistic", "threshold", "offset", "time",
     "onset_offset", "effect", "contributions", "message",
 }  # fmt: skip

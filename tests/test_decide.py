@@ -149,7 +149,7 @@ def test_ids_are_unique_even_for_alarms_of_one_record() -> None:
     found = shard.take(*one_record, until=200, closes=True, control=(b'{"command": "reset"}',) * 2)
 
     assert len([m for m in found if m.stream == "alerts"]) == 5
-    assert len([m for m in found if m.stream == "triggers"]) == 2
+    assert len([m for m in found if m.stream == "triggers"]) == 1
     assert len({m.id for m in found}) == len(found)
     assert all(json.loads(m.value)["id"] == m.id for m in found if m.stream in ("alerts", "triggers"))
 
@@ -183,15 +183,17 @@ def test_the_range_runs_forward_though_labels_come_out_of_order() -> None:
 @pytest.mark.parametrize(
     ("schema", "span"), [(SCHEMA, '"100s"'), (TIMELESS, '"100 events"')], ids=["timed", "timeless"]
 )
-def test_one_trigger_per_signal_and_cooldown(schema: str, span: str) -> None:
-    shard = Shard(f'[retrain]\non = ["error", "feature:a"]\ncooldown = {span}\n', schema)
-    alarms = [alarm(at, signal=s, time_ms=at * shard.ms) for at, s in (
-        (10, "error"), (20, "feature:a"), (109, "error"), (110, "error"), (119, "feature:a"), (130, "error"),
-    )]  # fmt: skip
+def test_one_trigger_per_incident_and_cooldown(schema: str, span: str) -> None:
+    """Causes 40 records apart, each an incident of its own; one alarm of the first comes twice."""
+    policy = f"[alarms]\ngroup = {span.replace('100', '1')}\ncooldown = {span.replace('100', '1000')}\n"
+    shard = Shard(f'[retrain]\non = ["error", "feature:a", "missing:a"]\ncooldown = {span}\n{policy}', schema)
+    places = ((10, "error"), (50, "feature:a"), (90, "error"), (100, "missing:a"), (140, "missing:a"))
+    alarms = [alarm(at, signal=s, onset=at, time_ms=at * shard.ms) for at, s in places]
+    found = triggers(shard.take(*alarms, until=200))
 
-    assert [t["data"]["evidence"]["offset"] for t in triggers(shard.take(*alarms, until=200))] == [10, 10, 10]
-    assert shard.decide.triggered["error"] == [110, 110 * shard.ms]
-    assert shard.decide.triggered["feature:a"] == [20, 20 * shard.ms]
+    assert [t["data"]["evidence"]["offset"] for t in found] == [10, 50, 100]
+    assert [t["data"]["incident"] for t in found] == ["s-1", "s-2", "s-3"]
+    assert [shard.decide.triggered[signal][0] for signal in ("error", "feature:a", "missing:a")] == [10, 50, 100]
 
 
 def test_an_improvement_alerts_but_does_not_trigger() -> None:
@@ -208,9 +210,9 @@ def test_only_the_signals_asked_for_trigger() -> None:
 
 def test_a_wildcard_asks_for_all_its_signals() -> None:
     shard = Shard('[retrain]\non = ["missing:*"]\n')
-    found = shard.take(alarm(100, signal="missing:a"), alarm(101, signal="missing:c"), alarm(102), until=200)
 
-    assert len(triggers(found)) == 2
+    assert triggers(shard.take(alarm(100), until=200)) == []
+    assert len(triggers(shard.take(alarm(300, signal="missing:c"), until=400))) == 1
 
 
 @pytest.mark.parametrize(("action", "effects"), [("reset", 1), ("notify", 0)])

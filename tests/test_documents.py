@@ -16,7 +16,7 @@ import detectors
 from detectors import _base
 from stream_app.cli import cli
 from stream_app.config import Config, parse
-from stream_app.config_reading import Reader
+from stream_app.config.reading import Reader
 from stream_app.flow import STAGES
 
 ROOT = Path(__file__).parent.parent

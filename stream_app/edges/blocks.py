@@ -111,18 +111,29 @@ def take(part: Block, rows: Ints) -> Block:
     return type(part)(**chosen)
 
 
-def index_ids(ids: Sequence[str]) -> bytes:
-    """Sorted 64-bit hashes of the ids, 8 bytes each, by which `may_hold` finds a block without opening it."""
-    hashes = np.frombuffer(b"".join(map(xxhash.xxh3_64_digest, map(str.encode, ids))), ">u8")
-    return np.sort(hashes.astype("<u8")).tobytes()
+def keys(parts: Sequence[Predictions | Outcomes]) -> Ints:
+    """By what a record is found: a prediction by the 64-bit hash of its id, an outcome by its event's offset."""
+    if all(isinstance(part, Outcomes) for part in parts):
+        return np.concatenate([np.empty(0, np.int64), *(part.offset for part in parts)])
+    ids = chain.from_iterable(part.id for part in parts)
+    return np.frombuffer(b"".join(map(xxhash.xxh3_64_digest, map(str.encode, ids))), ">i8").astype(np.int64)
 
 
-def may_hold(index: bytes, event_id: str) -> bool:
-    """Whether a block with this index holds the id; wrong with a chance of 1 in 10^19 per id of the block."""
-    hashes = np.frombuffer(index, "<u8")
-    wanted = np.uint64(xxhash.xxh3_64_intdigest(event_id.encode()))
-    at = int(np.searchsorted(hashes, wanted))
-    return at < len(hashes) and bool(hashes[at] == wanted)
+def hash_of(event_id: str) -> int:
+    """The key of a prediction."""
+    return int.from_bytes(xxhash.xxh3_64_digest(event_id.encode()), "big", signed=True)
+
+
+def index(parts: Sequence[Predictions | Outcomes]) -> bytes:
+    """The sorted keys of a block, 8 bytes each, by which `may_hold` finds it without opening it."""
+    return np.sort(keys(parts)).astype("<i8").tobytes()
+
+
+def may_hold(sorted_keys: bytes, key: int) -> bool:
+    """Whether a block with this index holds the key; a hash errs with a chance of 1 in 10^19 per id of the block."""
+    known = np.frombuffer(sorted_keys, "<i8")
+    at = int(np.searchsorted(known, key))
+    return at < len(known) and bool(known[at] == key)
 
 
 def _shared_columns(parts: Sequence[Predictions | Outcomes]) -> dict[str, Any]:

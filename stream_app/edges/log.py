@@ -165,9 +165,12 @@ class Log:
         """
         letters = "SELECT value FROM messages WHERE stream = 'dead-letters' AND key = ? ORDER BY seq"
         with self._file.snapshot():
+            hits = self._find_in_blocks("predictions", blocks.hash_of(event_id))
+            predictions = [prediction for prediction in hits if prediction["id"] == event_id]
+            offsets = [prediction["offset"] for prediction in predictions]
             return {
-                "predictions": list(self._find_in_blocks("predictions", event_id)),
-                "outcomes": list(self._find_in_blocks("outcomes", event_id)),
+                "predictions": predictions,
+                "outcomes": [o for at in offsets for o in self._find_in_blocks("outcomes", at) if o["id"] == event_id],
                 "dead_letters": [msgspec.json.decode(value) for (value,) in self._file.rows(letters, event_id)],
             }
 
@@ -228,9 +231,9 @@ class Log:
                 seq, first, parts = row, last - rows, [*self._unpacked(stream, checksum, data), *parts]
             else:
                 first = last
-        ids = [event_id for part in parts for event_id in part.id]
+        rows = sum(len(part.id) for part in parts)
         data = PACK[stream](parts)
-        return seq, stream, first + len(ids), len(ids), xxhash.xxh3_64_digest(data), blocks.index_ids(ids), data
+        return seq, stream, first + rows, rows, xxhash.xxh3_64_digest(data), blocks.index(parts), data
 
     def _unpacked(self, stream: str, checksum: bytes, data: bytes) -> list[Any]:
         if xxhash.xxh3_64_digest(data) != checksum:
@@ -249,15 +252,16 @@ class Log:
                 first += len(part.id)
             after = first
 
-    def _find_in_blocks(self, stream: str, event_id: str) -> Iterator[Any]:
+    def _find_in_blocks(self, stream: str, key: int) -> Iterator[Any]:
+        """Yield the records whose key in the blocks' index is this one: the hash of the id, or the event's offset."""
         last = 0
         query = "SELECT last, seq, ids FROM blocks WHERE stream = ? AND last > ? ORDER BY last LIMIT ?"
         while page := self._file.page(query, stream, last, PAGE_ROWS):
-            for seq in [seq for _, seq, ids in page if blocks.may_hold(ids, event_id)]:
+            for seq in [seq for _, seq, ids in page if blocks.may_hold(ids, key)]:
                 for checksum, data in self._file.rows("SELECT checksum, data FROM blocks WHERE seq = ?", seq):
                     for part in self._unpacked(stream, checksum, data):
-                        rows = [row for row, name in enumerate(part.id) if name == event_id]
-                        yield from map(msgspec.json.decode, blocks.take(part, np.array(rows, int)).values())
+                        rows = np.flatnonzero(blocks.keys([part]) == key)
+                        yield from map(msgspec.json.decode, blocks.take(part, rows).values())
             last = page[-1][0]
 
     def _digest_of(self, stream: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from stream_app import config as configuration
-from stream_app.config_reading import nearest
+from stream_app.config.reading import nearest
 from stream_app.edges import parquet
 from stream_app.edges.header import delimiter_of, header_of, listed, refuse_duplicates
 from stream_app.edges.inputs import File, StandardInput

@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -20,7 +19,7 @@ from rich.table import Column, Table
 
 import detectors
 from stream_app.config import Config
-from stream_app.config_signals import signals
+from stream_app.config.watched import signals
 from stream_app.edges.log import Record
 from stream_app.flow.decide import rfc3339
 from stream_app.flow.detect import detector_params
@@ -258,8 +257,3 @@ def print_features(config: Config, rows: list[dict[str, Any]]) -> None:
 def whole(*names: str, **options: Any) -> Table:
     """A table that folds what is too long for its column, instead of cutting it."""
     return Table(*(Column(name, overflow="fold") for name in names), **options)
-
-
-def decoded(value: bytes) -> dict[str, Any]:
-    """A stream's JSON document."""
-    return msgspec.json.decode(value, type=dict[str, Any])

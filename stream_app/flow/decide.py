@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from stream_app.config import Config, Window
-from stream_app.config_signals import WILDCARDS, signals
+from stream_app.config.watched import WILDCARDS, signals
 from stream_app.flow.chunk import Alarm, Chunk, Reject
 from stream_app.flow.detect import Detect
-from stream_app.flow.incidents import Incident, is_worse
+from stream_app.flow.incidents import Incident, evidence, is_worse, sentence
 from stream_app.flow.measure import message
 from stream_app.flow.score import CHAMPION, Score
 from stream_app.messages import CONTROL, Ints, Message, Problem, to_json
@@ -106,20 +106,23 @@ class Decide:
     # triggers
 
     def _trigger(self, chunk: Chunk, incident: Incident, alarm: Alarm) -> None:
+        if incident.asked:
+            return
         last = self.triggered.get(alarm.signal)
         gap = None if last is None else (alarm.record - last[0], alarm.time_ms - last[1])
         if gap is not None and not _apart(self.trigger_cooldown, *gap):
             return
         self.triggered[alarm.signal] = [alarm.record, alarm.time_ms]
-        drift = alarm.drift
+        incident.asked = True
+        drift, seen = alarm.drift, evidence(alarm)
         begin, end = sorted((alarm.onset_offset, alarm.offset))  # labels come in another order than their events
         data = {
             "model": CHAMPION,
             "version": f"v{self.score.version}",
             "action": self.config.retrain.action,
-            "reason": incident.message(),
+            "reason": sentence(seen),
             "incident": incident.id,
-            "evidence": incident.lead,
+            "evidence": seen,
             "train": {"stream": "events", "from_offset": begin, "to_offset": end},
             "cost": {"excess_error_per_event": drift.after - drift.before, "labels_since_onset": drift.age},
             "deadline": rfc3339(alarm.time_ms + self.trigger_cooldown.duration_ms),

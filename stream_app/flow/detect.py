@@ -10,7 +10,7 @@ import numpy as np
 import detectors
 from detectors import Detector, Drift
 from stream_app.config import Config, Watch
-from stream_app.config_signals import Signal, arl0_of, signals
+from stream_app.config.watched import Signal, arl0_of, signals
 from stream_app.flow.chunk import Alarm, Chunk, Column
 from stream_app.flow.measure import metric
 from stream_app.flow.validate import Validate, Vocabulary
@@ -91,13 +91,18 @@ class Monitor:
     """All segments of one watched signal."""
 
     def __init__(
-        self, config: Config, signal: Signal, names: Vocabulary | None, texts: list[str] | None = None
+        self,
+        config: Config,
+        signal: Signal,
+        params: dict[str, Any],
+        names: Vocabulary | None,
+        texts: list[str] | None,
     ) -> None:
         self.watch: Watch = config.watch[signal.watch]
         self.signal, self.names = signal, names  # of the segments
         self.texts = texts  # of the signal's own categories
         self.by = "key" if signal.name == "key:*" else self.watch.by
-        self.params = detector_params(config, signal)
+        self.params = params
         self.segments: dict[int, Segment] = {}
 
     def run(self, column: Column) -> list[Alarm]:
@@ -122,15 +127,22 @@ class Monitor:
 
     def _alarms(self, column: Column, code: int, rows: Any) -> list[Alarm]:
         segment = self.segments.get(code) or self.segments.setdefault(code, self.fresh())
-        watch, name = self.watch, self.signal.name
-        return [
-            Alarm(
-                self.signal.watch, name, self.label(code), watch.detector,
-                int(column.record[row]), int(column.offset[row]), int(column.time_ms[row]), *onset, drift,
-                self.detail(drift),
-            )  # fmt: skip
-            for row, drift, onset in segment.run(column, rows)
-        ]
+        return [self._alarm(column, code, *found) for found in segment.run(column, rows)]
+
+    def _alarm(self, column: Column, code: int, row: int, drift: Drift, onset: tuple[int, int]) -> Alarm:
+        return Alarm(
+            watch=self.signal.watch,
+            signal=self.signal.name,
+            segment=self.label(code),
+            detector=self.watch.detector,
+            record=int(column.record[row]),
+            offset=int(column.offset[row]),
+            time_ms=int(column.time_ms[row]),
+            onset_offset=onset[0],
+            onset_time_ms=onset[1],
+            drift=drift,
+            detail=self.detail(drift),
+        )
 
     def detail(self, drift: Drift) -> dict[str, Any]:
         """The detector's detail; the codes of categories as text, None for all rare and unseen ones together."""
@@ -157,12 +169,14 @@ class Detect:
         self.name = config.name
         vocabularies = validate.vocabularies | {"key": keys}
         self.monitors = []
+        share = arl0_of(config)
         for signal in signals(config):
             by = "key" if signal.name == "key:*" else config.watch[signal.watch].by
             field = signal.name.removeprefix("feature:")
             own = validate.classes if signal.name == "prediction" else vocabularies.get(field)
             texts = own.texts if own is not None and signal.kind == "category" else None
-            self.monitors.append(Monitor(config, signal, vocabularies[by] if by else None, texts))
+            params = detector_params(config, signal, share)
+            self.monitors.append(Monitor(config, signal, params, vocabularies[by] if by else None, texts))
 
     def run(self, chunk: Chunk) -> None:
         for monitor in self.monitors:
@@ -222,10 +236,10 @@ class Detect:
                 monitor.segments[code] = segment
 
 
-def detector_params(config: Config, signal: Signal) -> dict[str, Any]:
-    """What the detector of a watched signal is made with: its share of the budget, its reference, its own parameters."""
+def detector_params(config: Config, signal: Signal, share: float | None = None) -> dict[str, Any]:
+    """What a watched signal's detector is made with: its share of the budget, its reference, its own parameters."""
     watch = config.watch[signal.watch]
-    params: dict[str, Any] = {"arl0": watch.arl0 or arl0_of(config)}
+    params: dict[str, Any] = {"arl0": watch.arl0 or share or arl0_of(config)}
     if watch.reference is not None:
         params["reference"] = watch.reference.events
         if watch.reference.rolling:

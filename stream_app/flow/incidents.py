@@ -1,6 +1,6 @@
 """An incident: one cause, all alarms that belong to it, how bad it is, and how to say it in a sentence."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from stream_app.config import Window
@@ -47,6 +47,7 @@ class Incident:
     lead: dict[str, Any]  # the alarm that says it best: the first of the highest severity
     signals: dict[str, dict[str, Any]] = field(default_factory=dict)  # newest alarm of each signal and segment
     alarms: int = 1
+    asked: bool = False  # for a retraining: once is enough for one cause
     acknowledged_by: str = ""
     outcome: str = ""
     now: float = float("nan")
@@ -101,11 +102,11 @@ class Incident:
         """The incident in one plain sentence."""
         others = len(self.signals) - 1
         also = f", with {others} other signal{'s' * (others > 1)}" if others else ""
-        text = f"{_what(self.lead)} since offset {self.lead['onset_offset']}{also}"
+        text = f"{sentence(self.lead)} since offset {self.lead['onset_offset']}{also}"
         return f"{text}; {OUTCOMES[self.outcome].format(now=self.now)}" if self.outcome else text
 
     def data(self, status: str) -> dict[str, Any]:
-        """The `data` of the alert (DESIGN section 7)."""
+        """The `data` of the alert."""
         lead = self.lead
         return {
             "incident": self.id,
@@ -123,7 +124,7 @@ class Incident:
         }
 
     def to_state(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__} | {"signals": dict(self.signals)}
 
 
 def evidence(alarm: Alarm) -> dict[str, Any]:
@@ -149,7 +150,7 @@ def evidence(alarm: Alarm) -> dict[str, Any]:
     }
 
 
-def _what(lead: dict[str, Any]) -> str:
+def sentence(lead: dict[str, Any]) -> str:
     """What the leading signal did: a mean rose or fell, a distribution changed, categories changed their shares."""
     name = lead["signal"] + (f" where {lead['segment']}" if lead["segment"] else "")
     bins = lead["detail"].get("bins")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stream_app.config import Config
-from stream_app.config_signals import signals as config_signals
+from stream_app.config.watched import signals as config_signals
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.join import Kept
 from stream_app.flow.panes import Panes
@@ -41,9 +41,7 @@ class Measure:
         self.delay_s = np.empty(0)
         self.counts = {"records": 0, "events": 0, "labels": 0, "expired": 0, "rejected": 0}
         kinds = {signal.name: signal.kind for signal in config_signals(config)}
-        self.panes = {
-            name: Panes(config.panes.width_ms, categories=kind == "category") for name, kind in kinds.items()
-        }
+        self.panes = {name: Panes(config.panes.width_ms, categories=kind == "category") for name, kind in kinds.items()}
 
     def run(self, chunk: Chunk) -> None:
         self._learned(chunk)
@@ -69,7 +67,8 @@ class Measure:
         delay_ms = chunk.known_ms[chunk.is_learn] - self.kept.time_ms[slots]
         self.delay_s = np.concatenate([self.delay_s, delay_ms / 1000])[-self.window :]
         if len(slots):
-            label = truth if self.regression else [self.classes[int(code)] for code in truth]
+            codes = truth.astype(np.int64).tolist()
+            label = truth if self.regression else list(map(self.classes.__getitem__, codes))
             offset, ids = self.kept.offset[slots], self.kept.id[slots].tolist()
             known_ms = chunk.known_ms[chunk.is_learn]
             chunk.out.outcomes.append(Outcomes(offset, ids, known_ms, label, delay_ms, chunk.error))

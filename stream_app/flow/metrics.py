@@ -4,7 +4,6 @@ A figure that is not defined (no positives, one class only, no variance) is NaN.
 """
 
 import numpy as np
-from scipy.stats import rankdata
 
 from stream_app.messages import Floats, Ints
 
@@ -54,7 +53,8 @@ def roc_auc(positive: Floats, score: Floats) -> float:
     zeros = len(positive) - ones
     if not ones or not zeros:
         return float("nan")
-    ranks = rankdata(score)
+    _, place, count = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2)[place]  # ties share their mean rank
     return float((ranks[positive > 0].sum() - ones * (ones + 1) / 2) / (ones * zeros))
 
 

@@ -1,4 +1,4 @@
-"""Panes: a mergeable summary of each watched signal per stretch of event time (DESIGN section 10).
+"""Panes: a mergeable summary of each watched signal per stretch of event time.
 
 A pane holds counts, moments, extremes and a histogram whose bins are fixed for all time, so that the panes of several
 shards, or several parts of one pane, add up. Numbers fall into bins of relative width 1/16 (the exponent and the four
@@ -90,7 +90,9 @@ class Pane:
 
     def summary(self) -> dict[str, Any]:
         n = int(self.moments[N])
-        figures = {name: float(self.moments[i]) for name, i in (("mean", MEAN), ("m2", M2), ("min", LOW), ("max", HIGH))}
+        figures = {
+            name: float(self.moments[i]) for name, i in (("mean", MEAN), ("m2", M2), ("min", LOW), ("max", HIGH))
+        }
         bins = self.counts().T.tolist()
         return {"n": n, "missing": int(self.moments[MISSING]), **(figures if n else {}), "bins": bins}
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from stream_app.config import Config
-from stream_app.config_signals import signals
+from stream_app.config.watched import signals
 from stream_app.flow.chunk import Chunk, Column
 from stream_app.flow.join import Kept
 from stream_app.flow.score import Score
@@ -26,10 +26,12 @@ class Signals:
         self.by = {watch.by for watch in config.watch if watch.by}
         self.multiclass = config.task.type == "multiclass"
         self.score, self.kept = score, kept
+        self.record, self.groups = np.empty(0, np.int64), dict[str, Ints]()
         self.keys = Vocabulary(config.engine.max_categories)
         self.last_ms = np.full(config.engine.max_categories + 1, NO_TIME, np.int64)  # the last, -1: without a key
 
     def run(self, chunk: Chunk) -> None:
+        self._place(chunk)
         codes = self._key_codes(chunk) if any(name.startswith("key") for name in self.names) else None
         gaps = self._gaps(chunk, codes) if any(name.startswith("key:") for name in self.names) else None
         for name in self.names:
@@ -64,10 +66,14 @@ class Signals:
         code, _ = self.score.decide(chunk.scores[0])
         return np.where(code < 0, np.nan, code)
 
+    def _place(self, chunk: Chunk) -> None:
+        """Where the events of the chunk stand, once for all signals of theirs."""
+        self.record = chunk.op_record[chunk.is_predict]
+        self.groups = {field: chunk.codes[:, self.categories[field]] for field in self.by}
+
     def _of_events(self, chunk: Chunk, x: Floats) -> Column:
-        record = chunk.op_record[chunk.is_predict]
-        groups = {field: chunk.codes[:, self.categories[field]] for field in self.by}
-        return Column(np.ascontiguousarray(x), record, chunk.events.offset, chunk.events.time_ms, groups)
+        events = chunk.events
+        return Column(np.ascontiguousarray(x), self.record, events.offset, events.time_ms, self.groups.copy())
 
     def _of_labels(self, chunk: Chunk, source: str) -> Column:
         """`error` and `label_delay` when a label is joined; `expired`: 1 if the label did not come in time, else 0."""

@@ -120,7 +120,7 @@ class Embedded:
         self.out, self.order = Outputs(), bytearray()
 
     def _resume(self, saved: Saved) -> dict[str, Any]:
-        state = snapshots.decode(saved.state, config_digest=self.digest, key=self.key)
+        state = snapshots.decode(saved.state, config_digest=self.digest, key=self.key, where=str(self.log.path))
         self.pipeline.restore(state)
         return saved.position
 

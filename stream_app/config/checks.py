@@ -6,9 +6,9 @@ Each check yields (path, what is wrong and what to do) and goes on; none raises,
 import re
 from typing import TYPE_CHECKING
 
-from stream_app.config_reading import child, nearest, quoted, unknown
-from stream_app.config_signals import Signal
-from stream_app.config_watch import Found, check_grouping, check_unique, check_watches
+from stream_app.config.reading import child, nearest, quoted, unknown
+from stream_app.config.watched import Signal
+from stream_app.config.watches import Found, check_grouping, check_unique, check_watches
 
 if TYPE_CHECKING:  # config.py imports this file
     from stream_app.config import Config, Feature, Model

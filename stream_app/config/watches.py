@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import detectors
-from stream_app.config_reading import child, quoted, unknown
-from stream_app.config_signals import (
+from stream_app.config.reading import child, quoted, unknown
+from stream_app.config.watched import (
     ERROR_SIGNALS,
     NAMED_SIGNALS,
     WILDCARDS,

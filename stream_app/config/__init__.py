@@ -1,7 +1,7 @@
-"""The configuration: one TOML file → one frozen tree of structs (DESIGN section 6).
+"""The configuration: one TOML file → one frozen tree of structs; every key: docs/configuration.md.
 
-`load` reads and checks a file, `parse` a text. The reading of values is in `config_reading.py`, what is watched in
-`config_signals.py`, the checks across the tree in `config_checks.py` and `config_watch.py`.
+`load` reads and checks a file, `parse` a text. The reading of values is in `config/reading.py`, what is watched in
+`config/watched.py`, the checks across the tree in `config/checks.py` and `config/watches.py`.
 """
 
 import hashlib
@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 from msgspec import Struct, field, structs, to_builtins
 
-from stream_app.config_checks import check
-from stream_app.config_reading import Reader, duration_ms, nearest, plain_data, quoted
-from stream_app.config_signals import Kind as Kind  # noqa: PLC0414  # offered here
-from stream_app.config_signals import Signal as Signal  # noqa: PLC0414
-from stream_app.config_signals import arl0_of as arl0_of  # noqa: PLC0414
-from stream_app.config_signals import signals as signals  # noqa: PLC0414
+from stream_app.config.checks import check
+from stream_app.config.reading import Reader, duration_ms, nearest, plain_data, quoted
+from stream_app.config.watched import Kind as Kind  # offered here
+from stream_app.config.watched import Signal as Signal
+from stream_app.config.watched import arl0_of as arl0_of
+from stream_app.config.watched import signals as signals
 from stream_app.errors import ConfigError
 
 TaskType = Literal["binary", "multiclass", "regression", "anomaly"]
