@@ -19,6 +19,7 @@ import click
 import msgspec
 
 from stream_app.config import Config, load
+from stream_app.config.checks import not_acted_on
 from stream_app.config.reading import nearest
 from stream_app.errors import DriftlineError
 from stream_app.messages import to_json
@@ -140,7 +141,10 @@ def check(config: Config, state: Path, *, as_json: bool) -> None:
     Example: driftline check flights.toml
     """
     from stream_app.edges.terminal import print_plan  # noqa: PLC0415
+    from stream_app.pipeline import Pipeline  # noqa: PLC0415
 
+    Pipeline(config)  # refuses models that cannot be made
+    _say_what_is_missing(config)
     print_plan(config, state, as_json=as_json)
 
 
@@ -164,6 +168,7 @@ def _run(config: Config, state: Path, *, follow: bool, as_json: bool) -> dict[st
     from stream_app.edges.terminal import RunView  # noqa: PLC0415
     from stream_app.runners.embedded import Embedded  # noqa: PLC0415
 
+    _say_what_is_missing(config)
     with Log(state, write=True) as log, RunView(config, state) as view, _stop_signals() as stopped:
         engine = Embedded(config, log, follow=follow, key=state_key(os.environ))
         view.begin(engine.resumed_at)
@@ -175,6 +180,11 @@ def _run(config: Config, state: Path, *, follow: bool, as_json: bool) -> dict[st
         if as_json:
             click.echo(to_json(summary))
         return summary
+
+
+def _say_what_is_missing(config: Config) -> None:
+    for note in not_acted_on(config):
+        click.echo(f"driftline: note: {note}", err=True)
 
 
 @contextlib.contextmanager

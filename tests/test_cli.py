@@ -311,3 +311,27 @@ def test_a_terminal_that_knows_no_arrows_gets_the_text_all_the_same(started: Any
 
     assert (process.returncode, said) == (0, b"")
     assert rb"validate \u2192 join" in out
+
+
+def rewritten(folder: Path, old: str, new: str) -> None:
+    """small.toml over small data, changed in one place."""
+    (folder / "events.csv").write_text(csv_text(records(20)))
+    config = folder / write_config(folder, "events.csv")
+    config.write_text(config.read_text().replace(old, new, 1))
+
+
+def test_a_model_that_does_not_exist_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
+    rewritten(tmp_path, "[[watch]]", '[model]\nuse = "river.tree.HoefdingTreeClassifier"\n[[watch]]')
+
+    for command in ("check", "run"):
+        done = driftline(tmp_path, command, "small.toml")
+        assert done.returncode == 2
+        assert '$.model: river.tree has no class "HoefdingTreeClassifier", did you mean' in done.stderr
+
+
+def test_what_is_asked_for_and_not_built_yet_is_said(tmp_path: Path) -> None:
+    rewritten(tmp_path, "[alarms]", '[kafka]\nbootstrap = "127.0.0.1:9092"\n[alarms]')
+    done = driftline(tmp_path, "check", "small.toml")
+
+    assert done.returncode == 0
+    assert "note: $.kafka" in done.stderr

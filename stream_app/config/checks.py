@@ -10,7 +10,7 @@ from stream_app.config.reading import child, nearest, quoted, unknown
 from stream_app.config.watched import Signal
 from stream_app.config.watches import Found, check_grouping, check_unique, check_watches
 
-if TYPE_CHECKING:  # config.py imports this file
+if TYPE_CHECKING:  # the package imports this file
     from stream_app.config import Config, Feature, Model
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
@@ -29,6 +29,18 @@ def check(config: "Config", watched: list[Signal]) -> Found:
     yield from _models(config)
     yield from check_watches(config, watched)
     yield from _numbers(config)
+
+
+def not_acted_on(config: "Config") -> list[str]:
+    """What a configuration asks for and this version does not do yet; it is accepted, but must not go unsaid."""
+    notes = []
+    if config.alarms.notify:
+        notes.append("$.alarms.notify: alerts are not delivered yet; `driftline alerts --follow --exec CMD` is")
+    if config.retrain.action == "challenge":
+        notes.append('$.retrain.action: "challenge" asks for a retraining and does nothing else yet, as "notify"')
+    if config.kafka is not None:
+        notes.append("$.kafka: there is no worker yet; `driftline run` reads [source]")
+    return notes
 
 
 def _named(path: str, name: str) -> Found:

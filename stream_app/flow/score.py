@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 
 from stream_app.config import Config
+from stream_app.errors import ConfigError
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.features import Features
 from stream_app.flow.join import Kept
 from stream_app.flow.validate import Validate
 from stream_app.messages import Floats, Ints, Predictions
-from stream_app.models import Inputs, make_model
+from stream_app.models import Inputs, ScoringModel, make_model
 
 CHAMPION = "champion"
 
@@ -32,7 +33,7 @@ class Score:
         )
         named = ((CHAMPION, config.model), *((challenger.name, challenger) for challenger in config.challengers))
         self.names = [name for name, _ in named]
-        self.models = [make_model(model, config.task, inputs, config.engine.seed) for _, model in named]
+        self.models = _made(config, inputs)
         self.kept = kept
         kept.shape(len(inputs.numbers) + len(categories), len(validate.vocabularies), [m.outputs for m in self.models])
         self.binary = config.task.type == "binary"
@@ -89,3 +90,17 @@ class Score:
         self.version, self.failures = state["version"], state["failures"]
         for model, saved in zip(self.models, state["models"], strict=True):
             model.load(saved)
+
+
+def _made(config: Config, inputs: Inputs) -> list[ScoringModel]:
+    """Champion and challengers; ConfigError with every one that cannot be made."""
+    models, problems = [], []
+    paths = ["$.model", *(f"$.challengers[{i}]" for i in range(len(config.challengers)))]
+    for path, model in zip(paths, (config.model, *config.challengers), strict=True):
+        try:
+            models.append(make_model(model, config.task, inputs, config.engine.seed))
+        except ValueError as error:
+            problems.append(f"{path}: {error}")
+    if problems:
+        raise ConfigError(problems, config.name)
+    return models
