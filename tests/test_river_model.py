@@ -44,6 +44,13 @@ def late_tape(y, delay):
     return np.array(kind, np.uint8), np.array(slot, np.int64), np.array(target)
 
 
+def paired_tape(y):
+    """Predict each row and learn it at once, as with labels in the row."""
+    n = len(y)
+    target = np.column_stack([np.full(n, math.nan), y]).ravel()
+    return np.tile(np.array([PREDICT, LEARN], np.uint8), n), np.repeat(np.arange(n), 2), target
+
+
 def run(model, tape, X, cuts=()):
     scores = np.full((len(X), model.outputs), -1.0)
     messages = []
@@ -92,9 +99,25 @@ def test_the_cut_does_not_matter(task, use, params):
 
 
 @pytest.mark.parametrize(("task", "use", "params"), MODELS)
-def test_resumes_at_every_operation(task, use, params):
+def test_labels_in_the_row_are_cut_as_well(task, use, params):
+    X, y = stream(task, 100)
+    X[::9, 1] = np.nan
+    tape = paired_tape(y)
+    model, single = model_of(task, use, params), model_of(task, use, params)
+    whole, messages = run(model, tape, X)
+    one_by_one, _ = run(single, tape, X, range(1, len(tape[0])))
+    pieces, _ = run(model_of(task, use, params), tape, X, (3, 50, 51, 120))
+
+    assert messages == []
+    assert whole.tobytes() == one_by_one.tobytes() == pieces.tobytes()
+    assert model._rows == single._rows == {}
+
+
+@pytest.mark.parametrize("make_tape", [lambda y: late_tape(y, 5), paired_tape], ids=["late", "paired"])
+@pytest.mark.parametrize(("task", "use", "params"), MODELS)
+def test_resumes_at_every_operation(task, use, params, make_tape):
     X, y = stream(task, 40)
-    tape = late_tape(y, 5)
+    tape = make_tape(y)
     whole, _ = run(model_of(task, use, params), tape, X)
     first = model_of(task, use, params)
     before = np.full(whole.shape, -1.0)
@@ -193,6 +216,59 @@ def test_an_estimator_that_raises_is_a_message_and_no_prediction():
     assert messages == [(2, "KeyError: 'a'"), (4, "the model answered nan")]
     assert np.isnan(scores[:, 0]).tolist() == [False, True, True, False]
     assert learned == X[1:, 0].tolist()
+
+
+def failing(seen, predicts=(), learns=()):
+    """A model that notes what it is asked for and fails where it is told to."""
+    model = model_of("binary", LOGISTIC)
+    bare_predict, bare_learn = model._predict, model._learn
+
+    def predict(x):
+        seen.append(("predict", x["a"]))
+        if x["a"] in predicts:
+            raise ZeroDivisionError
+        return bare_predict(x)
+
+    def learn(x, y):
+        seen.append(("learn", x["a"], y))
+        bare_learn(x, y)
+        if x["a"] in learns:
+            raise StopIteration
+
+    model._predict, model._learn = predict, learn
+    return model
+
+
+@pytest.mark.parametrize(
+    ("predicts", "learns"),
+    [((0,), ()), ((), (0,)), ((9,), (9,)), ((4, 5, 9), (5, 6)), ((), (9,)), ((3,), (0, 3)), (range(10), range(10))],
+)
+def test_where_an_estimator_fails_nothing_is_done_twice_and_nothing_left_out(predicts, learns):
+    X, y = stream("binary", 10)
+    predicts, learns = X[list(predicts), 0], X[list(learns), 0]
+    seen, seen_one_by_one = [], []
+    model, single = failing(seen, predicts, learns), failing(seen_one_by_one, predicts, learns)
+    scores, messages = run(model, paired_tape(y), X)
+    scores_one_by_one, messages_one_by_one = run(single, paired_tape(y), X, range(1, 20))
+
+    assert len(seen) == 20
+    assert seen == seen_one_by_one
+    assert len(messages) == len(predicts) + len(learns)
+    assert messages == messages_one_by_one
+    assert scores.tobytes() == scores_one_by_one.tobytes()
+    assert model.to_state() == single.to_state()
+    assert model._rows == {}
+
+
+def test_a_bad_target_among_labels_in_the_row_stops_no_other():
+    X, y = stream("binary", 10)
+    y[4] = 7.0
+    seen = []
+    scores, messages = run(failing(seen), paired_tape(y), X)
+
+    assert messages == [(9, "target 7.0 is not a class code below 2")]
+    assert np.isfinite(scores).all()
+    assert [x for what, x, *_ in seen if what == "learn"] == np.delete(X[:, 0], 4).tolist()
 
 
 @pytest.mark.parametrize(

@@ -114,8 +114,10 @@ class CsvRecords:
                 yield []
                 continue
             waiting += some or []
-            records, waiting = self._join(waiting, closed=some is None)
-            records = [record for record in (line.rstrip(b"\r") for line in records) if record.strip(b" \r")]
+            text = b"\n".join(waiting)
+            records, waiting = self._join(waiting, closed=some is None) if b'"' in text else (waiting, [])
+            if b" " in text or b"\r" in text or not all(records):
+                records = [record for record in (line.rstrip(b"\r") for line in records) if record.strip(b" \r")]
             if records:
                 yield records
             if broken:
@@ -125,8 +127,6 @@ class CsvRecords:
 
     def _join(self, waiting: list[bytes], *, closed: bool) -> tuple[list[bytes], list[bytes]]:
         """Take whole records off the front; the rest waits for more lines unless the input is `closed`."""
-        if b'"' not in b"\n".join(waiting):
-            return waiting, []
         records = []
         start = 0
         while start < len(waiting):

@@ -4,7 +4,7 @@ This only short-cuts the rules of `cells`: it may doubt any record, but must not
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import NoneType
 from typing import Any, TypeVar
 
@@ -16,14 +16,33 @@ from stream_app.flow.cells import TIME_MS_MAX, TIME_MS_MIN, BadCell, number, tex
 from stream_app.messages import NO_TIME, Bools, Floats, Ints
 
 T = TypeVar("T")
+Rename = Callable[[str | None], str | None]
+Cells = list[Any] | Floats | pa.StringArray
 
 
 class Table:
-    """Cells by column name: float arrays where only numbers are wanted, else lists; an absent column is missing."""
+    """Cells by column name, an absent column is missing: texts as Arrow arrays, else lists of JSON scalars.
 
-    def __init__(self, n: int, cells: dict[str, list[Any] | Floats]) -> None:
+    Columns where only numbers are wanted are float arrays, or the columns of `matrix` in the order of `names`.
+    """
+
+    def __init__(
+        self, n: int, cells: dict[str, Cells], names: Sequence[str] = (), matrix: Floats | None = None
+    ) -> None:
         self._n = n
         self._cells = cells
+        self._names, self._matrix = list(names), matrix
+        if matrix is not None:
+            self._cells |= {name: matrix[:, place] for place, name in enumerate(names)}
+
+    def matrix(self, names: list[str]) -> Floats:
+        """Answer number columns side by side [n, names], missing = NaN, infinite where doubtful; may be written to."""
+        if self._matrix is not None and names == self._names:
+            return self._matrix
+        numbers = np.empty((self._n, len(names)))
+        for place, name in enumerate(names):
+            numbers[:, place] = self.numbers(name)
+        return numbers
 
     def numbers(self, name: str) -> Floats:
         """Answer a number column, missing = NaN, infinite where doubtful."""
@@ -33,17 +52,30 @@ class Table:
         if isinstance(cells, np.ndarray):
             return cells
         doubtful = np.zeros(self._n, dtype=np.bool_)
-        return np.array(_each(number, cells, math.inf, doubtful), dtype=np.float64)
+        return np.array(_each(number, self._list(name), math.inf, doubtful), dtype=np.float64)
 
     def texts(self, name: str, doubtful: Bools) -> list[str | None]:
         """Answer a text column, missing = None."""
         cells = self._list(name)
         kinds = set(map(type, cells))
         if kinds <= {str, NoneType}:
-            return [cell or None for cell in cells]
+            return [cell or None for cell in cells] if "" in cells else cells
         if kinds == {int}:
             return list(map(str, cells))
         return _each(text, cells, None, doubtful)
+
+    def renamed(self, name: str, rename: Rename, doubtful: Bools) -> list[str | None]:
+        """Answer a text column, each distinct text renamed once, doubting those that have no name."""
+        cells = self._cells.get(name)
+        if not isinstance(cells, pa.Array):
+            return _renamed(self.texts(name, doubtful), rename, doubtful)
+        encoded = cells.dictionary_encode()
+        wrong = np.zeros(len(encoded.dictionary), dtype=np.bool_)
+        names = _each(lambda cell: rename(cell or None), encoded.dictionary.to_pylist(), None, wrong)
+        codes = encoded.indices.to_numpy()
+        doubtful |= wrong[codes]
+        renamed: list[str | None] = np.array(names, dtype=object)[codes].tolist()
+        return renamed
 
     def times(self, name: str, doubtful: Bools) -> Ints:
         """Answer a time column in epoch milliseconds, missing = NO_TIME."""
@@ -51,7 +83,7 @@ class Table:
         kinds = set(map(type, cells))
         times: Ints | None = None
         if kinds == {int}:
-            times = np.array([cell if abs(cell) <= TIME_MS_MAX else NO_TIME for cell in cells], dtype=np.int64)
+            times = _times_of_ints(cells)
             doubtful |= times == NO_TIME
         elif kinds <= {str, NoneType}:
             times = _times_of_texts(cells)
@@ -62,7 +94,9 @@ class Table:
 
     def _list(self, name: str) -> list[Any]:
         cells = self._cells.get(name)
-        return [None] * self._n if cells is None else list(cells)
+        if cells is None:
+            return [None] * self._n
+        return cells.to_numpy(zero_copy_only=False).tolist() if isinstance(cells, pa.Array) else list(cells)
 
 
 class Bounds:
@@ -72,21 +106,21 @@ class Bounds:
         self._required = np.array([field.required for field in fields], dtype=np.bool_)
         self._min = np.array([-math.inf if field.min is None else field.min for field in fields])
         self._max = np.array([math.inf if field.max is None else field.max for field in fields])
+        self._bounded = any(field.min is not None or field.max is not None for field in fields)
 
     def broken(self, numbers: Floats) -> Bools:
         """Rows in which some number is infinite, missing though required, or out of its bounds."""
+        if np.isfinite(numbers).all() and self._hold(numbers):
+            return np.zeros(len(numbers), dtype=np.bool_)
         missing = np.isnan(numbers) & self._required
         wrong = [np.isinf(numbers), missing, numbers < self._min, numbers > self._max]
         rows: Bools = np.logical_or.reduce(wrong).any(axis=1)
         return rows
 
-
-def allowed(values: list[str | None], field: Field, doubtful: Bools) -> list[str | None]:
-    """Pass the texts on, doubting those that the field does not allow."""
-    known = None if field.values is None else {*field.values, None}
-    wrong = {value for value in set(values) if (value is None and field.required) or (known and value not in known)}
-    _doubt(values, wrong, doubtful)
-    return values
+    def _hold(self, numbers: Floats) -> bool:
+        if not self._bounded:
+            return True
+        return bool(((numbers >= self._min) & (numbers <= self._max)).all())
 
 
 def present(values: list[str | None], doubtful: Bools) -> list[str | None]:
@@ -96,8 +130,7 @@ def present(values: list[str | None], doubtful: Bools) -> list[str | None]:
     return values
 
 
-def renamed(values: list[str | None], rename: Callable[[str | None], str | None], doubtful: Bools) -> list[str | None]:
-    """Rename each distinct text once, doubting those that have no name."""
+def _renamed(values: list[str | None], rename: Rename, doubtful: Bools) -> list[str | None]:
     names: dict[str | None, str | None] = {}
     wrong: set[str | None] = set()
     for value in set(values):
@@ -123,6 +156,13 @@ def _each(rule: Callable[[Any], T], cells: Iterable[Any], blank: T, doubtful: Bo
             values.append(blank)
             doubtful[row] = True
     return values
+
+
+def _times_of_ints(cells: list[int]) -> Ints:
+    try:
+        return np.array(cells, dtype=np.int64)
+    except OverflowError:
+        return np.array([cell if abs(cell) <= TIME_MS_MAX else NO_TIME for cell in cells], dtype=np.int64)
 
 
 def _times_of_texts(cells: list[str | None]) -> Ints | None:

@@ -8,6 +8,7 @@
 
 import json
 import math
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ import xxhash
 from stream_app.config import Config, Field
 from stream_app.flow import columns, readers
 from stream_app.flow.cells import BadCell, ClassNames, OutOfRange, number, quoted, text, time_ms
-from stream_app.messages import NO_TIME, Bools, Floats, Ints, Problem, Rows
+from stream_app.messages import NO_TIME, Bools, Floats, Ints, Problem, Rows, to_json
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024  # as in config.Source: longer than any sane event, short enough to hold a few
 
@@ -64,14 +65,14 @@ class Decoder:
             else readers.CsvReader(numeric, textual, header, delimiter)
         )
 
-    def _columns(self) -> tuple[set[str], set[str]]:
+    def _columns(self) -> tuple[list[str], set[str]]:
         """Columns to be read as numbers, and those to be read as they are because something else needs them."""
-        numeric = set(self._numbers)
+        numeric = list(self._numbers)
         textual = {self._id, self._time, self._key, self._label_time} | set(self._categories)
-        if self._classes is None:
-            numeric |= {self._label} - {None}  # type: ignore[arg-type]
-        else:
+        if self._classes is not None:
             textual.add(self._label)
+        elif self._label is not None:
+            numeric.append(self._label)
         named = {name for name in textual if name is not None}
         return numeric, named
 
@@ -84,23 +85,21 @@ class Decoder:
         rows = self._by_columns(offsets, raw, table, doubtful)
         for row in np.flatnonzero(doubtful).tolist():
             self._judge(rows, row)
-        hashed = [str(at) for at in offsets.tolist()] if self._id is None else rows.id
-        rows.id_hash = np.fromiter(map(_hash, hashed), dtype=np.uint64, count=len(raw)).view(np.int64)
+        rows.id_hash = _hashes(rows.id)
         rows.id_hash[~rows.ok] = 0
         return rows
 
     def _by_columns(self, offsets: Ints, raw: list[bytes], table: columns.Table, doubtful: Bools) -> Rows:
         """Rows of the plainly good records; sets `doubtful` where a record is not."""
         n = len(raw)
-        numbers = np.empty((n, len(self._numbers)))
-        for place, name in enumerate(self._numbers):
-            numbers[:, place] = table.numbers(name)
+        numbers = table.matrix(list(self._numbers))
         doubtful |= self._bounds.broken(numbers)
         categories = [
-            columns.allowed(table.texts(name, doubtful), field, doubtful) for name, field in self._categories.items()
+            table.renamed(name, partial(_checked_text, field=field), doubtful)
+            for name, field in self._categories.items()
         ]
         if self._id is None:
-            ids: list[Any] = list(map(str, offsets.tolist()))
+            ids: list[Any] = _texts_of(offsets)
         else:
             ids = columns.present(table.texts(self._id, doubtful), doubtful)
         times = offsets.copy() if self._time is None else table.times(self._time, doubtful)
@@ -129,7 +128,7 @@ class Decoder:
             return labels
         if self._label is None:
             return [None] * n
-        names = columns.renamed(table.texts(self._label, doubtful), self._classes, doubtful)
+        names = table.renamed(self._label, self._classes, doubtful)
         return columns.present(names, doubtful) if self._label_required else names
 
     def _judge(self, rows: Rows, row: int) -> None:
@@ -202,8 +201,14 @@ def _place(fields: dict[str, Field], name: str) -> int:
     return [other for other, field in fields.items() if field.type == fields[name].type].index(name)
 
 
-def _hash(event_id: str) -> int:
-    return xxhash.xxh3_64_intdigest(event_id.encode())
+def _hashes(ids: list[str]) -> Ints:
+    digests = b"".join(map(xxhash.xxh3_64_digest, map(str.encode, ids)))  # each big-endian
+    return np.frombuffer(digests, dtype=">i8").astype(np.int64)
+
+
+def _texts_of(offsets: Ints) -> list[str]:
+    """Answer `list(map(str, offsets))` in half the time."""
+    return to_json(offsets.tolist())[1:-1].decode().split(",") if len(offsets) else []
 
 
 def _json_cells(record: str) -> dict[str, Any]:

@@ -9,17 +9,20 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
+from numba import njit
+from numpy.typing import NDArray
 from pyarrow import compute
 
-from stream_app.flow.cells import MISSING_WORDS, BadCell
+from stream_app.flow.cells import MISSING_WORDS, BadCell, number
 from stream_app.flow.columns import Table
-from stream_app.messages import Bools, Floats
+from stream_app.messages import Bools, Floats, Ints
 
-_FEW = 32  # records: below, one by one is faster than the fixed cost of Arrow's CSV reader (about .5 ms)
+Bytes = NDArray[np.uint8]
+Places = NDArray[np.int32]
+
+_FEW = 8  # records: below, one by one is faster than the fixed cost of the columns (about .1 ms)
 _UNIT_SEPARATOR = "\x1f"  # between cells that have lost their quotes
 _ESCAPED = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')  # names that msgspec cannot give to a member
-_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 
 class Reader(Protocol):
@@ -31,13 +34,13 @@ class Reader(Protocol):
 class JsonReader:
     """Cells of JSON objects; a number column takes numbers, booleans and null, any other each scalar."""
 
-    def __init__(self, numeric: set[str], textual: set[str]) -> None:
-        names = sorted(name for name in numeric | textual if not _ESCAPED.search(name))
-        self._readable = len(names) == len(numeric | textual)
+    def __init__(self, numeric: list[str], textual: set[str]) -> None:
+        names = sorted(name for name in {*numeric} | textual if not _ESCAPED.search(name))
+        self._readable = len(names) == len({*numeric} | textual)
         scalar = str | int | float | bool | None
         types: list[Any] = [scalar if name in textual else float | bool | None for name in names]
         self._getters = {name: operator.attrgetter(f"c{i}") for i, name in enumerate(names)}
-        self._only_numbers = numeric - textual
+        self._only_numbers = {*numeric} - textual
         self._record = msgspec.defstruct(
             "Record",
             [(f"c{i}", kind, None) for i, kind in enumerate(types)],
@@ -70,52 +73,43 @@ _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class CsvReader:
-    """Cells of CSV records by Arrow, which sees no quotes: records that have some lose them to `csv.reader` first.
+    """Cells of CSV records by compiled passes that see no quotes: records with some lose them to `csv.reader` first.
 
-    A block that is not plain throughout is read again with care, without the records that are not plain.
+    A block that is not plain throughout is read again with care, record by record, up to the cells.
     """
 
-    def __init__(self, numeric: set[str], textual: set[str], header: tuple[str, ...], delimiter: str) -> None:
+    def __init__(self, numeric: list[str], textual: set[str], header: tuple[str, ...], delimiter: str) -> None:
         self._delimiter = delimiter
-        self._width = len(header)
-        self._only_numbers = numeric - textual
-        self._places = {name: str(header.index(name)) for name in sorted(numeric | textual) if name in header}
-        numbers = {self._places[name] for name in self._only_numbers if name in self._places}
-        self._as_numbers = self._options({place: pa.float64() for place in numbers})
-        self._as_texts = self._options({})
-
-    def _options(self, types: dict[str, pa.DataType]) -> pa.csv.ConvertOptions:
-        return pa.csv.ConvertOptions(
-            column_types={place: types.get(place, pa.string()) for place in self._places.values()},
-            include_columns=list(self._places.values()),
-            null_values=list(MISSING_WORDS),
-            strings_can_be_null=False,
-        )
+        self._direct = delimiter.isascii() and delimiter not in "0123456789+-.eE"  # else it might end within a number
+        self._numbers = [name for name in dict.fromkeys(numeric) if name in header and name not in textual]
+        self._texts = [name for name in sorted(textual) if name in header]
+        self._kinds = np.full(len(header), _SKIP, dtype=np.int64)
+        self._kinds[[header.index(name) for name in self._numbers]] = np.arange(len(self._numbers))
+        self._kinds[[header.index(name) for name in self._texts]] = -1 - np.arange(len(self._texts))
 
     def __call__(self, raw: list[bytes]) -> tuple[Table, Bools]:
-        nothing = Table(len(raw), {}), np.ones(len(raw), dtype=np.bool_)
-        if not self._places or len(raw) < _FEW:
-            return nothing
-        try:
-            return self._read(raw), ~nothing[1]
-        except _NOT_PLAIN:
-            pass
-        try:
-            return self._read_with_care(raw)
-        except _NOT_PLAIN:
-            return nothing
+        doubtful = np.zeros(len(raw), dtype=np.bool_)
+        if (self._numbers or self._texts) and len(raw) >= _FEW:
+            try:
+                return self._read(raw, doubtful), doubtful
+            except _NOT_PLAIN:
+                doubtful[:] = False
+            try:
+                return self._read_with_care(raw, doubtful), doubtful
+            except _NOT_PLAIN:
+                pass
+        doubtful[:] = True
+        return Table(len(raw), {}), doubtful
 
-    def _read(self, raw: list[bytes]) -> Table:
+    def _read(self, raw: list[bytes], doubtful: Bools) -> Table:
         block = b"\n".join([*raw, b""])
-        delimiter = self._delimiter
-        if '"' in block.decode():
-            block, delimiter = self._without_quotes(raw), _UNIT_SEPARATOR
-        table = self._parse(block, len(raw), delimiter, self._as_numbers)
-        cells = {name: self._column(name, table[place]) for name, place in self._places.items()}
-        return Table(len(raw), cells)
-
-    def _column(self, name: str, column: pa.ChunkedArray) -> list[Any] | Floats:
-        return _floats_of(column.chunk(0)) if name in self._only_numbers else _texts_of(column)
+        if not self._direct or b"\r" in block:
+            raise ValueError("not to be cut as it is")
+        if not block.isascii():
+            block.decode()  # an error here is a ValueError
+        if b'"' in block:
+            return self._cut(self._without_quotes(raw), _UNIT_SEPARATOR, doubtful)
+        return self._cut(block, self._delimiter, doubtful)
 
     def _without_quotes(self, raw: list[bytes]) -> bytes:
         lines = [record.decode() for record in raw]
@@ -125,49 +119,41 @@ class CsvReader:
             raise ValueError("not one row per record")
         return "\n".join([*rows, ""]).encode()
 
-    def _read_with_care(self, raw: list[bytes]) -> tuple[Table, Bools]:
+    def _read_with_care(self, raw: list[bytes], doubtful: Bools) -> Table:
         lines = [self._plain(record) for record in raw]
-        doubtful = np.array([line is None for line in lines])
-        block = "\n".join([*(line for line in lines if line is not None), ""]).encode()
-        good = np.flatnonzero(~doubtful)
-        table = self._parse(block, len(good), _UNIT_SEPARATOR, self._as_texts)
-        cells: dict[str, list[Any] | Floats] = {}
-        for name, place in self._places.items():
-            if name in self._only_numbers:
-                numbers = cells[name] = np.full(len(raw), math.nan)
-                numbers[good] = _floats_of_texts(table[place].chunk(0))
-            else:
-                texts = np.full(len(raw), None, dtype=object)
-                texts[good] = _texts_of(table[place])
-                cells[name] = texts.tolist()
-        return Table(len(raw), cells), doubtful
+        table = self._cut("\n".join([*(line or "" for line in lines), ""]).encode(), _UNIT_SEPARATOR, doubtful)
+        doubtful |= np.array([line is None for line in lines])
+        return table
 
     def _plain(self, record: bytes) -> str | None:
-        """Rejoin the cells of a record without quotes; None if it has other cells than the header or odd ones."""
+        """Rejoin the cells of a record without quotes; None if there are other cells than the header or odd ones."""
         try:
             cells = split(record.decode(), self._delimiter)
         except (BadCell, UnicodeDecodeError):
             return None
         line = _UNIT_SEPARATOR.join(cells)
-        plain = line.count(_UNIT_SEPARATOR) == self._width - 1 and "\n" not in line and "\r" not in line
-        return line if plain and len(cells) == self._width else None
+        plain = line.count(_UNIT_SEPARATOR) == len(self._kinds) - 1 and "\n" not in line
+        return line if plain and len(cells) == len(self._kinds) else None
 
-    def _parse(self, block: bytes, n: int, delimiter: str, convert: pa.csv.ConvertOptions) -> pa.Table:
-        if b"\r" in block or block.count(b"\n") != n:
+    def _cut(self, block: bytes, delimiter: str, doubtful: Bools) -> Table:
+        """Cut a block of lines into cells, doubting those with too few or too many."""
+        n = len(doubtful)
+        if len(block) >= 1 << 31:
+            raise ValueError("too long for 32-bit places")
+        content = np.frombuffer(block, dtype=np.uint8)
+        numbers = np.empty((n, len(self._numbers)))
+        hard = np.empty((3, numbers.size), dtype=np.int32)
+        texts = np.zeros((len(self._texts), 2, n), dtype=np.int32)
+        found = _cells(content, ord(delimiter), self._kinds, numbers, hard, texts, doubtful)
+        if found < 0:
             raise ValueError("a line end within a record")
-        names = [str(place) for place in range(self._width)]
-        table = pa.csv.read_csv(
-            pa.BufferReader(block),
-            read_options=pa.csv.ReadOptions(column_names=names, block_size=len(block) + 1, use_threads=False),
-            parse_options=pa.csv.ParseOptions(delimiter=delimiter, quote_char=False, ignore_empty_lines=False),
-            convert_options=convert,
-        )
-        if table.num_rows != n or n == 0:
-            raise ValueError("records were lost")
-        return table.combine_chunks()
+        if found:
+            numbers.ravel()[hard[0, :found]] = _floats_of_texts(_gathered(content, hard[1:, :found]))
+        columns = {name: _gathered(content, places) for name, places in zip(self._texts, texts, strict=True)}
+        return Table(n, columns, self._numbers, numbers)
 
 
-_NOT_PLAIN = (ValueError, OverflowError, csv.Error, pa.ArrowException)
+_NOT_PLAIN = (ValueError, csv.Error)
 
 
 def split(record: str, delimiter: str) -> list[str]:
@@ -182,28 +168,122 @@ def split(record: str, delimiter: str) -> list[str]:
         raise BadCell(f"not CSV: {reason}") from None
 
 
+_SKIP = np.iinfo(np.int64).min  # the kind of a column that nobody wants
+_NEWLINE, _SPACE, _TAB, _PLUS, _MINUS, _POINT, _ZERO, _NINE = b"\n \t+-.09"
+_TENS = 10.0 ** np.arange(23)  # the powers of ten that are floats
+_EXACT = 2**53  # whole numbers up to here are floats
+
+
+@njit(cache=True)
+def _cells(
+    block: Bytes, delimiter: int, kinds: Ints, numbers: Floats, hard: Places, texts: Places, doubtful: Bools
+) -> int:
+    """Cut lines into cells: numbers are read, of texts the places are kept, as of the numbers that are not easy.
+
+    Answers how many of these there are: `hard` holds where in `numbers` each belongs, its start and its end. -1: there
+    are not as many lines as `doubtful` has rows.
+    """
+    at = found = 0
+    for row in range(len(doubtful)):
+        if at >= len(block):
+            return -1
+        numbers[row] = math.nan
+        cell = 0
+        while True:
+            start, easy, value = at, False, math.nan
+            kind = kinds[cell] if cell < len(kinds) else _SKIP
+            if kind >= 0:
+                at, easy, value = _number(block, at, delimiter)
+            while block[at] != delimiter and block[at] != _NEWLINE:
+                easy = False
+                at += 1
+            if kind >= 0 and easy:
+                numbers[row, kind] = value
+            elif kind >= 0 and at > start:
+                hard[0, found], hard[1, found], hard[2, found] = row * numbers.shape[1] + kind, start, at
+                found += 1
+            elif kind > _SKIP and kind < 0:
+                texts[-1 - kind, 0, row], texts[-1 - kind, 1, row] = start, at
+            cell += 1
+            at += 1
+            if block[at - 1] == _NEWLINE:
+                break
+        if cell != len(kinds):
+            doubtful[row] = True
+    return found if at == len(block) else -1
+
+
+@njit(cache=True)
+def _number(block: Bytes, at: int, delimiter: int) -> tuple[int, bool, float]:
+    """Read one number: where it ends, whether it is easy, and if so its value, which is then the nearest float.
+
+    Easy is [+-]digits[.digits] if its digits and its power of ten are floats: then one division rounds once (Clinger
+    1990, How to read floating point numbers accurately).
+    """
+    while (block[at] == _SPACE or block[at] == _TAB) and block[at] != delimiter:
+        at += 1
+    negative = block[at] == _MINUS
+    if negative or block[at] == _PLUS:
+        at += 1
+    start, digits, decimals = at, 0, 0
+    while _ZERO <= block[at] <= _NINE and digits <= _EXACT:
+        digits = 10 * digits + (block[at] - _ZERO)
+        at += 1
+    count = at - start
+    if block[at] == _POINT:
+        at += 1
+        start = at
+        while _ZERO <= block[at] <= _NINE and digits <= _EXACT:
+            digits = 10 * digits + (block[at] - _ZERO)
+            at += 1
+        decimals = at - start
+    while (block[at] == _SPACE or block[at] == _TAB) and block[at] != delimiter:
+        at += 1
+    easy = count + decimals > 0 and digits <= _EXACT and decimals < len(_TENS)
+    value = float(digits)
+    if easy and decimals > 0:
+        value /= _TENS[decimals]
+    return at, easy, -value if negative else value
+
+
+@njit(cache=True)
+def _copied(block: Bytes, places: Places, ends: Places, copy: Bytes) -> None:
+    """Copy cells from their places [start or end, cell] one after the other to `copy`."""
+    for i in range(len(ends) - 1):
+        shift = ends[i] - places[0, i]
+        for at in range(places[0, i], places[1, i]):
+            copy[at + shift] = block[at]
+
+
+def _gathered(block: Bytes, places: Places) -> pa.StringArray:
+    ends = np.zeros(places.shape[1] + 1, dtype=np.int32)
+    np.cumsum(places[1] - places[0], out=ends[1:])
+    copy = np.empty(ends[-1], dtype=np.uint8)
+    _copied(block, np.ascontiguousarray(places), ends, copy)
+    return pa.StringArray.from_buffers(len(ends) - 1, pa.py_buffer(ends), pa.py_buffer(copy))
+
+
+def _floats_of_texts(cells: pa.StringArray) -> Floats:
+    """Numbers, NaN where one of the words for missing stands, infinite where anything else does."""
+    try:
+        is_word = compute.is_in(cells, pa.array(MISSING_WORDS))
+        values: Floats = compute.if_else(is_word, None, cells).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        odd = np.count_nonzero(~np.isfinite(values)) > is_word.true_count  # such as "-nan"
+    except pa.ArrowException:
+        odd = True
+    return _floats_of_each(cells) if odd else values
+
+
+def _floats_of_each(cells: pa.StringArray) -> Floats:
+    encoded = cells.dictionary_encode()
+    values = []
+    for cell in encoded.dictionary.to_pylist():
+        try:
+            values.append(number(cell))
+        except BadCell:
+            values.append(math.inf)
+    return np.array(values)[encoded.indices.to_numpy()]
+
+
 def _floats(cells: list[Any]) -> Floats:
     return np.array(cells, dtype=np.float64)  # None becomes NaN, True 1
-
-
-def _texts_of(column: pa.ChunkedArray) -> list[Any]:
-    texts: list[Any] = column.chunk(0).to_numpy(zero_copy_only=False).tolist()
-    return texts
-
-
-def _floats_of(column: pa.Array) -> Floats:
-    values: Floats = column.to_numpy(zero_copy_only=False)
-    if np.count_nonzero(np.isnan(values)) == column.null_count:
-        return values
-    odd = np.isnan(values) & column.is_valid().to_numpy(zero_copy_only=False)  # such as "-nan": not a missing word
-    return np.where(odd, math.inf, values)
-
-
-def _floats_of_texts(column: pa.Array) -> Floats:
-    """Numbers, NaN where one of the words for missing stands, infinite where anything else does."""
-    trimmed = compute.utf8_trim(column, " \t")
-    is_number = compute.match_substring_regex(trimmed, _NUMBER)
-    values: Floats = compute.if_else(is_number, trimmed, None).cast(pa.float64()).to_numpy(zero_copy_only=False)
-    is_word = compute.is_in(trimmed, pa.array(MISSING_WORDS))
-    odd = compute.invert(compute.or_(is_number, is_word)).to_numpy(zero_copy_only=False)
-    return np.where(odd, math.inf, values)

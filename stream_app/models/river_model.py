@@ -1,7 +1,7 @@
 """`use = "river…"`: any river classifier, regressor or anomaly detector behind the scoring contract."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,9 @@ from stream_app.models.estimators import build, check_fit, last_step
 from stream_app.models.pickling import dumps, loads
 
 Row = dict[str, Any]
+Label = bool | int | float | None
 Answer = float | list[float] | None
+Message = tuple[int, str]  # number of the operation, what went wrong
 
 LARGEST = 1e150  # larger numbers count as missing: their squares would overflow and blind river's statistics for ever
 TEXT_PACKAGES = ("tree", "forest", "naive_bayes", "rules", "ensemble")  # take a text as a nominal value
@@ -45,32 +47,58 @@ class RiverModel:
         self._categories = _categories(model, self._build()) if inputs.categories else "drop"
         self._use(estimator)
 
-    def run(
-        self, kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, scores: Floats
-    ) -> list[tuple[int, str]]:
+    def run(self, kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, scores: Floats) -> list[Message]:
         """See `ScoringModel.run`; an exception or NaN of the estimator is the message of its operation."""
-        predicted = slot[kind == PREDICT]
-        rows, keep = self._rows, self._task != "anomaly"
-        rows.update(zip(predicted.tolist(), self._dicts(X[predicted]), strict=True))
-        messages: list[tuple[int, str]] = []
+        predicted, learned = slot[kind == PREDICT], np.flatnonzero(kind == LEARN)
+        rows = self._dicts(X[predicted])
+        labels, fits = self._labels(target[learned])
+        messages = [(int(i), self._refusal(target[i])) for i in learned[~fits]]
         answers: list[Answer] = []
-        predict, learn, label = self._predict, self._learn, self._label
-        operations = zip(kind.tolist(), slot.tolist(), target.tolist(), strict=True)
-        for i, (what, where, y) in enumerate(operations):
+        done = 0
+        if not messages and _in_pairs(kind, slot):
+            done = self._run_pairs(rows, labels, answers, messages)
+        if done < len(kind):
+            pairs = done // 2
+            self._rows.update(zip(predicted[pairs:].tolist(), rows[pairs:], strict=True))
+            operations = zip(range(done, len(kind)), kind[done:].tolist(), slot[done:].tolist(), strict=True)
+            self._run_each(operations, iter(labels[pairs:]), X, answers, messages)
+        return sorted(messages + self._write(answers, kind, predicted, scores))
+
+    def _run_pairs(self, rows: list[Row], labels: list[Label], answers: list[Answer], messages: list[Message]) -> int:
+        """Predicts each row and learns it at once; ends after the first operation that fails, says how many it did."""
+        predict, learn, answer = self._predict, self._learn, answers.append
+        try:
+            for i, (row, label) in enumerate(zip(rows, labels, strict=True)):  # noqa: B007  (where it fails)
+                answer(predict(row))
+                learn(row, label)
+        except Exception as error:  # noqa: BLE001  (any estimator may raise anything)
+            failed = i + len(answers)  # row i has its answer already if it was learn that failed
+            messages.append((failed, f"{type(error).__name__}: {error}"))
+            answers += [None] * (i + 1 - len(answers))
+            return failed + 1
+        return 2 * len(rows)
+
+    def _run_each(
+        self,
+        operations: Iterable[tuple[int, int, int]],
+        labels: Iterator[Label],
+        X: Floats,
+        answers: list[Answer],
+        messages: list[Message],
+    ) -> None:
+        """Does (number, kind, slot) one by one, failed ones too; rows wait in `_rows` for their label."""
+        rows, predict, learn = self._rows, self._predict, self._learn
+        for i, what, where in operations:
             try:
                 if what == PREDICT:
                     answers.append(None)
                     answers[-1] = predict(rows[where])
-                elif what == LEARN and keep:
-                    row = rows.pop(where, None)
-                    learn(self._dicts(X[where : where + 1])[0] if row is None else row, label(y))
-                else:
-                    rows.pop(where, None)
+                    continue
+                row = rows.pop(where, None)
+                if what == LEARN and (label := next(labels)) is not None:
+                    learn(self._dicts(X[where : where + 1])[0] if row is None else row, label)
             except Exception as error:  # noqa: BLE001  (any estimator may raise anything)
                 messages.append((i, f"{type(error).__name__}: {error}"))
-        if not keep:
-            rows.clear()
-        return sorted(messages + self._write(answers, kind, predicted, scores))
 
     def reset(self) -> None:
         """Starts again with a new estimator of the same seed."""
@@ -90,22 +118,38 @@ class RiverModel:
 
     def _use(self, estimator: Any) -> None:
         self._estimator = estimator
-        self._learn = estimator.learn_one
+        self._learn = _learn_nothing if self._task == "anomaly" else estimator.learn_one
         self._predict = _predictor(estimator, self._task, self.outputs)
-        self._label = {"binary": _binary_label, "multiclass": self._class_label}.get(self._task, _number_label)
 
-    def _class_label(self, y: float) -> int:
-        if not (0 <= y < self.outputs and y == int(y)):
-            raise ValueError(f"target {y} is not a class code below {self.outputs}")
-        return int(y)
+    def _labels(self, target: Floats) -> tuple[list[Label], NDArray[np.bool_]]:
+        """The targets as river takes them, None where one cannot be learned; which ones can."""
+        labels: list[Label] = target.tolist()
+        fits = np.abs(target) <= LARGEST
+        if self._task == "anomaly":
+            return labels, np.ones_like(fits)
+        if self._task == "binary":
+            fits = (target == 0) | (target == 1)
+            labels = (target == 1).tolist()
+        elif self._task == "multiclass":
+            fits = (target >= 0) & (target < self.outputs) & (target == np.floor(target))
+            labels = np.where(fits, target, 0).astype(int).tolist()
+        for i in np.flatnonzero(~fits).tolist():
+            labels[i] = None
+        return labels, fits
+
+    def _refusal(self, y: float) -> str:
+        if self._task == "regression":
+            return f"target {y} is not a number to learn from"
+        return f"target {y} is not a class code below {2 if self._task == 'binary' else self.outputs}"
 
     def _dicts(self, X: Floats) -> list[Row]:
         """The rows of a block as river takes them, without the missing values."""
         names, fields = self._inputs.numbers, self._inputs.categories
         numbers = X[:, : len(names)]
-        rows: list[Row] = [dict(zip(names, row, strict=True)) for row in numbers.tolist()]
-        for i, j in np.argwhere(~(np.abs(numbers) <= LARGEST)).tolist():
-            del rows[i][names[j]]
+        rows: list[Row] = [dict(zip(names, row)) for row in numbers.tolist()]  # noqa: B905  (strict: a third slower)
+        if not np.abs(numbers).max(initial=0) <= LARGEST:  # so NaN too
+            for i, j in np.argwhere(~(np.abs(numbers) <= LARGEST)).tolist():
+                del rows[i][names[j]]
         if self._categories != "drop":
             for j, field in enumerate(fields, len(names)):
                 self._add_category(rows, field, self._inputs.vocabulary[j - len(names)], X[:, j].tolist())
@@ -120,9 +164,7 @@ class RiverModel:
                 else:
                     row[f"{field}={text}"] = 1.0
 
-    def _write(
-        self, answers: list[Answer], kind: NDArray[np.uint8], slots: Ints, scores: Floats
-    ) -> list[tuple[int, str]]:
+    def _write(self, answers: list[Answer], kind: NDArray[np.uint8], slots: Ints, scores: Floats) -> list[Message]:
         """Puts the answers into the score rows; answers that are no number are NaN and have a message."""
         nothing: Answer = [math.nan] * self.outputs if self._task == "multiclass" else math.nan
         block = np.array([nothing if a is None else a for a in answers], float).reshape(-1, self.outputs)
@@ -139,16 +181,15 @@ class RiverModel:
         ]
 
 
-def _binary_label(y: float) -> bool:
-    if y not in (0, 1):
-        raise ValueError(f"target {y} is not a class code below 2")
-    return y == 1
+def _in_pairs(kind: NDArray[np.uint8], slot: Ints) -> bool:
+    """Whether each prediction is followed at once by the label of its row."""
+    if len(kind) % 2 or not np.array_equal(slot[::2], slot[1::2]):
+        return False
+    return bool((kind[::2] == PREDICT).all() and (kind[1::2] == LEARN).all())
 
 
-def _number_label(y: float) -> float:
-    if not abs(y) <= LARGEST:
-        raise ValueError(f"target {y} is not a number to learn from")
-    return y
+def _learn_nothing(_x: Row, _y: Label) -> None:
+    """An anomaly detector has learned the row when it scored it."""
 
 
 def _predictor(estimator: Any, task: str, outputs: int) -> Callable[[Row], Answer]:
