@@ -347,6 +347,48 @@ def test_csv_numbers_by_columns_are_those_of_the_rules(cells):
     same(subject(0, raw), judged(subject, raw))
 
 
+DECIMALS = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.decimals(-(10**18), 10**18, places=17).map(str),
+    st.from_regex(r"[+-]?([0-9]{1,20}\.?[0-9]{0,25}|\.[0-9]{1,25})([eE][+-]?[0-9]{1,3})?", fullmatch=True),
+    st.sampled_from(["9007199254740992", "9007199254740993", "9007199254740995", "-0", "-0.0", "0." + "0" * 22 + "1"]),
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(DECIMALS, min_size=40, max_size=40))
+def test_csv_numbers_are_the_nearest_floats_to_the_last_bit(cells):
+    fields = {"m": Field(type="number", required=False)}
+    subject = Decoder(Config(name="t", schema=Schema(fields=fields)), "events", ("m", "z"))
+
+    rows = subject(0, [f" {cell}\t,1".encode() for cell in cells])
+
+    expected = [math.nan if math.isinf(float(cell)) else float(cell) for cell in cells]
+    assert rows.numbers[:, 0].tobytes() == np.array(expected).tobytes()
+
+
+def test_a_byte_order_mark_within_the_file_is_part_of_its_cell():
+    subject = Decoder(Config(name="t", schema=Schema(fields={"m": Field(type="number")})), "events", ("m", "z"))
+
+    rows = subject(0, ["\ufeff1,2".encode()] + [b"1,2"] * 50)
+
+    same(rows, judged(subject, rows.raw))
+    assert list(rows.problems) == [0]
+
+
+@pytest.mark.parametrize("delimiter", [" ", "\t", "1", ".", "e", "é"])
+def test_csv_with_a_delimiter_that_might_stand_in_a_number(delimiter):
+    header = ("m", "n", "z")
+    fields = {"m": Field(type="number", required=False), "n": Field(type="number", required=False)}
+    subject = Decoder(Config(name="t", schema=Schema(fields=fields)), "events", header, delimiter)
+    raw = [delimiter.join(cells).encode() for cells in (["2", "3", "x"], ["", "5", ""], ["", "", "7"])] * 20
+
+    rows = subject(0, raw)
+
+    assert rows.problems == {}
+    np.testing.assert_array_equal(rows.numbers[:3], [[2, 3], [math.nan, 5], [math.nan, math.nan]])
+
+
 @settings(deadline=None, max_examples=300)
 @given(TIMES)
 def test_times_by_columns_are_those_of_the_rules(time):

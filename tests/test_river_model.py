@@ -321,6 +321,16 @@ def test_anomalies_are_scored_before_they_are_learned_and_labels_ignored():
     assert scores[-1, 0] > np.median(scores[20:, 0])
 
 
+def test_rows_do_not_wait_for_labels_that_teach_nothing():
+    X, y = stream("anomaly", 20)
+    model = model_of("anomaly", "river.anomaly.HalfSpaceTrees", {"window_size": 20})
+    _, messages = run(model, late_tape(y * math.nan, 10), X, (8,))
+
+    assert messages == []
+    run(model, (np.full(20, PREDICT, np.uint8), np.arange(20), y), X)
+    assert model._rows == {}
+
+
 def test_what_cannot_be_saved_is_refused_at_once():
     models = ["river.linear_model.LinearRegression", "river.linear_model.PARegressor"]
     params = {"models": models, "metric": "river.metrics.MAE"}

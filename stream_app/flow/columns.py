@@ -17,7 +17,7 @@ from stream_app.messages import NO_TIME, Bools, Floats, Ints
 
 T = TypeVar("T")
 Rename = Callable[[str | None], str | None]
-Cells = list[Any] | Floats | pa.StringArray
+Cells = Any  # list[Any] | Floats | pa.StringArray; Arrow has no types
 
 
 class Table:

@@ -62,6 +62,8 @@ class RiverModel:
             self._rows.update(zip(predicted[pairs:].tolist(), rows[pairs:], strict=True))
             operations = zip(range(done, len(kind)), kind[done:].tolist(), slot[done:].tolist(), strict=True)
             self._run_each(operations, iter(labels[pairs:]), X, answers, messages)
+        if self._task == "anomaly":
+            self._rows.clear()
         return sorted(messages + self._write(answers, kind, predicted, scores))
 
     def _run_pairs(self, rows: list[Row], labels: list[Label], answers: list[Answer], messages: list[Message]) -> int:
@@ -122,11 +124,11 @@ class RiverModel:
         self._predict = _predictor(estimator, self._task, self.outputs)
 
     def _labels(self, target: Floats) -> tuple[list[Label], NDArray[np.bool_]]:
-        """The targets as river takes them, None where one cannot be learned; which ones can."""
+        """The targets as river takes them, None where there is nothing to learn; False where one is refused."""
+        if self._task == "anomaly":
+            return [None] * len(target), np.ones(len(target), np.bool_)
         labels: list[Label] = target.tolist()
         fits = np.abs(target) <= LARGEST
-        if self._task == "anomaly":
-            return labels, np.ones_like(fits)
         if self._task == "binary":
             fits = (target == 0) | (target == 1)
             labels = (target == 1).tolist()
