@@ -1,7 +1,7 @@
 """What goes into the core and what comes out of it: columns in, columns and JSON messages out.
 
 `Rows` are decoded input records, `Tape` is the order in which the shard takes them, `Outputs` is what one call of
-`Pipeline.handle` produced. Nothing here does any work.
+`Pipeline.handle` produced, `Progress` where a run stands. Nothing here does any work.
 """
 
 from collections.abc import Iterator
@@ -224,3 +224,16 @@ class Outputs:
     predictions: list[Predictions] = field(default_factory=list)
     outcomes: list[Outcomes] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands."""
+
+    records: int  # handled since the log began
+    new: int  # handled by this process
+    seconds: float  # since this process began
+    share: float | None  # of the input read, where its size is known
+    time_ms: int  # stream time
+    lag: int  # records read and not yet handled
+    alerts: list[bytes]  # written since the last report

@@ -23,8 +23,8 @@ from stream_app.config.watched import signals
 from stream_app.edges.log import Record
 from stream_app.flow.decide import rfc3339
 from stream_app.flow.detect import detector_params
+from stream_app.messages import Progress as Report
 from stream_app.messages import to_json
-from stream_app.runners.embedded import Progress as Report
 
 UNBROKEN = 10_000  # columns where there is no terminal: a line in a file or a pipe is never cut or broken
 
@@ -65,7 +65,13 @@ class RunView:
             TextColumn("{task.fields[told]}"), TimeRemainingColumn(),
         )  # fmt: skip
         self.bar = Progress(*columns, console=ERR, transient=True) if ERR.is_terminal else None
-        self.task = self.bar.add_task(config.name, total=1.0, told="starting") if self.bar else None
+        self.task = (
+            self.bar.add_task(
+                config.name, total=1.0, told="starting; the first run on a machine compiles for half a minute"
+            )
+            if self.bar
+            else None
+        )
 
     def __enter__(self) -> Self:
         if self.bar:

@@ -3,7 +3,6 @@
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from stream_app.edges.sources import Source, check_columns, open_source
 from stream_app.errors import ConfigError, SourceError, StateError
 from stream_app.flow.decode import Decoder
 from stream_app.flow.measure import BASELINES
-from stream_app.messages import CONTROL, EVENT, LABEL, NO_TIME, Outputs, Rows, Tape
+from stream_app.messages import CONTROL, EVENT, LABEL, NO_TIME, Outputs, Progress, Rows, Tape
 from stream_app.pipeline import Pipeline
 from stream_app.runners.weaver import Weaver
 
@@ -23,19 +22,6 @@ BATCH = 8192  # records decoded at a time: large enough for columns, small enoug
 COMMIT_SHARE = 0.1  # commits may take this share of the time: with a large state they become rarer
 IDLE_S = 0.05  # pause when a followed file has nothing new
 MAX_WAIT_S = 1.0  # how long the faster of two streams waits for the slower one when nothing comes
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a run stands."""
-
-    records: int  # handled since the log began
-    new: int  # handled by this process
-    seconds: float  # since this process began
-    share: float | None  # of the input read, where its size is known
-    time_ms: int  # stream time
-    lag: int  # records read and not yet handled
-    alerts: list[bytes]  # written since the last report
 
 
 class Input:
