@@ -7,6 +7,7 @@ import contextlib
 import functools
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,7 +112,8 @@ def demo(data: Path | None, folder: Path, *, as_json: bool) -> None:
     if not data:
         report_by_month(state)
     closer = ["alerts {}", f"story {{}} {config.name}-1"] if summary["incidents"] else ["predictions {}"]
-    lines = [f"  driftline {command.format(config_file)} --state {state}" for command in closer]
+    program = "driftline" if shutil.which("driftline") else os.path.relpath(sys.argv[0])
+    lines = [f"  {program} {command.format(config_file)} --state {state}" for command in closer]
     click.echo("\n".join(["\nLook closer:", *lines]), err=True)
 
 
