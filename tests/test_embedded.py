@@ -218,6 +218,38 @@ def test_a_stall_of_the_run_does_not_change_the_order(tmp_path: Path, monkeypatc
     assert digest(tmp_path / "b.db") == digest(tmp_path / "a.db")
 
 
+def with_wrong_clock(folder: Path, at: int) -> None:
+    """One more event, of the year 2096, as record number `at`."""
+    lines = (folder / "e.jsonl").read_bytes().splitlines(keepends=True)
+    wrong = json.loads(lines[0]) | {"id": "wrong", "t": 4_000_000_000_000}
+    (folder / "e.jsonl").write_bytes(b"".join([*lines[:at], json.dumps(wrong).encode() + b"\n", *lines[at:]]))
+
+
+def scores(state: Path) -> list[float]:
+    with Log(state) as log:
+        return [json.loads(record.value)["score"] for record in log.read("predictions")]
+
+
+def test_one_wrong_clock_does_not_touch_the_other_events(tmp_path: Path) -> None:
+    """The streams are not woven by the time of a record that nothing confirms: labels stay behind their events."""
+    config = apart(tmp_path, 800)
+    in_process(config, tmp_path / "good.db")
+    with_wrong_clock(tmp_path, 400)
+    in_process(config, tmp_path / "wrong.db")
+
+    assert scores(tmp_path / "wrong.db") == scores(tmp_path / "good.db")
+    assert count(tmp_path / "wrong.db", "dead-letters") == 1
+
+
+def test_a_wrong_first_clock_costs_two_records(tmp_path: Path) -> None:
+    config = apart(tmp_path, 800)
+    with_wrong_clock(tmp_path, 0)
+    in_process(config, tmp_path / "wrong.db")
+
+    assert count(tmp_path / "wrong.db", "predictions") == 799
+    assert count(tmp_path / "wrong.db", "dead-letters") == 2
+
+
 @pytest.mark.parametrize("name", ["e.jsonl", "l.jsonl"])
 def test_a_damaged_input_holds_the_other_back(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands before the damage is taken in its right order, so that a repaired file goes on as if nothing was."""

@@ -76,23 +76,40 @@ def test_the_count_goes_on_in_the_next_chunk() -> None:
     assert [len(chunk.events) for chunk in chunks] == [1, 0, 0, 1]
 
 
+def test_a_first_record_from_the_future_does_not_make_all_others_late() -> None:
+    chunk = validated(CONFIG, at(9_000_000, 1_000, 2_000, 3_000, 4_000, 3_500))
+
+    assert chunk.events.id == ["e0", "e3", "e4", "e5"]
+    assert chunk.clock_ms.tolist() == [9_000_000, 9_000_000, 9_000_000, 3_000, 4_000, 4_000]
+
+
+def test_old_records_do_not_set_back_a_clock_that_many_agree_on() -> None:
+    chunk = validated(CONFIG, at(900_000, 900_001, 900_002, 1, 2, 3, 4, 900_003))
+
+    assert chunk.events.id == ["e0", "e1", "e2", "e7"]
+
+
 def test_a_jump_of_just_the_limit_is_fine() -> None:
     assert len(validated(CONFIG, at(1_000, 101_000)).events) == 2
 
 
 def clock_slowly(stream_times: list[int], lateness: int, ahead: int) -> list[bool]:
-    now, jumps, ok = None, 0, []
+    now, odd, rests_on, accepted = None, 0, 0, []
     for t in stream_times:
-        good = True
-        if now is not None and t > now + ahead:
-            jumps += 1
-            good = jumps == 3
-        elif now is not None and t < now - lateness:
-            good = False
+        if now is None:
+            good = True
+        elif abs(t - now) > ahead:
+            odd += 1
+            good = odd >= 3 and (t > now or rests_on < 3)
+            if good:
+                now, odd, rests_on = t, 0, 0
+        else:
+            odd, good = 0, t >= now - lateness
+            rests_on += not good
         if good:
-            now, jumps = t if now is None else max(now, t), 0
-        ok.append(good)
-    return ok
+            now, rests_on = t if now is None else max(now, t), rests_on + 1
+        accepted.append(good)
+    return accepted
 
 
 @given(st.lists(st.integers(0, 400).map(lambda s: s * 1000), max_size=30), st.integers(0, 30))
@@ -218,7 +235,7 @@ def test_state_comes_back() -> None:
     validated(CONFIG, [event("a", 9, c="x"), event("b", 10, c="y"), event("c", 10**9, c="z")], stage)
     again.load(stage.to_state(np.empty(0, np.int64)))
 
-    assert again.ahead == 1
+    assert again.clock == (10, 1, 2)
     assert again.to_state(np.empty(0, np.int64)) == stage.to_state(np.empty(0, np.int64))
 
 

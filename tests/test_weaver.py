@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from stream_app.messages import EVENT, LABEL, NO_TIME, Rows, Tape
 from stream_app.runners.weaver import Weaver
 
+AHEAD = 1000
+
 
 class Taken(NamedTuple):
     """One record of a tape."""
@@ -52,7 +54,7 @@ def weave(streams: tuple[list[int], list[int]], sizes: list[tuple[int, int]], *,
 
     With `restart`, a new weaver goes on after each pull from what was given out, as after a crash.
     """
-    weaver = Weaver(rows([]), rows([]))
+    weaver = Weaver(rows([]), rows([]), AHEAD)
     at, given_out, told = [0, 0], [0, 0], []
     for step in [*sizes, tuple(map(len, streams))]:
         for stream in (EVENT, LABEL):
@@ -66,7 +68,7 @@ def weave(streams: tuple[list[int], list[int]], sizes: list[tuple[int, int]], *,
             given_out[stream] += sum(record.stream == stream for record in new)
             assert weaver.waiting(stream) == at[stream] - given_out[stream]
         if restart:
-            weaver, at = Weaver(rows([]), rows([]), weaver.times), list(given_out)
+            weaver, at = Weaver(rows([]), rows([]), AHEAD, weaver.clocks), list(given_out)
     assert given_out == [len(times) for times in streams]
     return told
 
@@ -93,7 +95,7 @@ def offsets(tape: Tape) -> list[tuple[int, int]]:
 
 
 def test_events_come_first_on_a_tie() -> None:
-    weaver = Weaver(rows([5, 5]), rows([4, 5, 5]))
+    weaver = Weaver(rows([5, 5]), rows([4, 5, 5]), AHEAD)
     assert offsets(weaver.pull(events_ended=True, labels_ended=True)) == [(1, 0), (0, 0), (0, 1), (1, 1), (1, 2)]
 
 
@@ -103,21 +105,33 @@ def test_many_records_of_one_time_keep_their_order() -> None:
 
 
 def test_a_label_waits_for_an_event_of_its_own_time() -> None:
-    weaver = Weaver(rows([5]), rows([5]))
+    weaver = Weaver(rows([5]), rows([5]), AHEAD)
     assert offsets(weaver.pull(events_ended=False, labels_ended=False)) == [(0, 0)]
     weaver.push(EVENT, rows([5, 6], first=1))
     assert offsets(weaver.pull(events_ended=False, labels_ended=False)) == [(0, 1), (1, 0)]
 
 
 def test_a_record_without_time_stays_behind_the_one_before() -> None:
-    weaver = Weaver(rows([1, NO_TIME, 9]), rows([NO_TIME, 4, NO_TIME]))
+    weaver = Weaver(rows([1, NO_TIME, 9]), rows([NO_TIME, 4, NO_TIME]), AHEAD)
     order = offsets(weaver.pull(events_ended=True, labels_ended=True))
     assert order == [(1, 0), (0, 0), (0, 1), (1, 1), (1, 2), (0, 2)]
 
 
 def test_a_silent_stream_holds_the_other_back_until_it_is_given_up() -> None:
-    weaver = Weaver(rows([1, 2]), rows([]))
+    weaver = Weaver(rows([1, 2]), rows([]), AHEAD)
     assert offsets(weaver.pull(events_ended=False, labels_ended=False)) == []
     assert offsets(weaver.pull(events_ended=False, labels_ended=True)) == [(0, 0), (0, 1)]
     weaver.push(LABEL, rows([1]))  # it comes after all: late, but taken
     assert offsets(weaver.pull(events_ended=False, labels_ended=False)) == [(1, 0)]
+
+
+def test_one_wrong_clock_does_not_bring_all_labels_before_their_events() -> None:
+    streams = ([1, 2, 9_999, 4, 5], [3, 4, 5])
+
+    assert [t.stream for t in weave(streams, [])] == [EVENT, EVENT, EVENT, LABEL, EVENT, LABEL, EVENT, LABEL]
+
+
+def test_a_first_record_from_the_future_is_set_right_by_the_next_three() -> None:
+    streams = ([9_999, 2, 3, 4, 6], [5])
+
+    assert [t.stream for t in weave(streams, [])] == [EVENT, EVENT, EVENT, EVENT, LABEL, EVENT]

@@ -135,6 +135,12 @@ def _unschedule(due_ms: Ints, due_entry: Ints, scalars: Ints) -> int:
 
 
 @njit(inline="always")
+def _stale(age_ms: int, timeout_ms: int) -> bool:
+    """Too old, or from the future: then the clock was set back."""
+    return age_ms > timeout_ms or age_ms < 0
+
+
+@njit(inline="always")
 def _emit(ops: Ints, m: int, kind: int, record: int, row: int, slot: int, time_ms: int, key: int) -> int:
     ops[m, KIND], ops[m, RECORD], ops[m, ROW] = kind, record, row
     ops[m, SLOT], ops[m, TIME], ops[m, KEY] = slot, time_ms, key
@@ -191,7 +197,7 @@ def weave(ledger: Ledger, new: Incoming, timeout_ms: int, ops: Ints, values: Flo
                 values[m] = label[index]
                 m = _emit(ops, m, LEARN, record, -1, slot[index], due, 0)
         # 2. entries older than the timeout expire
-        while scalars[TAIL] < scalars[COUNT] and now - time_ms[scalars[TAIL] % size] > timeout_ms:
+        while scalars[TAIL] < scalars[COUNT] and _stale(now - time_ms[scalars[TAIL] % size], timeout_ms):
             m = _expire_oldest(id_hash, status, slot, scalars, ops, m, record, now)
         # 3. the record itself: an event is scored, a label is learned, or waits for its event
         is_event = order[record] == EVENT

@@ -2,8 +2,8 @@
 
 `flow.decode` has checked each record by itself; here is what needs the records before it: order in time and the
 codes of categories. Stream time is the largest time of an accepted record; an event older than `engine.lateness` is
-rejected. One clock gone wrong must not make everything after it late, so a record that jumps ahead by more than
-`engine.ahead` is rejected too, unless it is the third in a row: then the stream itself has moved on.
+rejected. One clock gone wrong must not make everything after it late, so a record that jumps by more than
+`engine.ahead` is rejected too, unless others confirm it (`flow.clock`).
 """
 
 from typing import Any
@@ -13,9 +13,8 @@ import xxhash
 
 from stream_app.config import Config
 from stream_app.flow.chunk import Chunk, Reject
+from stream_app.flow.clock import NOW, ODD, START, clock_states
 from stream_app.messages import CONTROL, EVENT, LABEL, NO_TIME, STREAMS, Ints, Problem, Rows, Tape
-
-CONFIRMED = 3  # records in a row that must agree before stream time jumps
 
 
 class Vocabulary:
@@ -69,8 +68,12 @@ class Validate:
         two = config.task.type in {"binary", "anomaly"}
         self.classes = Vocabulary(2 if two else config.task.max_classes)
         self.classes.load(list(config.task.classes or (("0", "1") if two else ())))
-        self.now_ms = NO_TIME
-        self.ahead = 0
+        self.clock = START
+
+    @property
+    def now_ms(self) -> int:
+        """Stream time."""
+        return self.clock[NOW]
 
     def run(self, chunk: Chunk) -> None:
         tape = chunk.tape
@@ -91,34 +94,17 @@ class Validate:
         chunk.target, chunk.label_target = self._targets(chunk.events), self._targets(chunk.labels)
 
     def _clock(self, ok: Any, time_ms: Ints, order: Any) -> Ints:
-        """Stream time before each record; clears `ok` where a record is too late or too far ahead."""
+        """Stream time before each record; clears `ok` where a record is too late or too far off."""
         times = np.where(ok, time_ms, NO_TIME)
-        after = np.maximum.accumulate(np.concatenate([[self.now_ms], times]))
-        before = after[:-1]
-        started = before != NO_TIME
-        late = started & ok & (order == EVENT) & (times < before - self.lateness_ms)
-        jumps = started & ok & (times > before + self.ahead_ms)
-        if not jumps.any() and self.ahead == 0:
-            ok &= ~late
-            self.now_ms = int(after[-1])
-            return before
-        return self._clock_one_by_one(ok, time_ms, order)
-
-    def _clock_one_by_one(self, ok: Any, time_ms: Ints, order: Any) -> Ints:
-        before = np.empty(len(ok), np.int64)
-        for i in range(len(ok)):
-            before[i] = self.now_ms
-            if not ok[i]:
-                continue
-            time = int(time_ms[i])
-            if self.now_ms != NO_TIME and time > self.now_ms + self.ahead_ms:
-                self.ahead += 1
-                ok[i] = self.ahead >= CONFIRMED
-            elif self.now_ms != NO_TIME and order[i] == EVENT and time < self.now_ms - self.lateness_ms:
-                ok[i] = False
-            if ok[i]:
-                self.ahead = 0
-                self.now_ms = max(self.now_ms, time)
+        states = clock_states(self.clock, times, self.ahead_ms)
+        first = np.concatenate([[self.clock[NOW]], states[:, NOW]])[:-1]
+        before: Ints = np.minimum(first, states[:, NOW])  # a record that set the clock back is not late
+        far = ok & (times != NO_TIME) & (states[:, ODD] > 0)
+        late = ok & (order == EVENT) & (before != NO_TIME) & (times < before - self.lateness_ms)
+        ok &= ~(far | late)
+        if len(states):
+            now, odd, taken = states[-1].tolist()
+            self.clock = now, odd, taken
         return before
 
     def _reject(self, chunk: Chunk, ok: Any, time_ms: Ints, before: Ints) -> None:
@@ -180,14 +166,14 @@ class Validate:
 
     def to_state(self, _live: Ints) -> dict[str, Any]:
         return {
-            "now_ms": self.now_ms,
-            "ahead": self.ahead,
+            "clock": self.clock,
             "vocabularies": {name: words.texts for name, words in self.vocabularies.items()},
             "classes": self.classes.texts,
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        self.now_ms, self.ahead = state["now_ms"], state["ahead"]
+        now, odd, taken = state["clock"]
+        self.clock = now, odd, taken
         for name, texts in state["vocabularies"].items():
             self.vocabularies[name].load(texts)
         self.classes.load(state["classes"])

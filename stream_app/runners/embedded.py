@@ -12,9 +12,10 @@ from stream_app.edges import snapshots
 from stream_app.edges.log import Log, Saved
 from stream_app.edges.sources import Source, check_columns, open_source
 from stream_app.errors import ConfigError, SourceError, StateError
+from stream_app.flow.clock import START
 from stream_app.flow.decode import Decoder
 from stream_app.flow.measure import BASELINES
-from stream_app.messages import CONTROL, EVENT, LABEL, NO_TIME, Outputs, Progress, Rows, Tape
+from stream_app.messages import CONTROL, EVENT, LABEL, Outputs, Progress, Rows, Tape
 from stream_app.pipeline import Pipeline
 from stream_app.runners.weaver import Weaver
 
@@ -98,9 +99,9 @@ class Embedded:
             for stream, path in enumerate(paths)
         ]
         events, labels = Decoder(config, "events", None)(0, []), Decoder(config, "labels", None)(0, [])
-        times = position.get("times", [NO_TIME, NO_TIME])
+        clocks = [(now, odd, taken) for now, odd, taken in position.get("clocks", [START, START])]
         self.live = follow or any(given.piped for given in self.inputs)  # only these can be silent without an end
-        self.weaver = Weaver(events, labels, (times[EVENT], times[LABEL]))
+        self.weaver = Weaver(events, labels, config.engine.ahead_ms, (clocks[EVENT], clocks[LABEL]))
         self.controls = int(position.get("controls", 0))
         self.resumed_at = self.pipeline.records
         self.out, self.order = Outputs(), bytearray()
@@ -179,7 +180,7 @@ class Embedded:
 
     def _commit(self) -> None:
         position: dict[str, Any] = {given.name: given.position() for given in self.inputs}
-        position |= {"times": list(self.weaver.times), "controls": self.controls}
+        position |= {"clocks": self.weaver.clocks, "controls": self.controls}
         state = snapshots.encode(self.pipeline.snapshot(), config_digest=self.digest, key=self.key)
         self.log.commit(self.out, position, bytes(self.order), state, {"config": self.digest, "name": self.config.name})
         self.out, self.order = Outputs(), bytearray()
