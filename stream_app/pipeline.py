@@ -10,12 +10,11 @@ and recoveries are written; what a decision does to a model or a detector waits 
 
 from typing import Any
 
-import xxhash
-
 from stream_app.config import Config
 from stream_app.flow import STAGES
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.decide import Decide
+from stream_app.flow.decode import hash_ids
 from stream_app.flow.detect import Detect
 from stream_app.flow.features import Features
 from stream_app.flow.join import Join, Kept
@@ -76,7 +75,6 @@ class Pipeline:
             self._apply(chunk)
 
     def _apply(self, chunk: Chunk) -> None:
-        now_ms = int(chunk.clock_ms[-1])
         for effect in self.effects:
             entry = {"what": effect["command"], "why": effect.get("why"), "by": effect.get("by")}
             if effect["command"] == "reset":
@@ -84,7 +82,7 @@ class Pipeline:
             else:
                 entry["signal"] = effect.get("signal")
                 self.detect.restart(str(effect.get("signal")))
-            chunk.out.messages.append(self.decide.audit(self.records, now_ms, entry))
+            chunk.out.messages.append(self.decide.audit(self.records, chunk.end_ms, entry))
         self.effects = []
 
     def snapshot(self) -> dict[str, Any]:
@@ -101,14 +99,10 @@ class Pipeline:
 
     def story(self, event_id: str) -> dict[str, Any]:
         """What is known now of one event: where its label stands and, while it waits, its inputs and scores."""
-        key = _signed(xxhash.xxh3_64_intdigest(event_id.encode()))
+        key = int(hash_ids([event_id])[0])
         return {"id": event_id, "status": self.join.story(key), **self.join.waiting(event_id, self.score.names)}
 
     def summary(self) -> dict[str, Any]:
         """Counts and the figures of every model and baseline so far."""
         figures = self.measure.performance() if self.config.schema.label else {}
         return {"counts": dict(self.measure.counts), "performance": figures}
-
-
-def _signed(number: int) -> int:
-    return number - (1 << 64) if number >= 1 << 63 else number

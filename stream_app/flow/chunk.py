@@ -61,6 +61,16 @@ class Chunk:
     closes: bool  # True: the chunk ends on the metrics grid
     out: Outputs
 
+    @property
+    def end(self) -> int:
+        """Number of the record behind the last."""
+        return self.first + len(self.tape.order)
+
+    @property
+    def end_ms(self) -> int:
+        """Stream time behind the last record."""
+        return int(self.clock_ms[-1])
+
     # validate
     order: Ints = field(default_factory=lambda: EMPTY)  # [r] stream of each accepted record
     record: Ints = field(default_factory=lambda: EMPTY)  # [r] its number in the shard

@@ -29,6 +29,12 @@ def clock_states(start: tuple[int, int, int], time_ms: Ints, ahead_ms: int) -> I
     return np.column_stack([now[1:], np.zeros(len(time_ms), np.int64), taken])
 
 
+def state_of(row: Ints) -> tuple[int, int, int]:
+    """One row of `clock_states` as the start of the next call."""
+    now, odd, taken = row.tolist()
+    return now, odd, taken
+
+
 def _one_by_one(start: tuple[int, int, int], time_ms: Ints, ahead_ms: int) -> Ints:
     now, odd, taken = start
     states = np.empty((len(time_ms), 3), np.int64)

@@ -74,7 +74,7 @@ class Decide:
             self._trigger(chunk, incident, alarm)
 
     def _recover(self, chunk: Chunk) -> None:
-        record, now_ms = chunk.first + len(chunk.tape.order), int(chunk.clock_ms[-1])
+        record, now_ms = chunk.end, chunk.end_ms
         for incident in [i for i in self.open if _apart(self.cooldown, record - i.last_record, now_ms - i.last_ms)]:
             self.open.remove(incident)
             lead = incident.lead

@@ -8,6 +8,7 @@
 
 import json
 import math
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Literal
 
@@ -85,7 +86,7 @@ class Decoder:
         rows = self._by_columns(offsets, raw, table, doubtful)
         for row in np.flatnonzero(doubtful).tolist():
             self._judge(rows, row)
-        rows.id_hash = _hashes(rows.id)
+        rows.id_hash = hash_ids(rows.id)
         rows.id_hash[~rows.ok] = 0
         return rows
 
@@ -201,7 +202,8 @@ def _place(fields: dict[str, Field], name: str) -> int:
     return [other for other, field in fields.items() if field.type == fields[name].type].index(name)
 
 
-def _hashes(ids: list[str]) -> Ints:
+def hash_ids(ids: Iterable[str]) -> Ints:
+    """The 64-bit xxh3 of each id, by which events and labels meet and the log finds an event."""
     digests = b"".join(map(xxhash.xxh3_64_digest, map(str.encode, ids)))  # each big-endian
     return np.frombuffer(digests, dtype=">i8").astype(np.int64)
 

@@ -36,13 +36,14 @@ class Trail:
         return self._places[: self.used]
 
     def add(self, offset: Ints, time_ms: Ints) -> None:
-        first = -self.n % self.stride
+        start, first = self.n, -self.n % self.stride
+        self.n += len(offset)
         offset, time_ms = offset[first :: self.stride], time_ms[first :: self.stride]
         end = self.used + len(offset)
         if end > len(self._places):
             self._places = np.concatenate([self._places, np.empty((end, 3), np.int64)])
         new = self._places[self.used : end]
-        new[:, 0] = np.arange(self.n + first, self.n + first + len(offset) * self.stride, self.stride)
+        new[:, 0] = np.arange(start + first, start + first + len(offset) * self.stride, self.stride)
         new[:, 1], new[:, 2] = offset, time_ms
         self.used = end
 
@@ -79,7 +80,6 @@ class Segment:
         offset, time_ms = column.offset[rows], column.time_ms[rows]
         whole = len(finite) == len(x)
         self.trail.add(offset if whole else offset[finite], time_ms if whole else time_ms[finite])
-        self.trail.n += len(finite)
         found = []
         for i, drift in fired:
             number = first + int(np.searchsorted(finite, i))
@@ -183,7 +183,7 @@ class Detect:
             chunk.alarms += monitor.run(chunk.signals[monitor.signal.name])
         chunk.alarms.sort(key=lambda alarm: alarm.record)
         if chunk.closes:
-            record, now_ms = chunk.first + len(chunk.tape.order), int(chunk.clock_ms[-1])
+            record, now_ms = chunk.end, chunk.end_ms
             for segment in (segment for monitor in self.monitors for segment in monitor.segments.values()):
                 segment.trail.thin()
             for signal, figures in self.figures():

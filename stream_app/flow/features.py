@@ -21,8 +21,9 @@ from stream_app.flow.pool import (
     new_groups,
     new_store,
 )
-from stream_app.flow.windows import LEARN, PREDICT, look, rebuild, run_events, run_labels
+from stream_app.flow.windows import look, rebuild, run_events, run_labels
 from stream_app.messages import Bools, Floats, Ints
+from stream_app.models import LEARN, PREDICT
 
 CATEGORIES_KEPT = 65_536  # hashes of texts kept at hand; a miss costs about half a microsecond
 NO_TICKET = -1

@@ -14,15 +14,12 @@ from stream_app.flow.chunk import Chunk, Reject
 from stream_app.flow.ledger import (
     COUNT,
     DUPLICATE,
-    FORGET,
     FREE,
     HEAP,
     KEY,
     KIND,
-    LEARN,
     NO_EVENT,
     PENDING,
-    PREDICT,
     RECORD,
     REJECT,
     REPEATED,
@@ -39,6 +36,7 @@ from stream_app.flow.ledger import (
     weave,
 )
 from stream_app.messages import LABEL, STREAMS, Floats, Ints, Problem
+from stream_app.models import FORGET, LEARN, PREDICT
 
 STATUS = ("vacant", "waiting for its label", "labelled", "label never came in time", "label waits for its event")
 REASONS = {

@@ -12,8 +12,9 @@ import numpy as np
 from numba import njit
 
 from stream_app.messages import EVENT, NO_TIME, Floats, Ints
+from stream_app.models import FORGET, LEARN, PREDICT
 
-PREDICT, LEARN, FORGET, REJECT, WAIT = 0, 1, 2, 3, 4
+REJECT, WAIT = 3, 4  # operations that end here, after those of the models
 VACANT, PENDING, LABELLED, EXPIRED, EARLY = 0, 1, 2, 3, 4
 DUPLICATE, REPEATED, TOO_LATE, NO_EVENT = 0, 1, 2, 3  # why a record is rejected
 KIND, RECORD, ROW, SLOT, TIME, KEY = 0, 1, 2, 3, 4, 5  # columns of the operations

@@ -124,7 +124,7 @@ class Measure:
         }
 
     def _metrics(self, chunk: Chunk) -> list[Message]:
-        record, now_ms = chunk.first + len(chunk.tape.order), int(chunk.clock_ms[-1])
+        record, now_ms = chunk.end, chunk.end_ms
         values: dict[str, dict[str, Any]] = {"stream": dict(self.counts)}
         if self.labels:
             values |= {f"performance:{name}": figures for name, figures in self.performance().items()}
@@ -143,7 +143,7 @@ class Measure:
         }
 
     def _closed_panes(self, chunk: Chunk) -> list[Message]:
-        record, now_ms = chunk.first + len(chunk.tape.order), int(chunk.clock_ms[-1])
+        record, now_ms = chunk.end, chunk.end_ms
         messages = []
         for signal, panes in self.panes.items():
             for start, summary in panes.close(now_ms):

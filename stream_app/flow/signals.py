@@ -1,4 +1,4 @@
-"""The signals that detectors watch, as columns over a chunk; what each name means stands in `_SIGNALS`' functions."""
+"""The signals that detectors watch, as columns over a chunk."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class Signals:
 
     def run(self, chunk: Chunk) -> None:
         self._place(chunk)
-        codes = self._key_codes(chunk) if any(name.startswith("key") for name in self.names) else None
+        codes = self.keys.encode(chunk.events.key) if any(name.startswith("key") for name in self.names) else None
         gaps = self._gaps(chunk, codes) if any(name.startswith("key:") for name in self.names) else None
         for name in self.names:
             source, _, field = name.partition(":")
@@ -99,9 +99,6 @@ class Signals:
         groups = {field: np.full(len(known), -1, np.int64) for field in self.by}
         return Column(x[known], record, chunk.tape.offsets()[known], chunk.clock_ms[known], groups)
 
-    def _key_codes(self, chunk: Chunk) -> Ints:
-        return self.keys.encode(chunk.events.key)
-
     def _gaps(self, chunk: Chunk, codes: Ints | None) -> Floats:
         """Seconds since the last event of the same key, NaN for its first."""
         gaps = np.full(len(chunk.events), np.nan)
@@ -126,7 +123,7 @@ class Signals:
         return Column(gaps[mine], column.record[mine], column.offset[mine], column.time_ms[mine], groups)
 
     def to_state(self) -> dict[str, Any]:
-        return {"keys": self.keys.texts, "last_ms": self.last_ms}
+        return {"keys": self.keys.texts.copy(), "last_ms": self.last_ms.copy()}
 
     def load(self, state: dict[str, Any]) -> None:
         self.keys.load(state["keys"])

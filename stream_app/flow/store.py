@@ -22,11 +22,10 @@ class FeatureStore:
             events.time_ms, events.numbers, events.categories, events.key,
         )  # fmt: skip
         if chunk.closes and self.features.names:
-            record = chunk.first + len(chunk.tape.order)
             for by, key, time_ms, values in self.features.newest():
                 value = {"by": by, "key": key, "time": time_ms, "features": values}
                 chunk.out.messages.append(
-                    message(self.name, "features", f"{by}/{key}/{record}", f"{by}={key}", time_ms, value)
+                    message(self.name, "features", f"{by}/{key}/{chunk.end}", f"{by}={key}", time_ms, value)
                 )
 
     def to_state(self, live: Ints) -> dict[str, Any]:

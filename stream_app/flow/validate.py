@@ -13,7 +13,7 @@ import xxhash
 
 from stream_app.config import Config
 from stream_app.flow.chunk import Chunk, Reject
-from stream_app.flow.clock import NOW, ODD, START, clock_states
+from stream_app.flow.clock import NOW, ODD, START, clock_states, state_of
 from stream_app.messages import CONTROL, EVENT, LABEL, NO_TIME, STREAMS, Ints, Problem, Rows, Tape
 
 
@@ -103,8 +103,7 @@ class Validate:
         late = ok & (order == EVENT) & (before != NO_TIME) & (times < before - self.lateness_ms)
         ok &= ~(far | late)
         if len(states):
-            now, odd, taken = states[-1].tolist()
-            self.clock = now, odd, taken
+            self.clock = state_of(states[-1])
         return before
 
     def _reject(self, chunk: Chunk, ok: Any, time_ms: Ints, before: Ints) -> None:
@@ -167,8 +166,8 @@ class Validate:
     def to_state(self, _live: Ints) -> dict[str, Any]:
         return {
             "clock": self.clock,
-            "vocabularies": {name: words.texts for name, words in self.vocabularies.items()},
-            "classes": self.classes.texts,
+            "vocabularies": {name: words.texts.copy() for name, words in self.vocabularies.items()},
+            "classes": self.classes.texts.copy(),
         }
 
     def load(self, state: dict[str, Any]) -> None:

@@ -38,8 +38,7 @@ from stream_app.flow.pool import (
 )
 from stream_app.flow.ranks import Record, Records, insert, remove, select, stands
 from stream_app.messages import Bools, Floats, Ints
-
-PREDICT, LEARN, FORGET = 0, 1, 2  # the operations of a tape
+from stream_app.models import LEARN, PREDICT
 
 _inline = njit(
     inline="always"

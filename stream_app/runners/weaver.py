@@ -6,7 +6,7 @@ long enough. A record without a readable time, or with one far off, stays right 
 
 import numpy as np
 
-from stream_app.flow.clock import NOW, START, clock_states
+from stream_app.flow.clock import NOW, START, clock_states, state_of
 from stream_app.messages import EVENT, LABEL, Ints, Rows, Tape, join_rows
 
 State = tuple[int, int, int]  # of a stream's clock
@@ -30,14 +30,14 @@ class Weaver:
     def push(self, stream: int, rows: Rows) -> None:
         """Adds the next records of a stream."""
         states = self._states[stream]
-        start = _state(states[-1]) if len(states) else self._given[stream]
+        start = state_of(states[-1]) if len(states) else self._given[stream]
         self._states[stream] = np.concatenate([states, clock_states(start, rows.time_ms, self._ahead_ms)])
         self._rows[stream] = join_rows(self._rows[stream], rows) if len(self._rows[stream]) else rows
 
     def pull(self, *, events_ended: bool, labels_ended: bool) -> Tape:
         """All records whose place is certain; an ended (or given up) stream holds nothing back."""
         events_ms, labels_ms = (_rising(states[:, NOW]) for states in self._states)
-        last = [_state(states[-1]) if len(states) else self._given[s] for s, states in enumerate(self._states)]
+        last = [state_of(states[-1]) if len(states) else self._given[s] for s, states in enumerate(self._states)]
         n = len(events_ms) if labels_ended else int(np.searchsorted(events_ms, last[LABEL][NOW], side="right"))
         m = len(labels_ms) if events_ended else int(np.searchsorted(labels_ms, last[EVENT][NOW], side="left"))
         both = np.concatenate([events_ms[:n], labels_ms[:m]])
@@ -53,14 +53,9 @@ class Weaver:
         rows, states = self._rows[stream], self._states[stream]
         if not count:
             return self._none[stream]
-        self._given[stream] = _state(states[count - 1])
+        self._given[stream] = state_of(states[count - 1])
         self._rows[stream], self._states[stream] = rows[count:], states[count:]
         return rows[:count]
-
-
-def _state(row: Ints) -> State:
-    now, odd, taken = row.tolist()
-    return now, odd, taken
 
 
 def _rising(now_ms: Ints) -> Ints:
