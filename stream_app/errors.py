@@ -3,6 +3,8 @@
 DriftlineError            exit code 1: stopped, the message says what to do
 ├── ConfigError           exit code 2: the configuration is wrong; holds every problem found
 ├── SourceError           exit code 2: an input cannot be opened or is not what it claims to be
+├── TopicError            exit code 2: what Kafka holds does not fit the configuration
+├── BrokerError           exit code 1: no broker answers, or it refused
 └── StateError            exit code 1: the stored state is damaged, foreign, locked or cannot be written
 """
 
@@ -33,6 +35,16 @@ class SourceError(DriftlineError):
     """An input that cannot be read at all: missing, unreadable, not of its declared format."""
 
     exit_code = 2
+
+
+class TopicError(DriftlineError):
+    """Topics or their content that a worker must not run on: a restart would not help."""
+
+    exit_code = 2
+
+
+class BrokerError(DriftlineError):
+    """No broker answers, or it refused: trying again later may help."""
 
 
 class StateError(DriftlineError):

@@ -6,6 +6,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -204,6 +205,13 @@ class Outcomes:
                     "offset": int(self.offset[i]),
                 }
             )
+
+
+class Origin(NamedTuple):
+    """Who writes: the monitor's name and the shard, which is the number of the source's partition."""
+
+    name: str
+    shard: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,24 +23,24 @@ from stream_app.flow.score import Score
 from stream_app.flow.signals import Signals
 from stream_app.flow.store import FeatureStore
 from stream_app.flow.validate import Validate
-from stream_app.messages import CONTROL, Outputs, Tape
+from stream_app.messages import CONTROL, Origin, Outputs, Tape
 
 
 class Pipeline:
-    """One shard: all seven stages with their state."""
+    """One shard: all seven stages with their state; `shard` is the number of the source's partition."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, shard: int = 0) -> None:
         self.config = config
-        kept = Kept()
+        kept, origin = Kept(), Origin(config.name, shard)
         self.validate = Validate(config)
         self.join = Join(config, kept)
         features = Features(config)
-        self.features = FeatureStore(config, features)
+        self.features = FeatureStore(origin, features)
         self.score = Score(config, self.validate, features, kept)
         signals = Signals(config, self.validate, self.score, kept)
-        self.measure = Measure(config, self.validate, self.score, signals, kept)
-        self.detect = Detect(config, self.validate, signals.keys)
-        self.decide = Decide(config, self.score, self.detect)
+        self.measure = Measure(config, origin, self.validate, self.score, signals, kept)
+        self.detect = Detect(config, origin, self.validate, signals.keys)
+        self.decide = Decide(config, origin, self.score, self.detect)
         self.stages: dict[str, Any] = {name: getattr(self, name) for name in STAGES}
         self.records = 0
         self.effects: list[dict[str, Any]] = []  # wait for the next epoch boundary

@@ -330,8 +330,8 @@ def test_a_model_that_does_not_exist_is_a_problem_of_the_configuration(tmp_path:
 
 
 def test_what_is_asked_for_and_not_built_yet_is_said(tmp_path: Path) -> None:
-    rewritten(tmp_path, "[alarms]", '[kafka]\nbootstrap = "127.0.0.1:9092"\n[alarms]')
+    rewritten(tmp_path, "[alarms]", '[retrain]\naction = "challenge"\n[alarms]')
     done = driftline(tmp_path, "check", "small.toml")
 
     assert done.returncode == 0
-    assert "note: $.kafka" in done.stderr
+    assert "note: $.retrain.action" in done.stderr

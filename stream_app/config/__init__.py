@@ -71,8 +71,34 @@ class Source(Section, frozen=True, kw_only=True):
     max_record_bytes: int = 16 * 1024 * 1024  # longer records are dead letters
 
 
+class Security(Section, frozen=True, kw_only=True):
+    """How the worker and every other client proves who it is; secrets as `${NAME}` from the environment."""
+
+    protocol: Literal["SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    username: str | None = None
+    password: str | None = None
+    ca_file: str | None = None  # None: the system's authorities
+    cert_file: str | None = None
+    key_file: str | None = None
+
+
 class Kafka(Section, frozen=True, kw_only=True):
-    bootstrap: str = "127.0.0.1:9092"
+    """The cluster that `topics`, `worker`, `play` and `replay` use; topics are named NAME.STREAM."""
+
+    bootstrap: str = "127.0.0.1:9092"  # host:port, several with commas
+    topics: dict[str, str] = {}  # stream → topic, where it has another name
+    labels: bool | None = (
+        None  # labels come in a topic of their own; None: as [source] says, else if the schema has ids
+    )
+    partitions: int = 4  # of topics that `topics` creates
+    replication: int = 1
+    retention_ms: int = field(default=7 * 86_400_000, name="retention")  # of topics that `topics` creates
+    snapshot_ms: int = field(default=30_000, name="snapshot")  # between two snapshots of a shard's state
+    max_wait_ms: int = field(default=1_000, name="max_wait")  # a stream that was silent for so long is not waited for
+    session_ms: int = field(default=10_000, name="session")  # after so long without a sign a worker is taken for dead
+    gaps: Literal["refuse", "alert"] = "refuse"  # records deleted before they were read
+    security: Security | None = None
 
 
 class Field(Section, frozen=True, kw_only=True):

@@ -15,6 +15,10 @@ if TYPE_CHECKING:  # the package imports this file
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _MODEL_PATH = re.compile(r"river(\.[A-Za-z_][A-Za-z0-9_]*){2,}")
+TOPICS = (
+    *("events", "labels", "control", "predictions", "outcomes", "metrics", "alerts", "triggers", "features"),
+    *("dead-letters", "audit", "panes", "commits", "snapshots"),
+)
 _NO_SOURCE_OF = ("count", "rate", "target_mean")  # statistics that need no `of`
 
 
@@ -22,6 +26,7 @@ def check(config: "Config", watched: list[Signal]) -> Found:
     """Every problem of a tree that was read, in the order of its sections."""
     yield from _named("$.name", config.name)
     yield from _sources(config)
+    yield from _kafka(config)
     yield from _roles(config)
     yield from _fields(config)
     yield from _task(config)
@@ -38,8 +43,6 @@ def not_acted_on(config: "Config") -> list[str]:
         notes.append("$.alarms.notify: alerts are not delivered yet; `driftline alerts --follow --exec CMD` is")
     if config.retrain.action == "challenge":
         notes.append('$.retrain.action: "challenge" asks for a retraining and does nothing else yet, as "notify"')
-    if config.kafka is not None:
-        notes.append("$.kafka: there is no worker yet; `driftline run` reads [source]")
     return notes
 
 
@@ -60,6 +63,31 @@ def _sources(config: "Config") -> Found:
         yield "$.source.delimiter", f"expected one character, got {quoted(source.delimiter)}"
     if source.max_record_bytes <= 0:
         yield "$.source.max_record_bytes", "must be more than 0"
+
+
+def _kafka(config: "Config") -> Found:
+    kafka = config.kafka
+    if kafka is None:
+        return
+    for stream, topic in kafka.topics.items():
+        path = child("$.kafka.topics", stream)
+        if stream not in TOPICS:
+            yield path, unknown("stream", stream, TOPICS)
+        if not _NAME.fullmatch(topic) or len(topic) > 249:
+            yield path, f"bad topic {quoted(topic)}; use up to 249 letters, digits, _ . and -"
+    yield from check_unique("$.kafka.topics[{}]", kafka.topics.values())
+    if kafka.labels and config.schema.id is None:
+        yield "$.kafka.labels", "labels in a topic of their own need schema.id, which says to which event one belongs"
+    if kafka.labels and config.schema.label is None:
+        yield "$.kafka.labels", "there is no schema.label for labels to bring"
+    for name in ("partitions", "replication", "retention_ms", "snapshot_ms", "max_wait_ms", "session_ms"):
+        if getattr(kafka, name) <= 0:
+            yield f"$.kafka.{name.removesuffix('_ms')}", "must be more than 0"
+    security = kafka.security
+    if security is not None and security.protocol != "SSL" and not (security.username and security.password):
+        yield "$.kafka.security", f"{security.protocol} needs a username and a password"
+    if security is not None and (security.cert_file is None) != (security.key_file is None):
+        yield "$.kafka.security", "cert_file and key_file belong together: name both or neither"
 
 
 def _roles(config: "Config") -> Found:

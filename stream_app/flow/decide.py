@@ -19,7 +19,7 @@ from stream_app.flow.detect import Detect
 from stream_app.flow.incidents import Incident, evidence, is_worse, sentence
 from stream_app.flow.measure import message
 from stream_app.flow.score import CHAMPION, Score
-from stream_app.messages import CONTROL, Ints, Message, Problem, to_json
+from stream_app.messages import CONTROL, Ints, Message, Origin, Problem, to_json
 
 COMMANDS = ("acknowledge", "reset", "set-reference")
 
@@ -37,14 +37,15 @@ class Command(msgspec.Struct):
 class Decide:
     """The stage; state: open incidents, the number of the next, when each signal last triggered, the audit chain."""
 
-    def __init__(self, config: Config, score: Score, detect: Detect) -> None:
-        self.config, self.score, self.detect = config, score, detect
+    def __init__(self, config: Config, origin: Origin, score: Score, detect: Detect) -> None:
+        self.origin, self.config, self.score, self.detect = origin, config, score, detect
         timed = config.schema.time is not None
         self.cooldown = _span(config.alarms.cooldown, timed=timed, hours=6, events=5000)
         self.group = _span(config.alarms.group, timed=timed, hours=1, events=500)
         self.trigger_cooldown = _span(config.retrain.cooldown, timed=timed, hours=24, events=20_000)
         self.watched = list(dict.fromkeys(signal.name for signal in signals(config)))
         self.retrain_on = {name for name in self.watched if _asked_for(name, config.retrain.on)}
+        self.prefix = f"{origin.name}-{origin.shard}" if origin.shard else origin.name
         self.open: list[Incident] = []
         self.opened = 0
         self.triggered: dict[str, list[int]] = {}  # signal → record and time of its last trigger
@@ -65,7 +66,7 @@ class Decide:
         incident = next((known for known in self.open if known.takes(alarm, self.group)), None)
         if incident is None:
             self.opened += 1
-            incident = Incident.of(f"{self.config.name}-{self.opened}", alarm)
+            incident = Incident.of(f"{self.prefix}-{self.opened}", alarm)
             self.open.append(incident)
             chunk.out.messages.append(self._alert("opened", incident, alarm))
         elif incident.add(alarm):
@@ -90,11 +91,11 @@ class Decide:
         return self._cloud_event("alerts", status, place, incident.id, time_ms, incident.data(status))
 
     def _cloud_event(self, stream: str, kind: str, place: str, key: str, time_ms: int, data: dict[str, Any]) -> Message:
-        name = self.config.name
+        name, shard = self.origin
         event = {
             "specversion": "1.0",
-            "id": f"{name}/{stream}/0/{place}/{kind}",
-            "source": f"driftline/{name}/0",
+            "id": f"{name}/{stream}/{shard}/{place}/{kind}",
+            "source": f"driftline/{name}/{shard}",
             "type": f"driftline.{stream.removesuffix('s')}.{kind}",
             "subject": key,
             "time": rfc3339(time_ms),
@@ -167,7 +168,7 @@ class Decide:
     def audit(self, record: int, now_ms: int, entry: dict[str, Any]) -> Message:
         """The next entry of the chain: it holds the hash of the entry before it."""
         entry = {"number": self.audited[1], "record": record, "time": now_ms, "before": self.audited[0], **entry}
-        made = message(self.config.name, "audit", str(self.audited[1]), str(entry["what"]), now_ms, entry)
+        made = message(self.origin, "audit", str(self.audited[1]), str(entry["what"]), now_ms, entry)
         self.audited = (hashlib.sha256(made.value).hexdigest(), self.audited[1] + 1)
         return made
 
@@ -183,7 +184,7 @@ class Decide:
         except UnicodeDecodeError:
             value["raw_base64"] = reject.raw  # msgspec writes bytes as base64
         place = f"{reject.stream}/{reject.offset}"
-        return message(self.config.name, "dead-letters", place, reject.id or place, now_ms, value)
+        return message(self.origin, "dead-letters", place, reject.id or place, now_ms, value)
 
     def to_state(self, _live: Ints) -> dict[str, Any]:
         return {

@@ -14,7 +14,7 @@ from stream_app.config.watched import Signal, arl0_of, signals
 from stream_app.flow.chunk import Alarm, Chunk, Column
 from stream_app.flow.measure import metric
 from stream_app.flow.validate import Validate, Vocabulary
-from stream_app.messages import Ints
+from stream_app.messages import Ints, Origin
 
 WHOLE, OTHER = -2, -3  # segment codes: no segments; all segments past the first `max_segments`
 
@@ -165,8 +165,8 @@ class Monitor:
 class Detect:
     """The stage; state: every detector of every segment."""
 
-    def __init__(self, config: Config, validate: Validate, keys: Vocabulary) -> None:
-        self.name = config.name
+    def __init__(self, config: Config, origin: Origin, validate: Validate, keys: Vocabulary) -> None:
+        self.origin = origin
         vocabularies = validate.vocabularies | {"key": keys}
         self.monitors = []
         share = arl0_of(config)
@@ -187,7 +187,7 @@ class Detect:
             for segment in (segment for monitor in self.monitors for segment in monitor.segments.values()):
                 segment.trail.thin()
             for signal, figures in self.figures():
-                chunk.out.messages.append(metric(self.name, signal, record, now_ms, figures))
+                chunk.out.messages.append(metric(self.origin, signal, record, now_ms, figures))
 
     def figures(self) -> list[tuple[str, dict[str, Any]]]:
         """(signal, statistic and threshold) of each detector as it stands."""

@@ -17,7 +17,7 @@ from stream_app.flow.score import CHAMPION, Score
 from stream_app.flow.signals import Signals
 from stream_app.flow.tracks import Tracks
 from stream_app.flow.validate import Validate
-from stream_app.messages import Floats, Ints, Message, Outcomes, to_json
+from stream_app.messages import Floats, Ints, Message, Origin, Outcomes, to_json
 from stream_app.models import FORGET
 
 BASELINES = ("no-change", "majority")
@@ -26,8 +26,10 @@ BASELINES = ("no-change", "majority")
 class Measure:
     """The stage; state: the figures of every predictor, label delays and counts, the signals' panes."""
 
-    def __init__(self, config: Config, validate: Validate, score: Score, signals: Signals, kept: Kept) -> None:
-        self.name, self.window = config.name, config.measure.window
+    def __init__(
+        self, config: Config, origin: Origin, validate: Validate, score: Score, signals: Signals, kept: Kept
+    ) -> None:
+        self.origin, self.window = origin, config.measure.window
         self.score, self.signals, self.kept = score, signals, kept
         self.classes = validate.classes.texts
         self.regression, self.anomaly = config.task.type == "regression", config.task.type == "anomaly"
@@ -130,7 +132,7 @@ class Measure:
             values |= {f"performance:{name}": figures for name, figures in self.performance().items()}
             values["performance:" + CHAMPION]["version"] = f"v{self.score.version}"
             values["labels"] = self._label_figures()
-        return [metric(self.name, signal, record, now_ms, value) for signal, value in values.items()]
+        return [metric(self.origin, signal, record, now_ms, value) for signal, value in values.items()]
 
     def _label_figures(self) -> dict[str, Any]:
         quantiles = np.quantile(self.delay_s, [0.5, 0.95]).tolist() if len(self.delay_s) else [None, None]
@@ -148,7 +150,7 @@ class Measure:
         for signal, panes in self.panes.items():
             for start, summary in panes.close(now_ms):
                 value = {"signal": signal, "start": start, "width_ms": panes.width_ms} | summary
-                messages.append(message(self.name, "panes", f"{signal}/{start}/{record}", signal, start, value))
+                messages.append(message(self.origin, "panes", f"{signal}/{start}/{record}", signal, start, value))
         return messages
 
     def to_state(self, _live: Ints) -> dict[str, Any]:
@@ -171,12 +173,12 @@ class Measure:
             self.panes[name].load(panes)
 
 
-def message(name: str, stream: str, place: str, key: str, time_ms: int, value: dict[str, Any]) -> Message:
+def message(origin: Origin, stream: str, place: str, key: str, time_ms: int, value: dict[str, Any]) -> Message:
     """An output message; `place` makes its id unique within stream and shard."""
-    return Message(stream, f"{name}/{stream}/0/{place}", key, time_ms, to_json(value))
+    return Message(stream, f"{origin.name}/{stream}/{origin.shard}/{place}", key, time_ms, to_json(value))
 
 
-def metric(name: str, signal: str, record: int, time_ms: int, value: dict[str, Any]) -> Message:
+def metric(origin: Origin, signal: str, record: int, time_ms: int, value: dict[str, Any]) -> Message:
     """A message of the metrics stream: the figures of one signal as they stood before record number `record`."""
     head = {"signal": signal, "record": record, "time": time_ms}
-    return message(name, "metrics", f"{signal}/{record}", signal, time_ms, head | value)
+    return message(origin, "metrics", f"{signal}/{record}", signal, time_ms, head | value)

@@ -2,18 +2,17 @@
 
 from typing import Any
 
-from stream_app.config import Config
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.features import Features
 from stream_app.flow.measure import message
-from stream_app.messages import Ints
+from stream_app.messages import Ints, Origin
 
 
 class FeatureStore:
     """The stage around `Features`: columns of a chunk in, feature columns and store updates out."""
 
-    def __init__(self, config: Config, features: Features) -> None:
-        self.name, self.features = config.name, features
+    def __init__(self, origin: Origin, features: Features) -> None:
+        self.origin, self.features = origin, features
 
     def run(self, chunk: Chunk) -> None:
         events = chunk.events
@@ -25,7 +24,7 @@ class FeatureStore:
             for by, key, time_ms, values in self.features.newest():
                 value = {"by": by, "key": key, "time": time_ms, "features": values}
                 chunk.out.messages.append(
-                    message(self.name, "features", f"{by}/{key}/{chunk.end}", f"{by}={key}", time_ms, value)
+                    message(self.origin, "features", f"{by}/{key}/{chunk.end}", f"{by}={key}", time_ms, value)
                 )
 
     def to_state(self, live: Ints) -> dict[str, Any]:

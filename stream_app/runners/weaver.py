@@ -34,15 +34,16 @@ class Weaver:
         self._states[stream] = np.concatenate([states, clock_states(start, rows.time_ms, self._ahead_ms)])
         self._rows[stream] = join_rows(self._rows[stream], rows) if len(self._rows[stream]) else rows
 
-    def pull(self, *, events_ended: bool, labels_ended: bool) -> Tape:
-        """All records whose place is certain; an ended (or given up) stream holds nothing back."""
+    def pull(self, *, events_ended: bool, labels_ended: bool, most: int | None = None) -> Tape:
+        """All records whose place is certain, or the first `most`; an ended (or given up) stream holds nothing back."""
         events_ms, labels_ms = (_rising(states[:, NOW]) for states in self._states)
         last = [state_of(states[-1]) if len(states) else self._given[s] for s, states in enumerate(self._states)]
         n = len(events_ms) if labels_ended else int(np.searchsorted(events_ms, last[LABEL][NOW], side="right"))
         m = len(labels_ms) if events_ended else int(np.searchsorted(labels_ms, last[EVENT][NOW], side="left"))
         both = np.concatenate([events_ms[:n], labels_ms[:m]])
-        order = (np.argsort(both, kind="stable") >= n).astype(np.uint8)
-        return Tape(order, self._take(EVENT, n), self._take(LABEL, m))
+        order = (np.argsort(both, kind="stable")[:most] >= n).astype(np.uint8)
+        labels = int(order.sum())
+        return Tape(order, self._take(EVENT, len(order) - labels), self._take(LABEL, labels))
 
     @property
     def clocks(self) -> tuple[State, State]:

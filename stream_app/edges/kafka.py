@@ -1,0 +1,162 @@
+"""The cluster of a configuration: names of topics, ways to connect, and reading a known stretch of a partition."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
+
+from stream_app.config import Config, Kafka
+from stream_app.errors import BrokerError, ConfigError
+
+REQUEST_TIMEOUT_S = 30.0
+CLOSED = "closed at once: correct $.kafka.security.protocol or $.kafka.bootstrap, or wait until the broker is up"
+FETCH_BYTES = 4 << 20  # of one partition in one request
+
+
+def cluster(config: Config) -> Kafka:
+    """The [kafka] section; ConfigError where there is none."""
+    if config.kafka is None:
+        problem = '$.kafka: missing; add [kafka] with bootstrap = "HOST:PORT"'
+        raise ConfigError([problem], config.name)
+    return config.kafka
+
+
+def topic(config: Config, stream: str) -> str:
+    """The topic of a stream."""
+    return cluster(config).topics.get(stream, f"{config.name}.{stream}")
+
+
+def has_labels(config: Config) -> bool:
+    """Whether labels come in a topic of their own."""
+    kafka, schema = cluster(config), config.schema
+    if kafka.labels is not None:
+        return kafka.labels
+    if config.source is not None:
+        return config.source.labels is not None
+    return schema.label is not None and schema.id is not None
+
+
+def inputs(config: Config) -> tuple[str, ...]:
+    """The streams that a worker reads."""
+    return ("events", "labels", "control") if has_labels(config) else ("events", "control")
+
+
+def connection(config: Config) -> dict[str, Any]:
+    """Arguments by which every aiokafka client reaches the cluster."""
+    kafka = cluster(config)
+    found: dict[str, Any] = {"bootstrap_servers": [host.strip() for host in kafka.bootstrap.split(",")]}
+    security = kafka.security
+    if security is None:
+        return found
+    found["security_protocol"] = security.protocol
+    if security.protocol != "SASL_PLAINTEXT":
+        found["ssl_context"] = ssl_context(config)
+    if security.protocol != "SSL":
+        found |= {
+            "sasl_mechanism": security.mechanism,
+            "sasl_plain_username": security.username,
+            "sasl_plain_password": security.password,
+        }
+    return found
+
+
+def ssl_context(config: Config) -> ssl.SSLContext:
+    """Trust and, if there is one, the client's certificate; ConfigError for files that cannot be used."""
+    security = cluster(config).security
+    assert security is not None
+    try:
+        context = ssl.create_default_context(cafile=security.ca_file)
+        if security.cert_file is not None:
+            context.load_cert_chain(security.cert_file, security.key_file)
+    except OSError as error:
+        problem = f"$.kafka.security: a certificate or key file cannot be used: {error}"
+        raise ConfigError([problem], config.name) from None
+    return context
+
+
+@contextlib.asynccontextmanager
+async def admin(config: Config) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client that creates and describes; BrokerError if no broker answers."""
+    client = AIOKafkaAdminClient(**connection(config), request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000))
+    async with answering(config):
+        await client.start()
+    try:
+        async with answering(config):
+            yield client
+    finally:
+        await client.close()
+
+
+@contextlib.asynccontextmanager
+async def consumer(config: Config, *topics: str, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """A read_committed consumer; BrokerError if no broker answers, now or later."""
+    defaults = {"enable_auto_commit": False, "auto_offset_reset": "earliest", "max_partition_fetch_bytes": FETCH_BYTES}
+    client = AIOKafkaConsumer(*topics, **connection(config), isolation_level="read_committed", **(defaults | options))
+    try:
+        async with answering(config):
+            await client.start()
+            yield client
+    finally:
+        await client.stop()
+
+
+@contextlib.asynccontextmanager
+async def answering(config: Config) -> AsyncIterator[None]:
+    """Turns the errors of a client into one for people."""
+    where = cluster(config).bootstrap
+    try:
+        yield
+    except KafkaConnectionError as error:
+        raise BrokerError(f"no connection to {where}: {await obstacle(config)}") from error
+    except KafkaError as error:
+        raise BrokerError(f"the broker at {where} refused: {error}") from error
+    except TimeoutError as error:
+        raise BrokerError(f"the broker at {where} did not answer in {REQUEST_TIMEOUT_S:g} s: try again") from error
+
+
+async def obstacle(config: Config) -> str:
+    """What keeps a client from connecting, and what to do about it; aiokafka's errors do not say."""
+    options = connection(config) | {"request_timeout_ms": int(REQUEST_TIMEOUT_S * 1000)}
+    host, port, _family = collect_hosts(options.pop("bootstrap_servers"))[0]
+    try:
+        client = await create_conn(host, port, **options)
+    except SaslAuthenticationFailed as error:
+        return f"{error.args[0]}: correct $.kafka.security.username and password"
+    except UnsupportedSaslMechanismError:
+        mechanism = options["sasl_mechanism"]
+        return f"the broker does not offer SASL mechanism {mechanism}: correct $.kafka.security.mechanism"
+    except ssl.SSLCertVerificationError as error:
+        return f"its certificate is not trusted ({error.verify_message}): correct $.kafka.security.ca_file"
+    except (ConnectionResetError, ssl.SSLError, KafkaError):
+        return CLOSED
+    except (OSError, TimeoutError) as error:
+        return f"no broker answers ({error}): start it, or correct $.kafka.bootstrap"
+    client.close()
+    return CLOSED
+
+
+async def read_between(
+    client: AIOKafkaConsumer, place: TopicPartition, start: int, stop: int
+) -> AsyncIterator[list[ConsumerRecord]]:
+    """The committed records of one assigned partition with start ≤ offset < stop, in batches.
+
+    Offsets need not be contiguous: markers of transactions and compacted records leave holes. TimeoutError when the
+    broker sends nothing for REQUEST_TIMEOUT_S.
+    """
+    client.seek(place, start)
+    position = start
+    while position < stop:
+        async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            batches: dict[TopicPartition, list[ConsumerRecord]] = {}
+            while not batches and position < stop:
+                batches = await client.getmany(place, timeout_ms=100)
+                position = await client.position(place)
+        records = [record for record in batches.get(place, []) if record.offset < stop]
+        if records:
+            yield records

@@ -1,0 +1,244 @@
+"""The Kafka worker: a Faust app that owns some shards of a monitor; start one, start ten, kill any.
+
+Faust keeps the group, the fetching and the order of a rebalance. Three of its classes are extended, because a message
+per record would cost 75 µs each and its group offsets are not what decides (tests/test_faust_worker.py pins what is
+used of its inside):
+
+BatchConsumer   one message per partition and fetch; seeks to the shards' commits; reads committed records only
+BatchTopic      passes such a message on as it is
+CoPartitioned   gives all inputs of a shard to the same worker
+"""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+import faust
+from faust.assignor.partition_assignor import PartitionAssignor
+from faust.auth import SASLCredentials, SSLCredentials
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from mode import CrashingSupervisor
+
+from stream_app.config import Config
+from stream_app.edges import journal, kafka, topics
+from stream_app.errors import BrokerError
+from stream_app.runners.member import Member
+
+FETCH_RECORDS = 4000  # of all partitions together, at a time
+FULL_WAIT_S = 0.02  # between two looks at whether shards that had enough want more
+HINT_S = 1.0  # how often the group's offsets, which lag tools read, follow the commits
+GRACE_S = 9.0  # a process that was asked to stop, or failed, ends after so long whatever hangs
+RETRY_S = 2.0  # between two attempts to reach a broker at the start
+
+
+class CommittedThread(driver.AIOKafkaConsumerThread):
+    """The thread with aiokafka's consumer, which must not see records of aborted transactions."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"  # noqa: SLF001  (only Faust's own transactions would set it)
+        return consumer
+
+
+class BatchConsumer(driver.Consumer):
+    """Fetches for shards that have room, a message per partition; the shards' commits are the only positions."""
+
+    app: "App"
+
+    def _new_consumer_thread(self) -> CommittedThread:
+        return CommittedThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109
+        wanted = {place for place in active_partitions or () if self.app.member.wants(place)}
+        if not wanted:
+            await asyncio.sleep(FULL_WAIT_S)
+            return {}
+        return await super()._getmany(wanted, timeout if wanted == active_partitions else FULL_WAIT_S)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109
+        records, _ = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        if not records or self.should_stop:
+            return
+        for place, batch in records.items():
+            if not self.flow_active or generation != self.app.consumer_generation_id:
+                return  # a rebalance: its end seeks to the commits
+            message: Any = self._to_message(place, batch[-1])
+            message.value = batch
+            yield place, message
+
+    async def perform_seek(self) -> None:
+        self._read_offset.clear()
+        await self.seek_wait({TP(*place): offset for place, offset in self.app.member.reading().items()})
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002
+        """The group's offsets are a hint for lag tools; nobody resumes from them."""
+        offsets = {TP(*place): offset for place, offset in self.app.member.committed().items()}
+        new = {place: at for place, at in offsets.items() if self._committed_offset.get(place) != at}
+        if not new or not await self._commit(new):
+            return False
+        self._committed_offset.update(new)
+        return True
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing: holes in the offsets, such as markers of transactions, are no concern of the commits."""
+
+
+class BatchTopic(faust.Topic):
+    """Topics whose messages are lists of records."""
+
+    def _compile_decode(self) -> None:
+        async def decode(message: Any, *, propagate: bool = False) -> Any:  # noqa: ARG001
+            return self._create_event(message.key, message.value, message.headers, message)
+
+        self.decode = decode  # type: ignore[method-assign]
+
+
+class CoPartitioned(PartitionAssignor):
+    """Faust's assignor, which keeps equal partitions of all topics together, without its standby replicas."""
+
+    def __init__(self, app: Any, replicas: int = 0) -> None:  # noqa: ARG002
+        super().__init__(app, replicas=0)
+
+
+class App(faust.App):
+    """The Faust app of one member."""
+
+    member: Member
+
+    def _create_directories(self) -> None:
+        """None: there are no tables."""
+
+
+def application(config: Config, member: Member, instance: str) -> App:
+    """The Faust app: every setting that differs from the default has its reason in the design notes."""
+    section = kafka.cluster(config)
+    app = App(
+        config.name,
+        broker=";".join(f"kafka://{host.strip()}" for host in section.bootstrap.split(",")),
+        broker_credentials=_credentials(config),
+        broker_session_timeout=section.session_ms / 1000,
+        broker_heartbeat_interval=min(1.0, section.session_ms / 3000),
+        broker_request_timeout=max(90.0, section.session_ms / 1000),
+        broker_max_poll_records=FETCH_RECORDS,
+        broker_commit_interval=HINT_S,
+        consumer_group_instance_id=instance,
+        consumer_max_fetch_size=kafka.FETCH_BYTES,
+        stream_buffer_maxsize=8,
+        stream_wait_empty=False,  # what was handed to a shard is committed when the shard is closed
+        agent_supervisor=CrashingSupervisor,
+        PartitionAssignor=CoPartitioned,
+        table_standby_replicas=1,  # without it Faust takes an assignor that splits the topics
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        store="memory://",
+        worker_redirect_stdouts=False,
+    )
+    app.member, extended = member, {"Consumer": BatchConsumer}
+    vars(app.transport).update(extended)
+    app.conf.Topic = BatchTopic  # type: ignore[assignment]
+    source = app.topic(*member.streams, key_serializer="raw", value_serializer="raw", value_type=bytes)
+
+    @app.agent(source)
+    async def shards(stream: Any) -> None:
+        async for event in stream.noack().events():
+            member.take(event.message)
+
+    _connect(app)
+    return app
+
+
+def _connect(app: App) -> None:
+    """The signals of a rebalance: only the last of them is a barrier that holds records back."""
+    member = app.member
+
+    async def opened(*_: Any, **__: Any) -> None:
+        numbers = {place.partition for place in app.consumer.assignment()}
+        try:
+            await member.open(numbers, app.consumer_generation_id)
+        except Exception as error:
+            member.failed(error)
+            raise
+
+    async def closed(*_: Any, **__: Any) -> None:
+        await member.close()
+
+    async def stopping(*_: Any, **__: Any) -> None:
+        await member.close(finish=True)
+
+    app.on_rebalance_complete.connect(opened)
+    app.on_partitions_revoked.connect(closed)
+    app.on_before_shutdown.connect(stopping)
+
+
+def _credentials(config: Config) -> Any:
+    found = kafka.connection(config)
+    if "sasl_mechanism" in found:
+        return SASLCredentials(
+            username=found["sasl_plain_username"],
+            password=found["sasl_plain_password"],
+            mechanism=found["sasl_mechanism"],
+            ssl_context=found.get("ssl_context"),
+        )
+    return SSLCredentials(context=found["ssl_context"]) if "ssl_context" in found else None
+
+
+class Process(faust.Worker):
+    """Runs the app until a signal or a failure, and ends in any case."""
+
+    def __init__(self, app: App, **options: Any) -> None:
+        super().__init__(app, quiet=True, override_logging=False, **options)
+        self.spinner = None
+
+    def install_signal_handlers(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.loop.add_signal_handler(number, self._asked, number)
+
+    def _asked(self, number: signal.Signals) -> None:
+        journal.tell("stopping", signal=number.name)
+        end_after(GRACE_S, 1)
+        self._schedule_shutdown(number)
+
+    def failed(self, error: BaseException) -> None:
+        journal.fail("worker failed", error)
+        end_after(GRACE_S, 1)
+        self.add_future(self.app.crash(error))
+
+
+def end_after(seconds: float, code: int) -> None:
+    """Ends this process then, if it still lives: clients of a broker that is away can wait for ever."""
+    timer = threading.Timer(seconds, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+
+
+def run(config: Config, *, key: bytes, instance: str) -> None:
+    """Works until SIGTERM or SIGINT; raises what made it fail."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    partitions = loop.run_until_complete(_prepared(config))
+    member = Member(config, partitions, key)
+    process = Process(application(config, member, instance), loop=loop)
+    member.fail = process.failed
+    try:
+        process.execute_from_commandline()
+    except SystemExit as ended:
+        if member.failure is not None:
+            raise member.failure from None
+        if ended.code:
+            raise BrokerError("the worker ended without having been asked to; its log says why") from None
+
+
+async def _prepared(config: Config) -> int:
+    """The number of partitions, once a broker answers; TopicError where the topics are not as they must be."""
+    while True:
+        try:
+            return await topics.checked(config)
+        except BrokerError as error:
+            journal.warn("waiting for a broker", reason=str(error))
+            await asyncio.sleep(RETRY_S)

@@ -1,0 +1,180 @@
+"""Recovery: a shard's state as its last commit left it, from the newest snapshot and the recorded interleaving.
+
+`rerun` is also what a replay is: the same records in the same order through a pipeline, here without telling anyone.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from stream_app.config import Config, digest
+from stream_app.edges import commits, journal, kafka, snapshots
+from stream_app.edges.commits import Commit, Span
+from stream_app.errors import StateError, TopicError
+from stream_app.flow.clock import START
+from stream_app.flow.decode import Decoder
+from stream_app.messages import CONTROL, EVENT, LABEL, STREAMS, Outputs, Rows, Tape
+from stream_app.pipeline import Pipeline
+
+SLICE = 4096  # records handled at a time, so that others get their turn
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a shard stands: what its next commit goes on from."""
+
+    next: dict[str, int]  # offset to read next, by input stream
+    clocks: tuple[commits.Clock, commits.Clock] = (START, START)
+    number: int = 0  # of the last commit
+    commit: int = -1  # offset of its record
+    snapshots: list[commits.Pointer] = field(default_factory=list)
+    gaps: dict[str, Span] = field(default_factory=dict)  # records that were deleted before they were read
+
+
+class InputReader:
+    """Takes known stretches of one input partition, in order."""
+
+    def __init__(self, client: AIOKafkaConsumer, place: TopicPartition) -> None:
+        self.client, self.place = client, place
+        self._held: list[ConsumerRecord] = []
+        self._at = -1
+
+    async def take(self, span: Span, count: int) -> list[ConsumerRecord]:
+        """The `count` records of a span; StateError if the topic no longer holds them."""
+        if span.start != self._at:
+            self._held = []
+            self.client.seek(self.place, span.start)
+        async with asyncio.timeout(kafka.REQUEST_TIMEOUT_S):
+            while len(self._held) < count:
+                found = await self.client.getmany(self.place, timeout_ms=200)
+                self._held += found.get(self.place, [])
+                if not found and await self.client.position(self.place) >= span.stop:
+                    break
+        taken, self._held = self._held[:count], self._held[count:]
+        self._at = span.stop
+        if count and (len(taken) < count or taken[0].offset < span.start or taken[-1].offset != span.stop - 1):
+            raise StateError(
+                f"{self.place.topic}, partition {self.place.partition}: records from {span.start} to {span.stop - 1} "
+                "that were taken once are no longer there (retention, or compaction)"
+            )
+        return taken
+
+
+async def recover(
+    client: AIOKafkaConsumer, config: Config, pipeline: Pipeline, shard: int, partitions: int, key: bytes,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Position:  # fmt: skip
+    """Brings a fresh pipeline to the last commit of its shard; `progress` is told the share that is done.
+
+    The client must have all input, commits and snapshots partitions of the shard assigned. TopicError where nobody can
+    go on: commits of another configuration or partition count, or deleted ones.
+    """
+    found = await commits.newest(client, config, shard)
+    if found is None:
+        return Position(await _begin(client, config, shard))
+    last_at, last = found
+    _check(config, shard, partitions, last)
+    start = await _restored(client, config, pipeline, shard, last, key)
+    async for commit, _ in rerun(client, config, pipeline, shard, start, last_at + 1):
+        progress(commit.records / max(last.records, 1))
+    if pipeline.records != last.records:
+        raise StateError(f"shard {shard}: {pipeline.records} records after recovery instead of {last.records}")
+    following = {stream: span.stop for stream, span in last.inputs.items()}
+    return Position(following, last.clocks, last.number, last_at, last.snapshots)
+
+
+async def rerun(
+    client: AIOKafkaConsumer, config: Config, pipeline: Pipeline, shard: int, after: int, stop: int
+) -> AsyncIterator[tuple[Commit, Outputs]]:
+    """What each commit of a shard behind offset `after` (-1: from the first) and before `stop` caused, once more."""
+    names = [stream for stream in kafka.inputs(config) if stream in STREAMS]
+    readers = {name: InputReader(client, TopicPartition(kafka.topic(config, name), shard)) for name in names}
+    decoders = {EVENT: Decoder(config, "events", None), LABEL: Decoder(config, "labels", None)}
+    number = 0 if after < 0 else None
+    async for _, commit in commits.after(client, config, shard, after, stop):
+        if number is not None and commit.number != number + 1:
+            raise TopicError(
+                f"{kafka.topic(config, 'commits')}, partition {shard}: commits {number + 1} to {commit.number - 1} "
+                "were deleted: replay what the events still hold into a new name, and raise $.kafka.retention"
+            )
+        number = commit.number
+        order = commit.taken()
+        taken: dict[int, list[ConsumerRecord]] = {
+            stream: await readers[name].take(commit.inputs[name], int((order == stream).sum()))
+            for stream, name in enumerate(STREAMS)
+            if name in readers
+        }
+        rows = {stream: decoded(decoders[stream], taken.get(stream, [])) for stream in (EVENT, LABEL)}
+        tape = Tape(order, rows[EVENT], rows[LABEL], [record.value or b"" for record in taken[CONTROL]])
+        out = Outputs()
+        for begin in range(0, len(order), SLICE):
+            part = pipeline.handle(tape[begin : begin + SLICE])
+            out.predictions += part.predictions
+            out.outcomes += part.outcomes
+            out.messages += part.messages
+            await asyncio.sleep(0)
+        yield commit, out
+
+
+def decoded(decoder: Decoder, records: list[ConsumerRecord]) -> Rows:
+    """Records of Kafka as columns; a tombstone is an empty record."""
+    offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
+    return decoder(offsets, [record.value or b"" for record in records])
+
+
+async def _restored(
+    client: AIOKafkaConsumer, config: Config, pipeline: Pipeline, shard: int, last: Commit, key: bytes
+) -> int:
+    """Loads the newest snapshot that can be used; the offset of its commit, -1 if there is none."""
+    for pointer in last.snapshots:
+        where = f"{kafka.topic(config, 'snapshots')}, partition {shard}, offset {pointer.offset}"
+        try:
+            data = await commits.load(client, config, shard, pointer)
+            pipeline.restore(snapshots.decode(data, config_digest=digest(config), key=key, where=where))
+        except StateError as error:
+            journal.warn("snapshot refused, taking the one before", shard=shard, reason=str(error))
+        else:
+            return pointer.commit
+    if last.snapshots:
+        journal.warn("no snapshot left, taking every record from the first commit again", shard=shard)
+    return -1
+
+
+def _check(config: Config, shard: int, partitions: int, last: Commit) -> None:
+    where = f"{kafka.topic(config, 'commits')}, partition {shard}"
+    if last.config != digest(config):
+        raise TopicError(
+            f"{where} was written with another configuration: give this one a new name to replay the events under it, "
+            "or go back to the old one"
+        )
+    if last.partitions != partitions:
+        raise TopicError(
+            f"{where} was written with {last.partitions} partitions, now there are {partitions}, so that keys have "
+            "moved between shards: give the configuration a new name to replay the events under it"
+        )
+
+
+async def _begin(client: AIOKafkaConsumer, config: Config, shard: int) -> dict[str, int]:
+    """The first offset that each input still holds."""
+    places = {stream: TopicPartition(kafka.topic(config, stream), shard) for stream in kafka.inputs(config)}
+    begin = await client.beginning_offsets(list(places.values()))
+    return {stream: begin[place] for stream, place in places.items()}
+
+
+async def pass_gaps(client: AIOKafkaConsumer, config: Config, shard: int, position: Position) -> None:
+    """Moves a position behind records that the inputs no longer hold; TopicError if that is to be refused."""
+    begin = await _begin(client, config, shard)
+    gaps = {s: Span(position.next[s], offset) for s, offset in begin.items() if offset > position.next[s]}
+    if gaps and kafka.cluster(config).gaps == "refuse":
+        told = "; ".join(
+            f"{kafka.topic(config, stream)}: {gap.start} to {gap.stop - 1}" for stream, gap in gaps.items()
+        )
+        raise TopicError(
+            f"shard {shard}: records were deleted before they were read ({told}): set $.kafka.gaps to "
+            '"alert" to go on without them, or replay what is left into a new name'
+        )
+    position.gaps = gaps
+    position.next |= {stream: gap.stop for stream, gap in gaps.items()}

@@ -1,0 +1,215 @@
+"""One shard of the Kafka worker: weaves its inputs, runs its pipeline and commits, until it is closed.
+
+Whatever fails ends the process: the shard's next owner begins at its last commit.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from aiokafka import ConsumerRecord
+
+from stream_app.config import Config, digest
+from stream_app.edges import commits, journal, kafka, snapshots
+from stream_app.edges.commits import Commit, Pointer, Span
+from stream_app.edges.transactions import Writer, Written, records_of
+from stream_app.flow.decode import Decoder
+from stream_app.messages import CONTROL, EVENT, LABEL, STREAMS, Outputs, Tape, to_json
+from stream_app.pipeline import Pipeline
+from stream_app.runners.recovery import Position, decoded
+from stream_app.runners.weaver import Weaver
+
+WAITING = 8192  # records of a stream that may wait to be woven: then no more are fetched
+STEP_S = 0.03  # how long a shard may keep the others, and the heartbeat's answers, waiting
+FIRST_STEP = 1024  # records
+LARGEST_COMMIT = 65_536  # records: bounds the memory that uncommitted outputs take
+SNAPSHOT_SHARE = 0.05  # snapshots may take this share of the time: those of a large state become rarer
+QUICK_S = 1.0  # a snapshot that takes longer must not hold up a rebalance
+ALIVE_S = 3600.0  # an idle shard commits so often, so that retention never deletes its last commit
+
+
+@dataclass(slots=True)
+class Pending:
+    """What was handled since the last commit."""
+
+    out: Outputs = field(default_factory=Outputs)
+    order: bytearray = field(default_factory=bytearray)
+
+    def add(self, tape: Tape, out: Outputs) -> None:
+        self.out.predictions += out.predictions
+        self.out.outcomes += out.outcomes
+        self.out.messages += out.messages
+        self.order += tape.order.tobytes()
+
+
+class Shard:
+    """A recovered pipeline, which `stand_at` gives a position; `run` until `close`, again and again."""
+
+    def __init__(self, config: Config, number: int, partitions: int, pipeline: Pipeline, key: bytes) -> None:
+        self.config, self.number, self.partitions = config, number, partitions
+        self.pipeline, self.key = pipeline, key
+        self.labels = kafka.has_labels(config)
+        self._decoders = (Decoder(config, "events", None), Decoder(config, "labels", None))
+        self._arrived, self._closing = asyncio.Event(), False
+        self.snapshotted, self._snapshot_s = time.monotonic(), 0.0
+        self._most = FIRST_STEP
+
+    def stand_at(self, position: Position, writer: Writer) -> None:
+        """Takes records from this position on; what was read before and not handled is forgotten."""
+        self.position, self.writer, now = position, writer, time.monotonic()
+        events, labels = self._decoders[EVENT](0, []), self._decoders[LABEL](0, [])
+        self._weaver = Weaver(events, labels, self.config.engine.ahead_ms, position.clocks)
+        self._commands: list[ConsumerRecord] = []
+        self.expected, self._pending = dict(position.next), Pending()
+        self._taken = {stream: Span(offset, offset) for stream, offset in position.next.items()}
+        self._heard, self.committed, self._closing = [now, now], now, False
+
+    # records in
+
+    def wants(self, stream: str) -> bool:
+        """Whether there is room for more records of a stream."""
+        held = len(self._commands) if stream == "control" else self._weaver.waiting(STREAMS.index(stream))
+        return held < WAITING
+
+    def push(self, stream: str, records: list[ConsumerRecord]) -> None:
+        """Takes the next records of a stream; those that were taken before are left out."""
+        records = [record for record in records if record.offset >= self.expected[stream]]
+        if not records:
+            return
+        self.expected[stream] = records[-1].offset + 1
+        if stream == "control":
+            self._commands += records
+        else:
+            number = STREAMS.index(stream)
+            self._weaver.push(number, decoded(self._decoders[number], records))
+            self._heard[number] = time.monotonic()
+        self._arrived.set()
+
+    @property
+    def waiting(self) -> int:
+        """Records that were read and are not committed."""
+        read = self._weaver.waiting(EVENT) + self._weaver.waiting(LABEL) + len(self._commands)
+        return read + len(self._pending.order)
+
+    # the loop
+
+    async def run(self) -> None:
+        """Handles and commits until `close`; ends with everything that was handled committed."""
+        while not self._closing:
+            moved = self._step()
+            if self._due():
+                await self._commit()
+            elif moved:
+                await asyncio.sleep(0)
+            else:
+                await self._wait()
+        if self._pending.order:
+            await self._commit()
+
+    def close(self) -> None:
+        """Lets `run` end after the step in hand."""
+        self._closing = True
+        self._arrived.set()
+
+    def _step(self) -> bool:
+        started = time.monotonic()
+        tape = self._next_tape(started)
+        if not len(tape.order):
+            return False
+        self._pending.add(tape, self.pipeline.handle(tape))
+        took = time.monotonic() - started
+        pace = len(tape.order) / max(took, 1e-6)
+        self._most = int(min(max(pace * STEP_S, 16), WAITING, 4 * self._most))
+        return True
+
+    def _next_tape(self, now: float) -> Tape:
+        silent = [now - heard > kafka.cluster(self.config).max_wait_ms / 1000 for heard in self._heard]
+        tape = self._weaver.pull(
+            events_ended=silent[EVENT], labels_ended=not self.labels or silent[LABEL], most=self._most
+        )
+        for stream, rows in ((EVENT, tape.events), (LABEL, tape.labels)):
+            if len(rows):
+                self._taken[STREAMS[stream]].stop = int(rows.offset[-1]) + 1
+        if not self._commands:
+            return tape
+        commands, self._commands = self._commands, []
+        self._taken["control"].stop = commands[-1].offset + 1
+        order = np.concatenate([np.full(len(commands), CONTROL, np.uint8), tape.order])
+        return Tape(order, tape.events, tape.labels, [record.value or b"" for record in commands])
+
+    def _due(self) -> bool:
+        age, size = time.monotonic() - self.committed, len(self._pending.order)
+        commit_s = self.config.engine.commit_ms / 1000
+        return bool((size and age >= commit_s) or size >= LARGEST_COMMIT or self.position.gaps or age >= ALIVE_S)
+
+    async def _wait(self) -> None:
+        """Until something arrives, a commit is due, or a silent stream need not be waited for any longer."""
+        self._arrived.clear()
+        kafka_section = kafka.cluster(self.config)
+        ends = [self.committed + (self.config.engine.commit_ms / 1000 if self._pending.order else ALIVE_S)]
+        if self._weaver.waiting(EVENT) or self._weaver.waiting(LABEL):
+            ends += [heard + kafka_section.max_wait_ms / 1000 + 0.001 for heard in self._heard]
+        rest = [end - time.monotonic() for end in ends]
+        try:
+            async with asyncio.timeout(max(min((r for r in rest if r > 0), default=0.001), 0.001)):
+                await self._arrived.wait()
+        except TimeoutError:
+            return
+
+    # commits
+
+    async def _commit(self) -> None:
+        commit = Commit(
+            number=self.position.number + 1,
+            config=digest(self.config),
+            partitions=self.partitions,
+            records=self.pipeline.records,
+            time_ms=self.pipeline.validate.now_ms,
+            inputs={stream: Span(span.start, span.stop) for stream, span in self._taken.items()},
+            clocks=self._weaver.clocks,
+            order=commits.packed(self._pending.order),
+            snapshots=self.position.snapshots,
+            gaps=self.position.gaps,
+        )
+        records = records_of(self._pending.out) | {"commits": [commits.written(commit)]}
+        if commit.gaps:
+            records["control"] = [gap_command(stream, gap) for stream, gap in commit.gaps.items()]
+        offsets = await self.writer.write(records)
+        following = {stream: span.stop for stream, span in commit.inputs.items()}
+        self.position = Position(following, commit.clocks, commit.number, offsets["commits"], commit.snapshots)
+        self._pending = Pending()
+        self._taken = {stream: Span(offset, offset) for stream, offset in following.items()}
+        self.committed = time.monotonic()
+        every_s = max(kafka.cluster(self.config).snapshot_ms / 1000, self._snapshot_s / SNAPSHOT_SHARE)
+        if self.committed - self.snapshotted >= every_s and commit.order:
+            await self._snapshot()
+
+    async def finish(self) -> None:
+        """Behind `run`: leaves a snapshot, so that the next owner need not take records again."""
+        newest = self.position.snapshots[0].number if self.position.snapshots else -1
+        if self.position.number > newest + 1 and self._snapshot_s < QUICK_S:
+            await self._snapshot()
+            await self._commit()  # the first record that points to it
+
+    async def _snapshot(self) -> None:
+        """Writes the state as it is, which is that of the last commit."""
+        started = time.monotonic()
+        state = snapshots.encode(self.pipeline.snapshot(), config_digest=digest(self.config), key=self.key)
+        kept = self.position.snapshots
+        slot = (kept[0].slot + 1) % commits.SLOTS if kept else 0
+        written: list[Written] = list(commits.chunks(state, self.position.number, slot))
+        offsets = await self.writer.write({"snapshots": written})
+        pointer = Pointer(offsets["snapshots"], len(written), self.position.commit, self.position.number, slot)
+        self.position.snapshots = [pointer, *kept][: commits.SLOTS]
+        self.snapshotted = time.monotonic()
+        self._snapshot_s = self.snapshotted - started
+        journal.tell(
+            "snapshot written", shard=self.number, bytes=len(state), records=self.pipeline.records,
+            seconds=round(self._snapshot_s, 3),
+        )  # fmt: skip
+
+
+def gap_command(stream: str, gap: Span) -> Written:
+    """The command by which a shard tells itself, and every replay, that records are missing."""
+    return None, to_json({"command": "gap", "stream": stream, "from": gap.start, "to": gap.stop}), []
