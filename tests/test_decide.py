@@ -243,6 +243,21 @@ def test_an_incident_is_acknowledged_by_command() -> None:
     assert [m.stream for m in found] == ["alerts", "audit"]
 
 
+def test_records_that_were_lost_open_an_incident_of_their_own() -> None:
+    found, shard = obeyed(b'{"command": "gap", "stream": "events", "from": 100, "to": 150}')
+    (told,) = values(found, "alerts")
+    data = told["data"]
+
+    assert (data["status"], data["severity"], data["signal"], data["statistic"]) == (
+        "opened", "critical", "gap:events", 50.0
+    )  # fmt: skip
+    assert (data["onset_offset"], data["offset"]) == (100, 150)
+    assert data["message"] == "50 records of events were deleted before they were read, since offset 100"
+    assert values(found, "audit")[0]["from"] == 100
+    closing = shard.take(until=shard.records + 100_000, closes=True)
+    assert statuses(closing) == [(data["incident"], "recovered")]
+
+
 @pytest.mark.parametrize(
     ("raw", "reason", "path"),
     [
@@ -250,6 +265,17 @@ def test_an_incident_is_acknowledged_by_command() -> None:
         (b'{"command": "acknowledge", "incident": "s-9"}', "no open incident 's-9'; open: none", "$.incident"),
         (b'{"command": "set-reference", "signal": "mood"}', "signal 'mood' is not watched; watched: err", "$.signal"),
         (b'{"command": "set-reference"}', "signal None is not watched", "$.signal"),
+        (
+            b'{"command": "gap", "stream": "moods", "from": 1, "to": 2}',
+            "a gap needs stream (events, labels",
+            "$.stream",
+        ),
+        (
+            b'{"command": "gap", "stream": "events", "from": 2, "to": 2}',
+            "a gap needs stream (events, labels",
+            "$.stream",
+        ),
+        (b'{"command": "gap", "stream": "events", "from": 0, "to": %d}' % 2**70, "a gap needs", "$.stream"),
         (b'{"command": ["reset"]}', "not a command: ", "$"),
         (b'{"by": "ann"}', "not a command: ", "$"),
         (b'["reset"]', "not a command: ", "$"),

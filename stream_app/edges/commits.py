@@ -38,6 +38,7 @@ class Pointer(msgspec.Struct):
     chunks: int
     commit: int  # offset of that commit's record
     number: int  # of that commit
+    records: int  # that the shard had taken
     slot: int  # of which the chunks' keys are made: a newer snapshot overwrites the one before the last
 
 

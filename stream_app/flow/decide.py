@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from detectors import Drift
 from stream_app.config import Config, Window
 from stream_app.config.watched import WILDCARDS, signals
 from stream_app.flow.chunk import Alarm, Chunk, Reject
@@ -19,9 +20,9 @@ from stream_app.flow.detect import Detect
 from stream_app.flow.incidents import Incident, evidence, is_worse, sentence
 from stream_app.flow.measure import message
 from stream_app.flow.score import CHAMPION, Score
-from stream_app.messages import CONTROL, Ints, Message, Origin, Problem, to_json
+from stream_app.messages import CONTROL, STREAMS, Ints, Message, Origin, Problem, to_json
 
-COMMANDS = ("acknowledge", "reset", "set-reference")
+COMMANDS = ("acknowledge", "reset", "set-reference", "gap")
 
 
 class Command(msgspec.Struct):
@@ -32,6 +33,9 @@ class Command(msgspec.Struct):
     signal: str | None = None
     why: str | None = None
     by: str | None = None
+    stream: str | None = None
+    start: int | None = msgspec.field(default=None, name="from")
+    stop: int | None = msgspec.field(default=None, name="to")
 
 
 class Decide:
@@ -148,6 +152,8 @@ class Decide:
     def _carry_out(self, chunk: Chunk, command: dict[str, Any], record: int, now_ms: int) -> Problem | None:
         if command["command"] == "acknowledge":
             return self._acknowledge(chunk, command, record, now_ms)
+        if command["command"] == "gap":
+            return self._gap(chunk, command, record, now_ms)
         signal = command.get("signal")
         if command["command"] == "set-reference" and signal not in self.watched:
             return Problem(
@@ -163,6 +169,17 @@ class Decide:
             return Problem(f"no open incident {command.get('incident')!r}; open: {known}", "$.incident")
         incident.acknowledged_by = str(command.get("by", "unknown"))
         chunk.out.messages.append(self._alert("acknowledged", incident, None, record=record, now_ms=now_ms))
+        return None
+
+    def _gap(self, chunk: Chunk, command: dict[str, Any], record: int, now_ms: int) -> Problem | None:
+        """A worker found that records had been deleted before it read them, and was configured to go on."""
+        stream, start, stop = command.get("stream"), command.get("from", 0), command.get("to", 0)
+        if stream not in STREAMS or not 0 <= start < stop < 2**63:
+            return Problem(f"a gap needs stream ({', '.join(STREAMS)}), from and to", "$.stream")
+        count = stop - start
+        lost = Drift(float(count), 0.0, count, 0.0, float(count), 1, 1)
+        gap = Alarm(-1, f"gap:{stream}", "", "gap", record, stop, now_ms, start, now_ms, lost, {})
+        self._alarm(chunk, gap)
         return None
 
     def audit(self, record: int, now_ms: int, entry: dict[str, Any]) -> Message:
@@ -231,4 +248,4 @@ def _command(raw: bytes) -> tuple[dict[str, Any], Problem | None]:
         return {}, Problem(f"not a command: {error}")
     if command.command not in COMMANDS:
         return {}, Problem(f"unknown command {command.command!r}; known: {', '.join(COMMANDS)}", "$.command")
-    return {name: text for name, text in msgspec.structs.asdict(command).items() if text is not None}, None
+    return {name: given for name, given in msgspec.to_builtins(command).items() if given is not None}, None

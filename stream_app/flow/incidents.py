@@ -25,6 +25,8 @@ def is_worse(alarm: Alarm) -> bool:
 def severity_of(alarm: Alarm) -> str:
     """How bad one alarm is by itself: harm first, broken data next, a mere change of the input last."""
     drift = alarm.drift
+    if alarm.signal.startswith("gap:"):
+        return "critical"
     if alarm.signal == "error" and is_worse(alarm):
         return "critical" if drift.after - drift.before >= WORSE_BY * abs(drift.before) else "warning"
     if alarm.signal.startswith(QUALITY) and drift.after > drift.before:
@@ -153,6 +155,8 @@ def evidence(alarm: Alarm) -> dict[str, Any]:
 def sentence(lead: dict[str, Any]) -> str:
     """What the leading signal did: a mean rose or fell, a distribution changed, categories changed their shares."""
     name = lead["signal"] + (f" where {lead['segment']}" if lead["segment"] else "")
+    if name.startswith("gap:"):
+        return f"{lead['n']} records of {name.removeprefix('gap:')} were deleted before they were read,"
     bins = lead["detail"].get("bins")
     if bins and "category" in bins[0]:
         kind = "rare or unseen ones" if bins[0]["category"] is None else bins[0]["category"]

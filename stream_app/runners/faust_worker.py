@@ -19,12 +19,14 @@ from typing import Any
 import faust
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.auth import SASLCredentials, SSLCredentials
+from faust.tables.recovery import RebalanceAgain
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import CrashingSupervisor
 
 from stream_app.config import Config
 from stream_app.edges import journal, kafka, topics
+from stream_app.edges.health import Health
 from stream_app.errors import BrokerError
 from stream_app.runners.member import Member
 
@@ -48,6 +50,7 @@ class BatchConsumer(driver.Consumer):
     """Fetches for shards that have room, a message per partition; the shards' commits are the only positions."""
 
     app: "App"
+    _seeks = 0
 
     def _new_consumer_thread(self) -> CommittedThread:
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)
@@ -57,7 +60,12 @@ class BatchConsumer(driver.Consumer):
         if not wanted:
             await asyncio.sleep(FULL_WAIT_S)
             return {}
-        return await super()._getmany(wanted, timeout if wanted == active_partitions else FULL_WAIT_S)
+        seeks = self._seeks
+        found = await super()._getmany(wanted, timeout if wanted == active_partitions else FULL_WAIT_S)
+        if seeks == self._seeks:
+            return found
+        await self.perform_seek()  # nobody knows whether these are from before or behind the last one
+        return {}
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109
         records, _ = await self._wait_next_records(timeout)
@@ -72,6 +80,7 @@ class BatchConsumer(driver.Consumer):
             yield place, message
 
     async def perform_seek(self) -> None:
+        self._seeks += 1
         self._read_offset.clear()
         await self.seek_wait({TP(*place): offset for place, offset in self.app.member.reading().items()})
 
@@ -160,10 +169,12 @@ def _connect(app: App) -> None:
     async def opened(*_: Any, **__: Any) -> None:
         numbers = {place.partition for place in app.consumer.assignment()}
         try:
-            await member.open(numbers, app.consumer_generation_id)
+            whole = await member.open(numbers, app.consumer_generation_id)
         except Exception as error:
             member.failed(error)
             raise
+        if not whole:
+            raise RebalanceAgain  # so that Faust does not let records flow in the middle of it
 
     async def closed(*_: Any, **__: Any) -> None:
         await member.close()
@@ -217,14 +228,20 @@ def end_after(seconds: float, code: int) -> None:
     timer.start()
 
 
-def run(config: Config, *, key: bytes, instance: str) -> None:
-    """Works until SIGTERM or SIGINT; raises what made it fail."""
+def run(config: Config, *, key: bytes, instance: str, health: str | None = None) -> None:
+    """Works until SIGTERM or SIGINT; raises what made it fail. `health`: [HOST:]PORT of the HTTP endpoints."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    partitions = loop.run_until_complete(_prepared(config))
-    member = Member(config, partitions, key)
-    process = Process(application(config, member, instance), loop=loop)
+    member = Member(config, key)
+    if health is not None:
+        server = loop.run_until_complete(Health(health, member.status).__aenter__())
+        journal.tell("health", address=server.address)
+    member.partitions = loop.run_until_complete(_prepared(config))
+    app = application(config, member, instance)
+    process = Process(app, loop=loop)
     member.fail = process.failed
+    member.end_offset = lambda place: app.consumer.highwater(TP(*place))
+    journal.tell("worker started", name=config.name, instance=instance, partitions=member.partitions)
     try:
         process.execute_from_commandline()
     except SystemExit as ended:

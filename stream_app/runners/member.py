@@ -1,6 +1,7 @@
 """The shards that one worker process owns: opened after each rebalance, closed before the next."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_app.config import Config
 from stream_app.edges import commits, journal, kafka
+from stream_app.edges.health import ShardStatus, WorkerStatus
 from stream_app.edges.transactions import TIMEOUT_S, Writer
 from stream_app.pipeline import Pipeline
 from stream_app.runners.recovery import Position, pass_gaps, recover
@@ -21,8 +23,12 @@ Place = tuple[str, int]  # topic, partition
 class Member:
     """The shards that this process owns at present."""
 
-    def __init__(self, config: Config, partitions: int, key: bytes) -> None:
-        self.config, self.partitions, self.key = config, partitions, key
+    partitions: int  # of every topic
+    fail: Callable[[BaseException], None]  # ends the process
+    end_offset: Callable[[Place], int | None]  # of an input partition, as far as the consumer knows
+
+    def __init__(self, config: Config, key: bytes) -> None:
+        self.config, self.key = config, key
         self.streams = {kafka.topic(config, stream): stream for stream in kafka.inputs(config)}
         self.shards: dict[int, Shard] = {}
         self.recovered: dict[int, float] = {}  # shards that are being opened, and the share that is done
@@ -30,13 +36,13 @@ class Member:
         self._running: dict[int, asyncio.Task[None]] = {}
         self._opening: asyncio.Future[Any] | None = None
         self.generation = -1
+        self._behind: dict[int, float] = {}  # since when a shard was seen with something to commit
         self.failure: BaseException | None = None
-        self.fail: Callable[[BaseException], None] = lambda _: None
 
     # a rebalance
 
-    async def open(self, numbers: set[int], generation: int) -> None:
-        """Recovers and starts the shards of these partitions; another rebalance may interrupt it."""
+    async def open(self, numbers: set[int], generation: int) -> bool:
+        """Recovers and starts the shards of these partitions; False if another rebalance interrupted it."""
         await self.close()
         self.generation = generation
         self.recovered = dict.fromkeys(sorted(numbers), 0.0)
@@ -44,22 +50,29 @@ class Member:
         try:
             await self._opening
         except asyncio.CancelledError:
+            if self.generation == generation:  # it was not `close` that cancelled
+                raise
             journal.warn("opening interrupted by another rebalance", generation=generation)
-            return
+            return False
         finally:
             self._opening, self.recovered = None, {}
         self._parked.clear()
         for number, shard in self.shards.items():
             self._running[number] = asyncio.create_task(self._run(shard))
+        return True
 
     async def _open(self, number: int) -> None:
         writer = Writer(self.config, number)
-        await writer.open()  # from here on no other process can write for this shard
         names = [*self.streams, kafka.topic(self.config, "commits"), kafka.topic(self.config, "snapshots")]
-        async with kafka.consumer(self.config) as client:
-            client.assign([TopicPartition(name, number) for name in names])
-            shard, position = await self._recovered(client, number)
-            await pass_gaps(client, self.config, number, position)
+        try:
+            await writer.open()  # from here on no other process can write for this shard
+            async with kafka.consumer(self.config) as client:
+                client.assign([TopicPartition(name, number) for name in names])
+                shard, position = await self._recovered(client, number)
+                await pass_gaps(client, self.config, number, position)
+        except BaseException:
+            await writer.close()
+            raise
         shard.stand_at(position, writer)
         self.shards[number] = shard
         journal.tell("shard opened", shard=number, records=shard.pipeline.records, **position.next)
@@ -88,6 +101,7 @@ class Member:
 
     async def close(self, *, finish: bool = False) -> None:
         """Commits what was handled and parks the shards; with `finish`, a snapshot of each is left."""
+        self.generation = -1
         if self._opening is not None:
             self._opening.cancel()
         shards, self.shards, running, self._running = self.shards, {}, self._running, {}
@@ -114,6 +128,28 @@ class Member:
             self.failure = error
             self.fail(error)
 
+    def status(self) -> WorkerStatus:
+        """How this worker stands, for whoever asks whether it is alive and ready."""
+        opening = [
+            ShardStatus(shard=number, state="recovering", recovered=share) for number, share in self.recovered.items()
+        ]
+        return WorkerStatus(joined=self.generation >= 0, shards=(*opening, *map(self._status, self.shards.values())))
+
+    def _status(self, shard: Shard) -> ShardStatus:
+        now = time.monotonic()
+        behind = [(self.end_offset(place) or 0) - at for place, at in self._places_of(shard).items()]
+        lag = max(shard.waiting, sum(max(count, 0) for count in behind))
+        since = self._behind.setdefault(shard.number, now) if lag else now
+        if not lag:
+            self._behind.pop(shard.number, None)
+        return ShardStatus(
+            shard=shard.number,
+            state="running",
+            lag=lag,
+            waiting_s=now - since,
+            committed_ago_s=now - shard.committed,
+        )
+
     # records
 
     def take(self, message: Any) -> None:
@@ -128,15 +164,15 @@ class Member:
 
     def reading(self) -> dict[Place, int]:
         """Offset of the next record that each shard takes in, by input partition."""
-        return self._places(lambda shard: shard.expected)
+        return {
+            (topic, shard.number): shard.expected[stream]
+            for shard in self.shards.values()
+            for topic, stream in self.streams.items()
+        }
 
     def committed(self) -> dict[Place, int]:
         """The same behind the last commits."""
-        return self._places(lambda shard: shard.position.next)
+        return {place: at for shard in self.shards.values() for place, at in self._places_of(shard).items()}
 
-    def _places(self, of: Callable[[Shard], dict[str, int]]) -> dict[Place, int]:
-        return {
-            (topic, number): of(shard)[stream]
-            for number, shard in self.shards.items()
-            for topic, stream in self.streams.items()
-        }
+    def _places_of(self, shard: Shard) -> dict[Place, int]:
+        return {(topic, shard.number): shard.position.next[stream] for topic, stream in self.streams.items()}

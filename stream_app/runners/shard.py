@@ -187,8 +187,8 @@ class Shard:
 
     async def finish(self) -> None:
         """Behind `run`: leaves a snapshot, so that the next owner need not take records again."""
-        newest = self.position.snapshots[0].number if self.position.snapshots else -1
-        if self.position.number > newest + 1 and self._snapshot_s < QUICK_S:
+        kept = self.position.snapshots
+        if self.pipeline.records > (kept[0].records if kept else 0) and self._snapshot_s < QUICK_S:
             await self._snapshot()
             await self._commit()  # the first record that points to it
 
@@ -200,7 +200,8 @@ class Shard:
         slot = (kept[0].slot + 1) % commits.SLOTS if kept else 0
         written: list[Written] = list(commits.chunks(state, self.position.number, slot))
         offsets = await self.writer.write({"snapshots": written})
-        pointer = Pointer(offsets["snapshots"], len(written), self.position.commit, self.position.number, slot)
+        place = offsets["snapshots"], len(written), self.position.commit, self.position.number
+        pointer = Pointer(*place, self.pipeline.records, slot)
         self.position.snapshots = [pointer, *kept][: commits.SLOTS]
         self.snapshotted = time.monotonic()
         self._snapshot_s = self.snapshotted - started
