@@ -6,6 +6,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import NamedTuple
 
 import msgspec
@@ -23,6 +24,25 @@ STREAMS = ("events", "labels", "control")
 
 
 to_json = msgspec.json.Encoder(enc_hook=np.generic.item).encode  # NaN becomes null, numpy scalars plain numbers
+_encode = msgspec.json.Encoder().encode
+
+
+class _Prediction(msgspec.Struct, gc=False):
+    id: str
+    prediction: str | float | None
+    score: float
+    model: str
+    time: int
+    offset: int
+
+
+class _Outcome(msgspec.Struct, gc=False):
+    id: str
+    label: str | float
+    error: float
+    time: int
+    delay_ms: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,24 +179,11 @@ class Predictions:
 
     def values(self) -> Iterator[bytes]:
         """Each prediction as the JSON document of the `predictions` stream."""
-        for i, event_id in enumerate(self.id):
-            score = float(self.score[i])
-            known = score == score
-            prediction: object = (
-                (self.classes[self.code[i]] if self.code[i] >= 0 else None)
-                if self.classes
-                else (score if known else None)
-            )
-            yield to_json(
-                {
-                    "id": event_id,
-                    "prediction": prediction,
-                    "score": score if known else None,
-                    "model": self.version,
-                    "time": int(self.time_ms[i]),
-                    "offset": int(self.offset[i]),
-                }
-            )
+        names = (*self.classes, None)  # code -1 is the last
+        scores = self.score.tolist()
+        predictions = map(names.__getitem__, self.code.tolist()) if self.classes else scores
+        columns = self.id, predictions, scores, repeat(self.version), self.time_ms.tolist(), self.offset.tolist()
+        return map(_encode, map(_Prediction, *columns))
 
 
 @dataclass(slots=True)
@@ -192,19 +199,9 @@ class Outcomes:
 
     def values(self) -> Iterator[bytes]:
         """Each outcome as the JSON document of the `outcomes` stream."""
-        for i, event_id in enumerate(self.id):
-            error = float(self.error[i])
-            label = self.label[i]
-            yield to_json(
-                {
-                    "id": event_id,
-                    "label": label if isinstance(label, str) else float(label),
-                    "error": error if error == error else None,
-                    "time": int(self.time_ms[i]),
-                    "delay_ms": int(self.delay_ms[i]),
-                    "offset": int(self.offset[i]),
-                }
-            )
+        labels = self.label if isinstance(self.label, list) else self.label.tolist()
+        columns = self.id, labels, self.error.tolist(), self.time_ms.tolist(), self.delay_ms.tolist()
+        return map(_encode, map(_Outcome, *columns, self.offset.tolist()))
 
 
 class Origin(NamedTuple):

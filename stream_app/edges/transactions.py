@@ -8,6 +8,7 @@ Rules:
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import repeat
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -85,7 +86,6 @@ def records_of(outputs: Outputs) -> dict[str, Iterable[Written]]:
 
 
 def _rows(parts: list[Any]) -> Iterator[Written]:
-    none: list[tuple[str, bytes]] = []
+    none: list[tuple[str, bytes]] = []  # a list is what aiokafka takes
     for part in parts:
-        for key, value in zip(part.id, part.values(), strict=True):
-            yield key.encode(), value, none
+        yield from zip(map(str.encode, part.id), part.values(), repeat(none))
