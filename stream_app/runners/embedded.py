@@ -80,17 +80,17 @@ class Embedded:
     """One run over the sources of a configuration.
 
     ConfigError without `[source]`, StateError if the log is of another configuration or input, SourceError if an input
-    cannot be read (what came before it is committed).
+    cannot be read (what came before it is committed). `shard` is the number of the partition, where one is run again.
     """
 
-    def __init__(self, config: Config, log: Log, *, follow: bool = False, key: bytes = b"") -> None:
+    def __init__(self, config: Config, log: Log, *, follow: bool = False, key: bytes = b"", shard: int = 0) -> None:
         if config.source is None:
             raise ConfigError(
                 ['$.source: missing; `run` reads from it: add [source] with events = "FILE"'], config.name
             )
         self.config, self.log, self.key = config, log, key
         self.digest = digest(config)
-        self.pipeline = Pipeline(config)
+        self.pipeline = Pipeline(config, shard)
         saved = log.load()
         position = self._resume(saved) if saved else {}
         paths = [config.source.events, *([config.source.labels] if config.source.labels else [])]

@@ -10,10 +10,12 @@ CoPartitioned   gives all inputs of a shard to the same worker
 """
 
 import asyncio
+import logging
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import faust
@@ -51,6 +53,7 @@ class BatchConsumer(driver.Consumer):
 
     app: "App"
     _seeks = 0
+    _positions: Mapping[TP, int] = MappingProxyType({})
 
     def _new_consumer_thread(self) -> CommittedThread:
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)
@@ -87,11 +90,34 @@ class BatchConsumer(driver.Consumer):
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002
         """The group's offsets are a hint for lag tools; nobody resumes from them."""
         offsets = {TP(*place): offset for place, offset in self.app.member.committed().items()}
+        offsets |= {place: read for place, read in self._rested().items() if read > offsets[place]}
         new = {place: at for place, at in offsets.items() if self._committed_offset.get(place) != at}
         if not new or not await self._commit(new):
             return False
         self._committed_offset.update(new)
         return True
+
+    def behind(self, place: tuple[str, int]) -> int:
+        """How many committed records of a partition the broker was seen to have and were not fetched yet."""
+        state = self._state(place)
+        return max(state.lso - state.position, 0) if state is not None and state.lso is not None else 0
+
+    def _rested(self) -> dict[TP, int]:
+        """Positions that have not moved since the last call, of idle shards: behind them are only markers."""
+        states = {TP(*place): self._state(place) for place in self.app.member.idle()}
+        now = {place: state.position for place, state in states.items() if state is not None}
+        rested = {place: read for place, read in now.items() if self._positions.get(place) == read}
+        self._positions = now
+        return rested
+
+    def _state(self, place: tuple[str, int]) -> Any:
+        """What aiokafka knows of an assigned partition; None before its first fetch."""
+        subscription = self._thread._ensure_consumer()._subscription.subscription  # noqa: SLF001
+        place = driver.ensure_aiokafka_TP(TP(*place))
+        if subscription is None or subscription.assignment is None or place not in subscription.assignment.tps:
+            return None
+        state = subscription.assignment.state_value(place)
+        return state if state.has_valid_position else None
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing: holes in the offsets, such as markers of transactions, are no concern of the commits."""
@@ -223,7 +249,13 @@ class Process(faust.Worker):
 
 def end_after(seconds: float, code: int) -> None:
     """Ends this process then, if it still lives: clients of a broker that is away can wait for ever."""
-    timer = threading.Timer(seconds, os._exit, (code,))
+
+    def end() -> None:
+        journal.fail("did not end in time", seconds=seconds)
+        logging.shutdown()
+        os._exit(code)
+
+    timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
 
@@ -240,7 +272,7 @@ def run(config: Config, *, key: bytes, instance: str, health: str | None = None)
     app = application(config, member, instance)
     process = Process(app, loop=loop)
     member.fail = process.failed
-    member.end_offset = lambda place: app.consumer.highwater(TP(*place))
+    member.behind = lambda place: app.consumer.behind(place)  # type: ignore[attr-defined]  # noqa: PLW0108 (made later)
     journal.tell("worker started", name=config.name, instance=instance, partitions=member.partitions)
     try:
         process.execute_from_commandline()

@@ -25,7 +25,7 @@ class Member:
 
     partitions: int  # of every topic
     fail: Callable[[BaseException], None]  # ends the process
-    end_offset: Callable[[Place], int | None]  # of an input partition, as far as the consumer knows
+    behind: Callable[[Place], int]  # records of an input partition that are known of and were not fetched
 
     def __init__(self, config: Config, key: bytes) -> None:
         self.config, self.key = config, key
@@ -137,8 +137,7 @@ class Member:
 
     def _status(self, shard: Shard) -> ShardStatus:
         now = time.monotonic()
-        behind = [(self.end_offset(place) or 0) - at for place, at in self._places_of(shard).items()]
-        lag = max(shard.waiting, sum(max(count, 0) for count in behind))
+        lag = shard.waiting + sum(map(self.behind, self._places_of(shard)))
         since = self._behind.setdefault(shard.number, now) if lag else now
         if not lag:
             self._behind.pop(shard.number, None)
@@ -173,6 +172,10 @@ class Member:
     def committed(self) -> dict[Place, int]:
         """The same behind the last commits."""
         return {place: at for shard in self.shards.values() for place, at in self._places_of(shard).items()}
+
+    def idle(self) -> list[Place]:
+        """Input partitions of the shards that have committed all they were given."""
+        return [place for shard in self.shards.values() if not shard.waiting for place in self._places_of(shard)]
 
     def _places_of(self, shard: Shard) -> dict[Place, int]:
         return {(topic, shard.number): shard.position.next[stream] for topic, stream in self.streams.items()}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from numpy.typing import NDArray
 
 from stream_app.config import Config, digest
 from stream_app.edges import commits, journal, kafka, snapshots
@@ -32,6 +33,15 @@ class Position:
     commit: int = -1  # offset of its record
     snapshots: list[commits.Pointer] = field(default_factory=list)
     gaps: dict[str, Span] = field(default_factory=dict)  # records that were deleted before they were read
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Commits that follow each other without a gap."""
+
+    last: Commit
+    inputs: dict[str, Span]  # what all of them took
+    order: NDArray[np.uint8]
 
 
 class InputReader:
@@ -78,8 +88,8 @@ async def recover(
     last_at, last = found
     _check(config, shard, partitions, last)
     start = await _restored(client, config, pipeline, shard, last, key)
-    async for commit, _ in rerun(client, config, pipeline, shard, start, last_at + 1):
-        progress(commit.records / max(last.records, 1))
+    async for stretch, _ in rerun(client, config, pipeline, shard, start, last_at + 1):
+        progress(stretch.last.records / max(last.records, 1))
     if pipeline.records != last.records:
         raise StateError(f"shard {shard}: {pipeline.records} records after recovery instead of {last.records}")
     following = {stream: span.stop for stream, span in last.inputs.items()}
@@ -87,13 +97,51 @@ async def recover(
 
 
 async def rerun(
-    client: AIOKafkaConsumer, config: Config, pipeline: Pipeline, shard: int, after: int, stop: int
-) -> AsyncIterator[tuple[Commit, Outputs]]:
-    """What each commit of a shard behind offset `after` (-1: from the first) and before `stop` caused, once more."""
+    client: AIOKafkaConsumer,
+    config: Config,
+    pipeline: Pipeline,
+    shard: int,
+    after: int,
+    stop: int,
+    apart: Callable[[Commit], object] = lambda _: None,
+) -> AsyncIterator[tuple[Stretch, Outputs]]:
+    """What the commits of a shard behind offset `after` (-1: from the first) and before `stop` caused, once more.
+
+    Topics are those of `config`, records are read as the pipeline's own configuration says. Small commits are taken
+    together, but not two for which `apart` gives different answers.
+    """
     names = [stream for stream in kafka.inputs(config) if stream in STREAMS]
     readers = {name: InputReader(client, TopicPartition(kafka.topic(config, name), shard)) for name in names}
-    decoders = {EVENT: Decoder(config, "events", None), LABEL: Decoder(config, "labels", None)}
+    decoders = {EVENT: Decoder(pipeline.config, "events", None), LABEL: Decoder(pipeline.config, "labels", None)}
+    async for stretch in _stretches(client, config, shard, after, stop, apart):
+        taken: dict[int, list[ConsumerRecord]] = {
+            stream: await readers[name].take(stretch.inputs[name], int((stretch.order == stream).sum()))
+            for stream, name in enumerate(STREAMS)
+            if name in readers
+        }
+        rows = {stream: decoded(decoders[stream], taken.get(stream, [])) for stream in (EVENT, LABEL)}
+        commands = [record.value or b"" for record in taken[CONTROL]]
+        yield stretch, await handled(pipeline, Tape(stretch.order, rows[EVENT], rows[LABEL], commands))
+
+
+async def handled(pipeline: Pipeline, tape: Tape) -> Outputs:
+    """What a tape of any length causes, with pauses in which others get their turn."""
+    out = Outputs()
+    for begin in range(0, len(tape.order), SLICE):
+        part = pipeline.handle(tape[begin : begin + SLICE])
+        out.predictions += part.predictions
+        out.outcomes += part.outcomes
+        out.messages += part.messages
+        await asyncio.sleep(0)
+    return out
+
+
+async def _stretches(
+    client: AIOKafkaConsumer, config: Config, shard: int, after: int, stop: int, apart: Callable[[Commit], object]
+) -> AsyncIterator[Stretch]:
+    """All commits in order; small ones together, because a call of the pipeline takes 1 ms however short the tape."""
     number = 0 if after < 0 else None
+    held: list[Commit] = []
     async for _, commit in commits.after(client, config, shard, after, stop):
         if number is not None and commit.number != number + 1:
             raise TopicError(
@@ -101,22 +149,17 @@ async def rerun(
                 "were deleted: replay what the events still hold into a new name, and raise $.kafka.retention"
             )
         number = commit.number
-        order = commit.taken()
-        taken: dict[int, list[ConsumerRecord]] = {
-            stream: await readers[name].take(commit.inputs[name], int((order == stream).sum()))
-            for stream, name in enumerate(STREAMS)
-            if name in readers
-        }
-        rows = {stream: decoded(decoders[stream], taken.get(stream, [])) for stream in (EVENT, LABEL)}
-        tape = Tape(order, rows[EVENT], rows[LABEL], [record.value or b"" for record in taken[CONTROL]])
-        out = Outputs()
-        for begin in range(0, len(order), SLICE):
-            part = pipeline.handle(tape[begin : begin + SLICE])
-            out.predictions += part.predictions
-            out.outcomes += part.outcomes
-            out.messages += part.messages
-            await asyncio.sleep(0)
-        yield commit, out
+        if held and (held[-1].records - held[0].records >= SLICE or commit.gaps or apart(held[-1]) != apart(commit)):
+            yield _joined(held)
+            held = []
+        held.append(commit)
+    if held:
+        yield _joined(held)
+
+
+def _joined(held: list[Commit]) -> Stretch:
+    inputs = {stream: Span(span.start, held[-1].inputs[stream].stop) for stream, span in held[0].inputs.items()}
+    return Stretch(held[-1], inputs, np.concatenate([commit.taken() for commit in held]))
 
 
 def decoded(decoder: Decoder, records: list[ConsumerRecord]) -> Rows:

@@ -5,6 +5,7 @@ Whatever fails ends the process: the shard's next owner begins at its last commi
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,12 +49,14 @@ class Shard:
 
     def __init__(self, config: Config, number: int, partitions: int, pipeline: Pipeline, key: bytes) -> None:
         self.config, self.number, self.partitions = config, number, partitions
-        self.pipeline, self.key = pipeline, key
+        self.pipeline, self.key, self.digest = pipeline, key, digest(config)
         self.labels = kafka.has_labels(config)
         self._decoders = (Decoder(config, "events", None), Decoder(config, "labels", None))
         self._arrived, self._closing = asyncio.Event(), False
         self.snapshotted, self._snapshot_s = time.monotonic(), 0.0
         self._most = FIRST_STEP
+        self._writing: asyncio.Task[None] | None = None
+        self._flying = 0  # records of the commit that is being written
 
     def stand_at(self, position: Position, writer: Writer) -> None:
         """Takes records from this position on; what was read before and not handled is forgotten."""
@@ -63,7 +66,7 @@ class Shard:
         self._commands: list[ConsumerRecord] = []
         self.expected, self._pending = dict(position.next), Pending()
         self._taken = {stream: Span(offset, offset) for stream, offset in position.next.items()}
-        self._heard, self.committed, self._closing = [now, now], now, False
+        self._heard, self.begun, self.committed, self._closing = [now, now], now, now, False
 
     # records in
 
@@ -90,22 +93,30 @@ class Shard:
     def waiting(self) -> int:
         """Records that were read and are not committed."""
         read = self._weaver.waiting(EVENT) + self._weaver.waiting(LABEL) + len(self._commands)
-        return read + len(self._pending.order)
+        return read + len(self._pending.order) + self._flying
 
     # the loop
 
     async def run(self) -> None:
-        """Handles and commits until `close`; ends with everything that was handled committed."""
+        """Handles and commits until `close`; ends with everything that was handled committed.
+
+        A commit is written while the next records are handled, one at a time.
+        """
         while not self._closing:
             moved = self._step()
             if self._due():
-                await self._commit()
+                await self._written()
+                self._commit()
             elif moved:
                 await asyncio.sleep(0)
             else:
                 await self._wait()
+            if self._writing is not None and self._writing.done():
+                await self._written()
+        await self._written()
         if self._pending.order:
-            await self._commit()
+            self._commit()
+            await self._written()
 
     def close(self) -> None:
         """Lets `run` end after the step in hand."""
@@ -139,15 +150,20 @@ class Shard:
         return Tape(order, tape.events, tape.labels, [record.value or b"" for record in commands])
 
     def _due(self) -> bool:
-        age, size = time.monotonic() - self.committed, len(self._pending.order)
+        age, size = time.monotonic() - self.begun, len(self._pending.order)
         commit_s = self.config.engine.commit_ms / 1000
-        return bool((size and age >= commit_s) or size >= LARGEST_COMMIT or self.position.gaps or age >= ALIVE_S)
+        return bool(
+            (size and age >= commit_s)
+            or size >= LARGEST_COMMIT
+            or (self.position.gaps and self._writing is None)
+            or age >= ALIVE_S
+        )
 
     async def _wait(self) -> None:
         """Until something arrives, a commit is due, or a silent stream need not be waited for any longer."""
         self._arrived.clear()
         kafka_section = kafka.cluster(self.config)
-        ends = [self.committed + (self.config.engine.commit_ms / 1000 if self._pending.order else ALIVE_S)]
+        ends = [self.begun + (self.config.engine.commit_ms / 1000 if self._pending.order else ALIVE_S)]
         if self._weaver.waiting(EVENT) or self._weaver.waiting(LABEL):
             ends += [heard + kafka_section.max_wait_ms / 1000 + 0.001 for heard in self._heard]
         rest = [end - time.monotonic() for end in ends]
@@ -159,56 +175,72 @@ class Shard:
 
     # commits
 
-    async def _commit(self) -> None:
-        commit = Commit(
+    def _commit(self) -> None:
+        """Begins to write what was handled, and at times the state that it led to; `_written` ends it."""
+        commit, pending = self._record(), self._pending
+        records = records_of(pending.out) | {"commits": [commits.written(commit)]}
+        if commit.gaps:
+            records["control"] = [gap_command(stream, gap) for stream, gap in commit.gaps.items()]
+        self._pending, self._flying = Pending(), len(pending.order)
+        self._taken = {stream: Span(span.stop, span.stop) for stream, span in commit.inputs.items()}
+        self.begun = time.monotonic()
+        every_s = max(kafka.cluster(self.config).snapshot_ms / 1000, self._snapshot_s / SNAPSHOT_SHARE)
+        state = self._state() if self.begun - self.snapshotted >= every_s and pending.order else None
+        self._writing = asyncio.create_task(self._write(commit, records, state))
+        self._writing.add_done_callback(lambda _: self._arrived.set())
+
+    def _record(self) -> Commit:
+        return Commit(
             number=self.position.number + 1,
-            config=digest(self.config),
+            config=self.digest,
             partitions=self.partitions,
             records=self.pipeline.records,
             time_ms=self.pipeline.validate.now_ms,
-            inputs={stream: Span(span.start, span.stop) for stream, span in self._taken.items()},
+            inputs=dict(self._taken),
             clocks=self._weaver.clocks,
             order=commits.packed(self._pending.order),
             snapshots=self.position.snapshots,
             gaps=self.position.gaps,
         )
-        records = records_of(self._pending.out) | {"commits": [commits.written(commit)]}
-        if commit.gaps:
-            records["control"] = [gap_command(stream, gap) for stream, gap in commit.gaps.items()]
+
+    async def _write(self, commit: Commit, records: dict[str, Iterable[Written]], state: bytes | None) -> None:
         offsets = await self.writer.write(records)
         following = {stream: span.stop for stream, span in commit.inputs.items()}
         self.position = Position(following, commit.clocks, commit.number, offsets["commits"], commit.snapshots)
-        self._pending = Pending()
-        self._taken = {stream: Span(offset, offset) for stream, offset in following.items()}
-        self.committed = time.monotonic()
-        every_s = max(kafka.cluster(self.config).snapshot_ms / 1000, self._snapshot_s / SNAPSHOT_SHARE)
-        if self.committed - self.snapshotted >= every_s and commit.order:
-            await self._snapshot()
+        self.committed, self._flying = time.monotonic(), 0
+        if state is not None:
+            await self._keep(state, commit.records)
+
+    async def _written(self) -> None:
+        """Waits for the commit under way, if there is one; what failed in it is raised here."""
+        if self._writing is not None:
+            await self._writing
+            self._writing = None
 
     async def finish(self) -> None:
         """Behind `run`: leaves a snapshot, so that the next owner need not take records again."""
         kept = self.position.snapshots
         if self.pipeline.records > (kept[0].records if kept else 0) and self._snapshot_s < QUICK_S:
-            await self._snapshot()
-            await self._commit()  # the first record that points to it
+            await self._keep(self._state(), self.pipeline.records)
+            self._commit()  # the first record that points to it
+            await self._written()
 
-    async def _snapshot(self) -> None:
-        """Writes the state as it is, which is that of the last commit."""
+    def _state(self) -> bytes:
         started = time.monotonic()
-        state = snapshots.encode(self.pipeline.snapshot(), config_digest=digest(self.config), key=self.key)
-        kept = self.position.snapshots
-        slot = (kept[0].slot + 1) % commits.SLOTS if kept else 0
-        written: list[Written] = list(commits.chunks(state, self.position.number, slot))
-        offsets = await self.writer.write({"snapshots": written})
-        place = offsets["snapshots"], len(written), self.position.commit, self.position.number
-        pointer = Pointer(*place, self.pipeline.records, slot)
-        self.position.snapshots = [pointer, *kept][: commits.SLOTS]
+        state = snapshots.encode(self.pipeline.snapshot(), config_digest=self.digest, key=self.key)
         self.snapshotted = time.monotonic()
         self._snapshot_s = self.snapshotted - started
-        journal.tell(
-            "snapshot written", shard=self.number, bytes=len(state), records=self.pipeline.records,
-            seconds=round(self._snapshot_s, 3),
-        )  # fmt: skip
+        return state
+
+    async def _keep(self, state: bytes, records: int) -> None:
+        """Writes the state behind the last commit."""
+        kept = self.position.snapshots
+        slot = (kept[0].slot + 1) % commits.SLOTS if kept else 0
+        chunks = list(commits.chunks(state, self.position.number, slot))
+        offsets = await self.writer.write({"snapshots": chunks})
+        place = offsets["snapshots"], len(chunks), self.position.commit, self.position.number
+        self.position.snapshots = [Pointer(*place, records, slot), *kept][: commits.SLOTS]
+        journal.tell("snapshot written", shard=self.number, size_bytes=len(state), records=records)
 
 
 def gap_command(stream: str, gap: Span) -> Written:
