@@ -7,10 +7,10 @@ READY := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check accept bench calibrate lock clean
+.PHONY: help setup demo kafka-demo test check accept bench calibrate lock clean
 
 help: ## Lists what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Creates .venv with the locked dependencies; the others do this by themselves
 
@@ -25,6 +25,9 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY) ## Streams a year of real flights and shows what drifted; DATA=FILE takes your own file
 	$(BIN)/driftline demo $(if $(DATA),--data "$(DATA)")
+
+kafka-demo: $(READY) ## The same flights over Apache Kafka and two workers; needs Java 17 and Maven, no Docker
+	$(BIN)/python -m compose.demo
 
 test: $(READY) ## Runs the tests; ARGS=... goes to pytest
 	$(BIN)/python -m pytest $(ARGS)

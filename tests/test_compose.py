@@ -1,0 +1,125 @@
+"""The Docker Compose file, as far as it can be checked without running it."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from compose import broker
+from compose.artifacts import KAFKA
+from compose.flights import write_flights_on
+from stream_app.cli import cli
+from stream_app.config import load
+from stream_app.edges import kafka
+
+ROOT = Path(__file__).parent.parent
+FILE = ROOT / "compose" / "compose.yaml"
+DOCKERFILE = ROOT / "compose" / "Dockerfile"
+SERVICES: dict[str, dict[str, Any]] = YAML(typ="safe").load(FILE)["services"]
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == "driftline"}
+
+
+def test_the_file_fits_the_schema_of_compose_files() -> None:
+    done = run(sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(FILE))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_docker_compose_itself_accepts_the_file() -> None:
+    """Where it is installed; elsewhere the schema above has to do."""
+    if shutil.which("docker") and run("docker", "compose", "version").returncode == 0:
+        done = run("docker", "compose", "-f", str(FILE), "config", "--format", "json")
+
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["services"].keys() == SERVICES.keys()
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_command_of_a_service_is_one_of_driftline(name: str) -> None:
+    program, command, *arguments = OURS[name]["command"]
+
+    context = cli.commands[command].make_context(command, arguments)
+
+    assert program == "driftline"
+    assert str(context.params["config"]) == "flights.toml"
+    if name == "worker":
+        assert context.params["health"] == "0.0.0.0:8080"
+        assert "http://127.0.0.1:8080/health" in " ".join(OURS[name]["healthcheck"]["test"])
+
+
+def test_there_are_a_broker_topics_two_workers_and_a_player() -> None:
+    assert {name: service["command"][1] for name, service in OURS.items()} == {
+        "topics": "topics",
+        "worker": "worker",
+        "player": "play",
+    }
+    assert SERVICES["worker"]["deploy"]["replicas"] == 2
+    assert SERVICES["kafka"]["image"] == f"apache/kafka:{KAFKA}"
+
+
+def test_each_service_waits_for_what_it_needs() -> None:
+    needs = {name: list(conditions(service)) for name, service in SERVICES.items()}
+    healthy, done = "service_healthy", "service_completed_successfully"
+
+    assert needs["topics"] == [("kafka", healthy)]
+    assert needs["worker"] == [("kafka", healthy), ("topics", done)]
+    assert needs["player"] == [("worker", healthy)]
+    waited_for = {name for each in needs.values() for name, condition in each if condition == healthy}
+    assert all("healthcheck" in SERVICES[name] for name in waited_for)
+
+
+def conditions(service: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield from ((name, each["condition"]) for name, each in service.get("depends_on", {}).items())
+
+
+def test_services_may_do_no_more_than_they_must() -> None:
+    for name, service in SERVICES.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert "no-new-privileges:true" in service["security_opt"], name
+        assert "ports" not in service, f"{name}: nothing needs to be reached from outside"
+    assert all(service["read_only"] for service in OURS.values())
+    assert re.findall(r"^USER (.+)$", DOCKERFILE.read_text(), re.MULTILINE) == ["driftline"]
+
+
+def test_volumes_that_are_mounted_are_declared() -> None:
+    mounted = {mount.partition(":")[0] for service in SERVICES.values() for mount in service.get("volumes", [])}
+
+    assert mounted == set(YAML(typ="safe").load(FILE)["volumes"])
+
+
+def test_the_image_holds_what_its_dockerfile_copies_and_a_configuration_for_this_cluster(tmp_path: Path) -> None:
+    text = DOCKERFILE.read_text()
+    ignored = (ROOT / "compose" / "Dockerfile.dockerignore").read_text().splitlines()
+    copied = [name for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE) for name in line.split()[:-1]]
+    folder, bootstrap = re.search(r"python -m compose\.flights (\S+) (\S+)", text).groups()
+
+    config = load(write_flights_on(tmp_path, bootstrap))
+
+    assert all((ROOT / name).exists() and f"!{name}" in ignored for name in copied)
+    assert re.findall(r"^WORKDIR (.+)$", text, re.MULTILINE)[-1] == folder
+    assert kafka.cluster(config).bootstrap == bootstrap == "kafka:9092"
+    assert kafka.has_labels(config)
+    assert Path(config.source.events).exists()
+    assert Path(config.source.labels).exists()
+
+
+def test_the_broker_of_compose_is_set_up_as_that_of_the_tests() -> None:
+    """What the worker relies on; how fast things go is another matter."""
+    environment = {name: str(value) for name, value in SERVICES["kafka"]["environment"].items()}
+    relied_on = ["auto.create.topics.enable", "process.roles", "controller.listener.names"]
+    relied_on += [name for name in broker.SETTINGS if name.endswith((".replication.factor", ".min.isr"))]
+
+    assert {name: environment[f"KAFKA_{name.replace('.', '_').upper()}"] for name in relied_on} == {
+        name: str(broker.SETTINGS[name]) for name in relied_on
+    }
