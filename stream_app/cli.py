@@ -3,29 +3,29 @@
 Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 """
 
+import asyncio
 import contextlib
 import functools
 import io
+import logging
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
-import msgspec
+from click.core import ParameterSource
 
 from stream_app.config import Config, load
 from stream_app.config.checks import not_acted_on
 from stream_app.config.reading import nearest
-from stream_app.errors import DriftlineError
+from stream_app.errors import BrokerError, DriftlineError, TopicError
 from stream_app.messages import to_json
 
-POLL_S = 0.2  # how often a followed stream is looked at
+T = TypeVar("T")
 
 
 class Commands(click.Group):
@@ -89,6 +89,18 @@ def on_config(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(config: Path, state: Path | None, **options: Any) -> None:
         tree = load(config)
         command(config=tree, state=state or Path(f"{tree.name}.db"), **options)
+
+    return wrapped
+
+
+def on_log(command: Callable[..., None]) -> Callable[..., None]:
+    """As `on_config`; `state` is None where the topics are meant: CONFIG has [kafka] and --state was not given."""
+
+    @on_config
+    @functools.wraps(command)
+    def wrapped(config: Config, state: Path, **options: Any) -> None:
+        given = click.get_current_context().get_parameter_source("state") is ParameterSource.COMMANDLINE
+        command(config=config, state=state if given or config.kafka is None else None, **options)
 
     return wrapped
 
@@ -171,7 +183,7 @@ def _run(config: Config, state: Path, *, follow: bool, as_json: bool) -> dict[st
     from stream_app.runners.embedded import Embedded  # noqa: PLC0415
 
     _say_what_is_missing(config)
-    with Log(state, write=True) as log, RunView(config, state) as view, _stop_signals() as stopped:
+    with Log(state, write=True) as log, RunView(config, state) as view, stop_signals() as stopped:
         engine = Embedded(config, log, follow=follow, key=state_key(os.environ))
         view.begin(engine.resumed_at)
         try:
@@ -190,7 +202,7 @@ def _say_what_is_missing(config: Config) -> None:
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
+def stop_signals() -> Iterator[Callable[[], bool]]:
     """SIGINT and SIGTERM finish the batch in hand and its commit; a second one ends at once."""
     asked: list[int] = []
 
@@ -208,135 +220,20 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _reader(stream: str, what: str, example: str) -> click.Command:
-    """A command that subscribes to one output stream."""
+def over_kafka(config: Config, work: Coroutine[Any, Any, T]) -> T:
+    """Runs it; of what aiokafka calls errors those of connections are said: the others it retries, or they reach us."""
+    from stream_app.edges import journal  # noqa: PLC0415
 
-    @click.option("--follow", is_flag=True, help="Keep waiting for more.")
-    @click.option("--after", type=int, default=0, help="Only records with a larger sequence number.")
-    @click.option("--exec", "program", help="Run this command for each record, its JSON on standard input.")
-    @on_config
-    def command(config: Config, state: Path, *, follow: bool, after: int, program: str | None, as_json: bool) -> None:
-        _subscribe(config, state, stream, follow=follow, after=after, program=program, as_json=as_json)
-
-    command.__doc__ = f"{what}\n\nExample: {example}"
-    return click.command(stream)(command)
-
-
-for _stream, _what, _example in (
-    ("alerts", "Alerts: incidents opened, updated, acknowledged, recovered.", "driftline alerts flights.toml --follow"),
-    (
-        "triggers",
-        "Requests to retrain, with the offsets to train on.",
-        "driftline triggers flights.toml --exec ./train.sh",
-    ),
-    ("predictions", "Every prediction of the champion.", "driftline predictions flights.toml --json | head"),
-    ("outcomes", "Every label that met its event.", "driftline outcomes flights.toml --json | head"),
-    ("metrics", "Figures of models, labels and detectors.", "driftline metrics flights.toml --json | tail"),
-    (
-        "dead-letters",
-        "Records that were refused: why, where, and their raw bytes.",
-        "driftline dead-letters flights.toml",
-    ),
-    ("panes", "Summaries of each watched signal per stretch of time.", "driftline panes flights.toml --json | head"),
-    ("audit", "Who or what changed which decision.", "driftline audit flights.toml"),
-):
-    cli.add_command(_reader(_stream, _what, _example))
-
-
-def _subscribe(
-    config: Config, state: Path, stream: str, *, follow: bool, after: int, program: str | None, as_json: bool
-) -> None:
-    from stream_app.edges.log import Log  # noqa: PLC0415
-    from stream_app.edges.terminal import line_of  # noqa: PLC0415
-
-    with Log(state) as log, _stop_signals() as stopped:
-        while not stopped():
-            for record in log.read(stream, after):
-                if stopped():
-                    return
-                if program:
-                    _execute(program, record.value, after)
-                after = record.seq
-                if not program:
-                    click.echo(record.value if as_json else line_of(config, stream, record))
-            if not follow:
-                if not after and not as_json:
-                    click.echo(f"{config.name}: no {stream} in {state}", err=True)
-                break
-            time.sleep(POLL_S)
-
-
-def _execute(program: str, value: bytes, after: int) -> None:
-    done = subprocess.run(program, input=value, shell=True, check=False)  # noqa: S602 (the user's own command)
-    if done.returncode:
-        raise DriftlineError(
-            f"{program!r} ended with exit code {done.returncode}; to go on from there: --after {after}. "
-            f"It was given {value.decode()}"
-        )
-
-
-@cli.command()
-@on_config
-@click.option("--by", help="Only features of this grouping.")
-@click.option("--key", help="Only this key.")
-def features(config: Config, state: Path, *, by: str | None, key: str | None, as_json: bool) -> None:
-    """The feature store: the newest feature values of each key.
-
-    Example: driftline features flights.toml --by carrier --key AA
-    """
-    from stream_app.edges.log import Log  # noqa: PLC0415
-    from stream_app.edges.terminal import print_features  # noqa: PLC0415
-
-    with Log(state) as log:
-        rows = list(log.features(by, key))
-    if as_json:
-        for row in rows:
-            click.echo(msgspec.json.encode(row))
-    else:
-        print_features(config, rows)
-
-
-@cli.command()
-@on_config
-@click.argument("id")
-def story(config: Config, state: Path, id: str, *, as_json: bool) -> None:  # noqa: A002
-    """What happened to one event, one incident or one model version, and why.
-
-    Example: driftline story flights.toml flights-3
-    """
-    from stream_app.edges.log import Log  # noqa: PLC0415
-    from stream_app.edges.snapshots import state_key  # noqa: PLC0415
-    from stream_app.edges.stories import print_story, tell  # noqa: PLC0415
-
-    with Log(state) as log:
-        told = tell(config, log, id, state_key(os.environ))
-    if as_json:
-        click.echo(to_json(told))
-    else:
-        print_story(config, told)
-
-
-@cli.command()
-@on_config
-@click.argument("incident")
-@click.option("--by", default=lambda: os.environ.get("USER", "unknown"), help="Who; default: $USER.")
-def acknowledge(config: Config, state: Path, incident: str, by: str, *, as_json: bool) -> None:
-    """Says that someone looks after INCIDENT; a running or the next `driftline run` writes it into the log.
-
-    Example: driftline acknowledge flights.toml flights-3 --by ada
-    """
-    from stream_app.edges.log import Log  # noqa: PLC0415
-
-    command = {"command": "acknowledge", "incident": incident, "by": by}
-    with Log(state) as log:
-        told = [msgspec.json.decode(record.value) for record in log.read("alerts") if record.key == incident]
-        if not told:
-            raise DriftlineError(f"no incident {incident!r} in {state}; `driftline alerts CONFIG` lists them")
-        if told[-1]["data"]["status"] == "recovered":
-            raise DriftlineError(f"incident {incident!r} has recovered: there is nothing left to acknowledge")
-        number = log.send_control(to_json(command))
-    sent = f"{config.name}: sent as command {number}; a running or the next `driftline run` takes it up"
-    click.echo(to_json(command | {"control": number}) if as_json else sent, err=not as_json)
+    journal.start("text")
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    logging.getLogger("aiokafka.consumer").setLevel(logging.CRITICAL)
+    try:
+        return asyncio.run(work)
+    except (BrokerError, TopicError) as error:
+        log = Path(f"{config.name}.db")
+        if not log.exists():
+            raise
+        raise type(error)(f"{error}; --state {log} reads the log of `driftline run`") from error
 
 
 def _profiled(data: Path, folder: Path) -> Path:
@@ -349,5 +246,10 @@ def _profiled(data: Path, folder: Path) -> Path:
     return config_file
 
 
+import stream_app.cli_kafka  # noqa: E402 (these register their commands on `cli`)
+import stream_app.cli_stories  # noqa: E402
+import stream_app.cli_streams  # noqa: E402
+import stream_app.cli_worker  # noqa: E402
+
 if __name__ == "__main__":
-    main()
+    stream_app.cli.main()  # not this copy's, which is named __main__ and has only the commands above

@@ -144,6 +144,33 @@ def test_a_program_that_fails_is_named_with_the_way_to_go_on(folder: Path) -> No
     assert "'cat > /dev/null; exit 3' ended with exit code 3; to go on from there: --after 7" in done.stderr
 
 
+def test_resubmit_prints_what_was_refused_as_it_came(folder: Path) -> None:
+    done = driftline(folder, "dead-letters", "small.toml", "--resubmit")
+    every = (folder / "events.csv").read_text().splitlines()
+
+    assert (done.returncode, done.stdout.splitlines()) == (0, [every[51], every[61]])
+    assert done.stderr == "small: 2 records of events in small.db\n"
+
+
+def test_resubmit_does_not_mix_two_inputs(tmp_path: Path) -> None:
+    rows = records(20)
+    labels = [{"id": row["id"], "time": row["time"], "y": row.pop("y")} for row in rows]
+    rows[3]["c"], labels[5]["y"] = "[other]", "perhaps"
+    for name, made in (("events.csv", rows), ("labels.csv", labels)):
+        (tmp_path / name).write_text(csv_text(made))
+    assert (
+        driftline(tmp_path, "run", write_config(tmp_path, "events.csv", source='labels = "labels.csv"')).returncode == 0
+    )
+
+    done = driftline(tmp_path, "dead-letters", "small.toml", "--resubmit")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        "1 of events and 1 of labels, which belong into different inputs; for one: driftline dead-letters"
+        in done.stderr
+    )
+
+
 def test_features_are_found_by_grouping_and_key(folder: Path) -> None:
     (row,) = json_lines(asked(folder, "features", "small.toml", "--by", "c", "--key", "a", "--json"))
 
@@ -330,7 +357,7 @@ def test_a_model_that_does_not_exist_is_a_problem_of_the_configuration(tmp_path:
 
 
 def test_what_is_asked_for_and_not_built_yet_is_said(tmp_path: Path) -> None:
-    rewritten(tmp_path, "[alarms]", '[retrain]\naction = "challenge"\n[alarms]')
+    rewritten(tmp_path, "[retrain]", '[retrain]\naction = "challenge"')
     done = driftline(tmp_path, "check", "small.toml")
 
     assert done.returncode == 0

@@ -15,6 +15,7 @@ from stream_app.config import Config, Kafka
 from stream_app.errors import BrokerError, ConfigError
 
 REQUEST_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 5.0  # for a goodbye to a broker that may be away
 CLOSED = "closed at once: correct $.kafka.security.protocol or $.kafka.bootstrap, or wait until the broker is up"
 FETCH_BYTES = 4 << 20  # of one partition in one request
 
@@ -103,7 +104,8 @@ async def consumer(config: Config, *topics: str, **options: Any) -> AsyncIterato
             await client.start()
             yield client
     finally:
-        await client.stop()
+        # a task of its own: where the broker is away, aiokafka lets the cancellation of its fetches out of `stop`
+        await asyncio.wait({asyncio.ensure_future(client.stop())}, timeout=STOP_TIMEOUT_S)
 
 
 @contextlib.asynccontextmanager

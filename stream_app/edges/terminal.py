@@ -253,10 +253,12 @@ def print_features(config: Config, rows: list[dict[str, Any]]) -> None:
     for by in dict.fromkeys(row["by"] for row in rows):
         mine = [row for row in rows if row["by"] == by]
         names = list(mine[0]["features"])
-        table = whole(escape(by or "all"), "time", *names)
+        sharded = ["shard"] if "shard" in mine[0] else []
+        table = whole(*sharded, escape(by or "all"), "time", *names)
         for row in mine:
             cells = ["-" if row["features"][n] is None else f"{row['features'][n]:.4g}" for n in names]
-            table.add_row(escape(printable(row["key"])), when(config, row["time"]), *cells)
+            place = [str(row[name]) for name in sharded]
+            table.add_row(*place, escape(printable(row["key"])), when(config, row["time"]), *cells)
         OUT.print(table)
 
 
