@@ -116,22 +116,18 @@ class Rate:
     def __call__(self, record: logging.LogRecord) -> Iterator[logging.LogRecord]:
         """Those that are to be written now."""
         now = self.clock()
-        raised = record.exc_info[0] if record.exc_info else None
-        key = (record.name, str(record.msg), repr(raised))
-        known = self.seen.get(key)
+        yield from self.release(now)
         if record.name == _OURS.name:
             yield record
-        elif known and now < known.until:
-            known.held = _bare(record)
-            known.count += 1
-        elif known:
-            del self.seen[key]
-            self.seen[key] = _Seen(now + REPEAT_S)
-            yield _with_count(record, known.count)
-        else:
+            return
+        key = (record.name, str(record.msg), repr(record.exc_info and record.exc_info[0]))
+        known = self.seen.get(key)
+        if known is None:
             self.seen[key] = _Seen(now + REPEAT_S)
             yield record
-        yield from self.release(now)
+        else:
+            known.held = _bare(record)
+            known.count += 1
 
     def release(self, now: float) -> Iterator[logging.LogRecord]:
         """What was held back and whose time is over."""
@@ -141,7 +137,9 @@ class Rate:
                 return
             del self.seen[key]
             if oldest.held is not None:
-                yield _with_count(oldest.held, oldest.count - 1)
+                self.seen[key] = _Seen(now + REPEAT_S)
+                oldest.held.fields = {"suppressed": oldest.count - 1} if oldest.count > 1 else {}
+                yield oldest.held
 
 
 class _Seen:
@@ -207,10 +205,4 @@ def _shown(value: Any) -> str:
 def _bare(record: logging.LogRecord) -> logging.LogRecord:
     """The record without arguments and traceback, which could keep large objects alive while it is held."""
     record.msg, record.args, record.exc_info = record.getMessage(), None, None
-    return record
-
-
-def _with_count(record: logging.LogRecord, count: int) -> logging.LogRecord:
-    if count:
-        record.fields = _fields(record) | {"suppressed": count}
     return record

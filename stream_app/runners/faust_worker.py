@@ -42,10 +42,18 @@ RETRY_S = 2.0  # between two attempts to reach a broker at the start
 class CommittedThread(driver.AIOKafkaConsumerThread):
     """The thread with aiokafka's consumer, which must not see records of aborted transactions."""
 
+    app: "App"
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # noqa: SLF001  (only Faust's own transactions would set it)
         return consumer
+
+    async def on_thread_stop(self) -> None:
+        if self._consumer is not None and self.app.member.failure is None:
+            # a static member that was asked to stop leaves too, so that others take its partitions at once
+            self._consumer._coordinator._group_instance_id = None  # noqa: SLF001
+        await super().on_thread_stop()
 
 
 class BatchConsumer(driver.Consumer):
@@ -98,9 +106,9 @@ class BatchConsumer(driver.Consumer):
         return True
 
     def behind(self, place: tuple[str, int]) -> int:
-        """How many committed records of a partition the broker was seen to have and were not fetched yet."""
+        """How many committed records of a partition the broker was seen to have and were not read; unknown is 1."""
         state = self._state(place)
-        return max(state.lso - state.position, 0) if state is not None and state.lso is not None else 0
+        return 1 if state is None or state.lso is None else max(state.lso - state.position, 0)
 
     def _rested(self) -> dict[TP, int]:
         """Positions that have not moved since the last call, of idle shards: behind them are only markers."""
@@ -272,7 +280,7 @@ def run(config: Config, *, key: bytes, instance: str, health: str | None = None)
     app = application(config, member, instance)
     process = Process(app, loop=loop)
     member.fail = process.failed
-    member.behind = lambda place: app.consumer.behind(place)  # type: ignore[attr-defined]  # noqa: PLW0108 (made later)
+    member.behind = lambda place: app.consumer.behind((kafka.topic(config, place[0]), place[1]))  # type: ignore[attr-defined]
     journal.tell("worker started", name=config.name, instance=instance, partitions=member.partitions)
     try:
         process.execute_from_commandline()

@@ -13,7 +13,7 @@ from stream_app.edges.health import ShardStatus, WorkerStatus
 from stream_app.edges.transactions import TIMEOUT_S, Writer
 from stream_app.pipeline import Pipeline
 from stream_app.runners.recovery import Position, pass_gaps, recover
-from stream_app.runners.shard import Shard
+from stream_app.runners.shard import Behind, Shard
 
 CLOSE_S = 8.0  # for the commits in hand; SIGTERM promises an end within 10 s
 
@@ -25,7 +25,7 @@ class Member:
 
     partitions: int  # of every topic
     fail: Callable[[BaseException], None]  # ends the process
-    behind: Callable[[Place], int]  # records of an input partition that are known of and were not fetched
+    behind: Behind
 
     def __init__(self, config: Config, key: bytes) -> None:
         self.config, self.key = config, key
@@ -37,6 +37,7 @@ class Member:
         self._opening: asyncio.Future[Any] | None = None
         self.generation = -1
         self._behind: dict[int, float] = {}  # since when a shard was seen with something to commit
+        self._finished = False
         self.failure: BaseException | None = None
 
     # a rebalance
@@ -89,7 +90,7 @@ class Member:
             self.recovered[number] = share
 
         position = await recover(client, self.config, pipeline, number, self.partitions, self.key, progress)
-        return Shard(self.config, number, self.partitions, pipeline, self.key), position
+        return Shard(self.config, number, self.partitions, pipeline, self.key, self.behind), position
 
     async def _run(self, shard: Shard) -> None:
         try:
@@ -115,6 +116,7 @@ class Member:
             await asyncio.gather(*running.values())
             await asyncio.gather(*(self._leave(shard, finish=finish) for shard in shards.values()))
         self._parked |= shards
+        self._finished = finish
 
     async def _leave(self, shard: Shard, *, finish: bool) -> None:
         if finish:
@@ -137,7 +139,7 @@ class Member:
 
     def _status(self, shard: Shard) -> ShardStatus:
         now = time.monotonic()
-        lag = shard.waiting + sum(map(self.behind, self._places_of(shard)))
+        lag = shard.waiting + sum(self.behind((stream, shard.number)) for stream in self.streams.values())
         since = self._behind.setdefault(shard.number, now) if lag else now
         if not lag:
             self._behind.pop(shard.number, None)
@@ -170,8 +172,9 @@ class Member:
         }
 
     def committed(self) -> dict[Place, int]:
-        """The same behind the last commits."""
-        return {place: at for shard in self.shards.values() for place, at in self._places_of(shard).items()}
+        """The same behind the last commits, those of the end included."""
+        shards = self._parked if self._finished else self.shards
+        return {place: at for shard in shards.values() for place, at in self._places_of(shard).items()}
 
     def idle(self) -> list[Place]:
         """Input partitions of the shards that have committed all they were given."""

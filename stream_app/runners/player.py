@@ -12,18 +12,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream_app.config import Config
 from stream_app.edges import kafka, topics
-from stream_app.errors import ConfigError, TopicError
+from stream_app.errors import BrokerError, ConfigError, TopicError
 from stream_app.messages import STREAMS
 from stream_app.runners.feed import IDLE_S, Feed, Record
 
 BATCH_BYTES = 512 << 10  # of one partition in one request, at most
 FRAME_BYTES = 128  # what a batch adds to its only record, at most
 DELIVERY_S = 120.0  # a broker may be away for so long, as for producers in Java
+STOP_S = 5.0
 REPORT_S = 0.1
 TICK_S = 0.005  # records that are due within it go together
 NAP_S = 0.1  # how often a stop is looked for while nothing is due
@@ -67,15 +69,15 @@ async def play(
             return Played(events, labels, unmatched, rejected, seconds, feed.time_ms, feed.progress)
 
         while not stop() and (found := feed.next()) is not None:
-            for due, part in pace.parts(found) if speed else [(0.0, found)]:
+            for due, part in pace.parts(found):
                 if not await _until(due, stop):
                     break
                 await sender.send(part)
+                if time.monotonic() - reported >= REPORT_S:
+                    report(played())
+                    reported = time.monotonic()
             if not found:
                 await asyncio.sleep(IDLE_S)
-            if time.monotonic() - reported >= REPORT_S:
-                report(played())
-                reported = time.monotonic()
         await sender.finish()
         report(played())
         return played()
@@ -99,7 +101,7 @@ async def _until(due: float, stop: Callable[[], bool]) -> bool:
 
 
 class Pace:
-    """When records are due, if the first one is due now."""
+    """When records are due, if the first one is due now; at speed 0 all are."""
 
     def __init__(self, speed: float) -> None:
         self._speed = speed
@@ -107,14 +109,17 @@ class Pace:
 
     def parts(self, records: list[Record]) -> Iterator[tuple[float, list[Record]]]:
         """Records that go together, each part with the moment of the monotonic clock when it is due."""
+        if not self._speed:
+            yield 0.0, records
+            return
         part: list[Record] = []
-        latest = 0.0
+        first = latest = 0.0
         for record in records:
             due = self._due(record.time_ms)
-            if part and due > latest + TICK_S:
+            if part and due > first + TICK_S:
                 yield latest, part
                 part = []
-            latest = max(due, latest) if part else due
+            first, latest = (first, max(due, latest)) if part else (due, due)
             part.append(record)
         if part:
             yield latest, part
@@ -142,9 +147,17 @@ async def opened(config: Config) -> AsyncIterator["Sender"]:
     try:
         async with kafka.answering(config):
             await producer.start()
-            yield Sender(config, producer, found["events"].partitions, largest)
+            try:
+                yield Sender(config, producer, found["events"].partitions, largest)
+            except (TimeoutError, KafkaTimeoutError) as error:
+                where = kafka.cluster(config).bootstrap
+                raise BrokerError(
+                    f"{where} took no records for {DELIVERY_S:g} s: to play again sends all again"
+                ) from error
     finally:
-        await producer.stop()
+        with contextlib.suppress(TimeoutError):  # what was to be delivered has been awaited
+            async with asyncio.timeout(STOP_S):
+                await producer.stop()
 
 
 class Sender:
@@ -162,31 +175,33 @@ class Sender:
     async def send(self, records: Iterable[Record]) -> None:
         """Hands records over, in order; raises the error of any that were sent before."""
         batches: dict[tuple[int, int], BatchBuilder] = {}
-        for stream, _, key, value, ok in records:
+        create = self._producer.create_batch
+        for record in records:
+            stream, _, key, value, ok = record
+            if len(value) + len(key or b"") + FRAME_BYTES > self._largest[stream]:
+                raise self._too_large(record)
             # without a key any partition will do, but the same file should give the same topics
             partition = zlib.crc32(value) % len(self._partitions) if key is None else self._of_key(key)
             place = (stream, partition)
-            self._check(stream, key, value)
             batch = batches.get(place)
             if batch is None or batch.append(timestamp=None, key=key, value=value) is None:
                 if batch is not None:
                     await self._ship(place, batch)
-                batches[place] = batch = self._producer.create_batch()
+                batches[place] = batch = create()
                 batch.append(timestamp=None, key=key, value=value)
             self.sent[stream] += 1
             self.rejected += not ok
         for place, batch in batches.items():
             await self._ship(place, batch)
-        self._look(done := {sent for sent in self._under_way if sent.done()})
+        done = {sent for sent in self._under_way if sent.done()}
         self._under_way -= done
+        _raise_errors(done)
         await asyncio.sleep(0)  # the producer's own task sends
 
     async def finish(self) -> None:
-        """Waits until all is acknowledged."""
-        if self._under_way:
-            await asyncio.wait(self._under_way)
-        self._look(self._under_way)
-        self._under_way = set()
+        """Waits until all is acknowledged; TimeoutError after DELIVERY_S."""
+        async with asyncio.timeout(DELIVERY_S):
+            await asyncio.gather(*self._under_way)
 
     async def _ship(self, place: tuple[int, int], batch: BatchBuilder) -> None:
         stream, partition = place
@@ -195,16 +210,15 @@ class Sender:
     def _partition(self, key: bytes) -> int:
         return int(self._choose(key, self._partitions, self._partitions))
 
-    def _check(self, stream: int, key: bytes | None, value: bytes) -> None:
-        size_bytes = len(key or b"") + len(value) + FRAME_BYTES
-        if size_bytes > self._largest[stream]:
-            shown = value[:60].decode(errors="backslashreplace")
-            raise TopicError(
-                f"{self._topics[stream]} takes messages of {self._largest[stream]} bytes (max.message.bytes), but a "
-                f"record has {len(value)}: {shown}...; raise it with kafka-configs.sh, then see `driftline topics`"
-            )
+    def _too_large(self, record: Record) -> TopicError:
+        topic, largest = self._topics[record.stream], self._largest[record.stream]
+        shown = record.value[:60].decode(errors="backslashreplace")
+        return TopicError(
+            f"{topic} takes messages of {largest} bytes (max.message.bytes), but a record has {len(record.value)}: "
+            f"{shown}...; raise it with kafka-configs.sh, then see `driftline topics`"
+        )
 
-    @staticmethod
-    def _look(done: Iterable["asyncio.Future[object]"]) -> None:
-        for sent in done:
-            sent.result()
+
+def _raise_errors(done: Iterable["asyncio.Future[object]"]) -> None:
+    for sent in done:
+        sent.result()

@@ -4,8 +4,9 @@ Whatever fails ends the process: the shard's next owner begins at its last commi
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,12 +23,16 @@ from stream_app.runners.recovery import Position, decoded
 from stream_app.runners.weaver import Weaver
 
 WAITING = 8192  # records of a stream that may wait to be woven: then no more are fetched
+LOOK_S = 0.05  # between two looks at whether an input has become silent
 STEP_S = 0.03  # how long a shard may keep the others, and the heartbeat's answers, waiting
 FIRST_STEP = 1024  # records
 LARGEST_COMMIT = 65_536  # records: bounds the memory that uncommitted outputs take
 SNAPSHOT_SHARE = 0.05  # snapshots may take this share of the time: those of a large state become rarer
 QUICK_S = 1.0  # a snapshot that takes longer must not hold up a rebalance
 ALIVE_S = 3600.0  # an idle shard commits so often, so that retention never deletes its last commit
+
+
+Behind = Callable[[tuple[str, int]], int]  # stream and shard → records that are known of and were not read
 
 
 @dataclass(slots=True)
@@ -47,10 +52,14 @@ class Pending:
 class Shard:
     """A recovered pipeline, which `stand_at` gives a position; `run` until `close`, again and again."""
 
-    def __init__(self, config: Config, number: int, partitions: int, pipeline: Pipeline, key: bytes) -> None:
+    def __init__(
+        self, config: Config, number: int, partitions: int, pipeline: Pipeline, key: bytes, behind: Behind
+    ) -> None:
         self.config, self.number, self.partitions = config, number, partitions
         self.pipeline, self.key, self.digest = pipeline, key, digest(config)
-        self.labels = kafka.has_labels(config)
+        self.behind = behind
+        self.streams = (EVENT, LABEL) if kafka.has_labels(config) else (EVENT,)
+        self.max_wait_s = kafka.cluster(config).max_wait_ms / 1000
         self._decoders = (Decoder(config, "events", None), Decoder(config, "labels", None))
         self._arrived, self._closing = asyncio.Event(), False
         self.snapshotted, self._snapshot_s = time.monotonic(), 0.0
@@ -66,7 +75,8 @@ class Shard:
         self._commands: list[ConsumerRecord] = []
         self.expected, self._pending = dict(position.next), Pending()
         self._taken = {stream: Span(offset, offset) for stream, offset in position.next.items()}
-        self._heard, self.begun, self.committed, self._closing = [now, now], now, now, False
+        self._quiet_s, self._looked = [0.0, 0.0], now
+        self.begun, self.committed, self._closing = now, now, False
 
     # records in
 
@@ -86,7 +96,7 @@ class Shard:
         else:
             number = STREAMS.index(stream)
             self._weaver.push(number, decoded(self._decoders[number], records))
-            self._heard[number] = time.monotonic()
+            self._quiet_s[number] = 0.0
         self._arrived.set()
 
     @property
@@ -135,10 +145,10 @@ class Shard:
         return True
 
     def _next_tape(self, now: float) -> Tape:
-        silent = [now - heard > kafka.cluster(self.config).max_wait_ms / 1000 for heard in self._heard]
-        tape = self._weaver.pull(
-            events_ended=silent[EVENT], labels_ended=not self.labels or silent[LABEL], most=self._most
-        )
+        self._listen(now)
+        silent = [quiet_s > self.max_wait_s for quiet_s in self._quiet_s]
+        labels_ended = LABEL not in self.streams or silent[LABEL]
+        tape = self._weaver.pull(events_ended=silent[EVENT], labels_ended=labels_ended, most=self._most)
         for stream, rows in ((EVENT, tape.events), (LABEL, tape.labels)):
             if len(rows):
                 self._taken[STREAMS[stream]].stop = int(rows.offset[-1]) + 1
@@ -148,6 +158,16 @@ class Shard:
         self._taken["control"].stop = commands[-1].offset + 1
         order = np.concatenate([np.full(len(commands), CONTROL, np.uint8), tape.order])
         return Tape(order, tape.events, tape.labels, [record.value or b"" for record in commands])
+
+    def _listen(self, now: float) -> None:
+        """How long each input has had nothing to give, neither here nor at the broker.
+
+        A look that comes late, after a long step, counts as a short one: what arrived meanwhile was not pushed yet.
+        """
+        since_s, self._looked = min(now - self._looked, LOOK_S), now
+        for number in self.streams:
+            has_some = self._weaver.waiting(number) or self.behind((STREAMS[number], self.number))
+            self._quiet_s[number] = 0.0 if has_some else self._quiet_s[number] + since_s
 
     def _due(self) -> bool:
         age, size = time.monotonic() - self.begun, len(self._pending.order)
@@ -162,16 +182,13 @@ class Shard:
     async def _wait(self) -> None:
         """Until something arrives, a commit is due, or a silent stream need not be waited for any longer."""
         self._arrived.clear()
-        kafka_section = kafka.cluster(self.config)
-        ends = [self.begun + (self.config.engine.commit_ms / 1000 if self._pending.order else ALIVE_S)]
-        if self._weaver.waiting(EVENT) or self._weaver.waiting(LABEL):
-            ends += [heard + kafka_section.max_wait_ms / 1000 + 0.001 for heard in self._heard]
-        rest = [end - time.monotonic() for end in ends]
-        try:
-            async with asyncio.timeout(max(min((r for r in rest if r > 0), default=0.001), 0.001)):
+        end = self.begun + (self.config.engine.commit_ms / 1000 if self._pending.order else ALIVE_S)
+        rest_s = max(end - time.monotonic(), 0.001)
+        if any(map(self._weaver.waiting, self.streams)):
+            rest_s = min(rest_s, LOOK_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(rest_s):
                 await self._arrived.wait()
-        except TimeoutError:
-            return
 
     # commits
 

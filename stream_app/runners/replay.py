@@ -1,0 +1,159 @@
+"""Replay: the records of a monitor once more, in the order in which it took them, without writing anything.
+
+`replayed` compares what its own configuration makes of them with what was written, byte for byte; `contrasted` compares
+what was written with what another configuration makes of them.
+"""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from stream_app.config import Config, digest
+from stream_app.edges.differences import STREAMS, Comparison, NewestComparison, Replay, Unread, item
+from stream_app.edges.sightings import TOLD, Contrast, Side
+from stream_app.edges.transactions import records_of
+from stream_app.errors import DriftlineError, TopicError
+from stream_app.messages import Outputs, Progress
+from stream_app.pipeline import Pipeline
+from stream_app.runners.history import Bounds, History, Step, opened
+
+Report = Callable[[Progress], None]
+EVERYTHING = Bounds()
+
+
+class Pace:
+    """Tells how far a replay is."""
+
+    def __init__(self, history: History, report: Report) -> None:
+        self.total, self.report = sum(history.records.values()), report
+        self.started, self.handled, self.before = time.monotonic(), 0, 0
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def step(self, step: Step) -> None:
+        self.handled += step.records - step.first
+        done = self.before + step.records
+        share = done / max(self.total, 1)
+        self.report(Progress(done, self.handled, self.seconds, share, step.time_ms, lag=0, alerts=[]))
+
+    def shard_done(self, records: int) -> None:
+        self.before += records
+
+
+async def replayed(
+    config: Config, *, state: Path | None = None, bounds: Bounds = EVERYTHING, report: Report = lambda _: None
+) -> Replay:
+    """Runs a configuration again over its own topics, or over the log `state`, and compares every stream.
+
+    State is built up from the first record on; only what was written within the bounds counts. TopicError where the
+    streams were written by another configuration, or their first commits were deleted.
+    """
+    result = Replay()
+    async with opened(config, state) as history:
+        if history.digests - {digest(config)}:
+            raise TopicError(
+                f"{state or config.name} was written with another configuration: replay that one, and give this one as "
+                "--against to see what differs"
+            )
+        pace = Pace(history, report)
+        for shard, records in history.records.items():
+            await _compare(history, config, shard, bounds, pace, result)
+            pace.shard_done(records)
+        result.seconds = pace.seconds
+    _refuse_if_empty(result.records, bounds)
+    return result
+
+
+async def _compare(history: History, config: Config, shard: int, bounds: Bounds, pace: Pace, result: Replay) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        streams: dict[str, Comparison] = {}
+        for stream in STREAMS:
+            batches = await stack.enter_async_context(contextlib.aclosing(history.written(shard, stream)))
+            kind = NewestComparison if stream == "features" else Comparison
+            streams[stream] = kind(stream, shard, Unread(batches), beheaded=history.beheaded(shard, stream))
+            if bounds.start is None:  # also where nothing was ever taken
+                streams[stream].begin()
+        reruns = history.reruns(Pipeline(config, shard), shard, bounds, fresh=False)
+        steps = await stack.enter_async_context(contextlib.aclosing(reruns))
+        whole = await _walk(steps, streams, bounds, pace, result)
+        for stream, comparison in streams.items():
+            await comparison.finish(whole=whole and history.ended())
+            result.streams[stream].add(comparison.tally)
+            if comparison.first is not None:
+                result.first.setdefault(stream, comparison.first)
+
+
+async def _walk(
+    steps: AsyncIterator[tuple[Step, Outputs]],
+    streams: dict[str, Comparison],
+    bounds: Bounds,
+    pace: Pace,
+    result: Replay,
+) -> bool:
+    """Compares up to the end of the bounds; whether that is the end of the history."""
+    begun = stopped = False
+    async for step, out in steps:
+        started, stopped = bounds.part(step.events, step.time_ms)
+        if stopped:
+            break
+        if started and not begun:
+            begun = True
+            for comparison in streams.values():
+                comparison.begin()
+        result.records += (step.records - step.first) * begun
+        for stream, written in records_of(out).items():
+            await streams[stream].take(map(item, written))
+        pace.step(step)
+    return not stopped
+
+
+async def contrasted(
+    config: Config,
+    other: Config,
+    *,
+    state: Path | None = None,
+    bounds: Bounds = EVERYTHING,
+    report: Report = lambda _: None,
+) -> Contrast:
+    """Runs another configuration over what this one took, in the same order, and puts both side by side.
+
+    The other one begins fresh at the start of the bounds, or at the oldest records that are still there.
+    """
+    result = Contrast()
+    async with opened(config, state) as history:
+        pace = Pace(history, report)
+        for shard, records in history.records.items():
+            taken = await _other(history, other, shard, bounds, pace, result.other)
+            result.records += len(taken)
+            for stream in TOLD:
+                async for batch in history.written(shard, stream):
+                    for _, (_, _, value) in batch:
+                        result.live.take(stream, shard, value, taken)
+            pace.shard_done(records)
+        result.seconds = pace.seconds
+    _refuse_if_empty(result.records, bounds)
+    return result
+
+
+async def _other(history: History, config: Config, shard: int, bounds: Bounds, pace: Pace, side: Side) -> range:
+    """The records that were handled, by their numbers in the live run."""
+    begin = end = 0
+    reruns = history.reruns(Pipeline(config, shard), shard, bounds, fresh=True)
+    async with contextlib.aclosing(reruns) as steps:
+        async for step, out in steps:
+            if bounds.part(step.events, step.time_ms)[1]:
+                break
+            begin, end = begin if end else step.first, step.records
+            for message in out.messages:
+                if message.stream in TOLD:
+                    side.take(message.stream, shard, message.value, range(end - begin))
+            pace.step(step)
+    return range(begin, end)
+
+
+def _refuse_if_empty(records: int, bounds: Bounds) -> None:
+    if not records and bounds != EVERYTHING:
+        raise DriftlineError("no commit lies in this range: give an earlier --from, or a later --to")
