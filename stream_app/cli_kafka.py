@@ -1,0 +1,215 @@
+"""The commands that need a cluster: topics, play; and replay, which also goes over the log of a file."""
+
+import asyncio
+import functools
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import click
+
+from stream_app.cli import cli, on_log, stop_signals
+from stream_app.config import Config, load
+from stream_app.messages import to_json
+
+if TYPE_CHECKING:
+    from stream_app.edges.topics import Report
+    from stream_app.runners.player import Played
+
+T = TypeVar("T")
+
+
+def on_cluster(command: Callable[..., None]) -> Callable[..., None]:
+    """CONFIG and --json: passes `config`, which has [kafka], and `as_json`."""
+
+    @click.argument("config", type=click.Path(path_type=Path))
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object per line on standard output.")
+    @functools.wraps(command)
+    def wrapped(config: Path, **options: Any) -> None:
+        from stream_app.edges.kafka import cluster  # noqa: PLC0415
+
+        tree = load(config)
+        cluster(tree)
+        command(config=tree, **options)
+
+    return wrapped
+
+
+def work(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Runs it; what aiokafka warns of is part of its work, what it calls an error is said."""
+    from stream_app.edges import journal  # noqa: PLC0415
+
+    journal.start("text")
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    return asyncio.run(coroutine)
+
+
+@cli.command()
+@on_cluster
+@click.option("--check", is_flag=True, help="Create nothing: a missing topic is a problem.")
+def topics(config: Config, *, check: bool, as_json: bool) -> None:
+    """Creates the topics that are missing, and says what is wrong with those that exist, which it never alters.
+
+    Example: driftline topics flights.toml
+    """
+    from stream_app.edges.topics import ensure, refuse  # noqa: PLC0415
+
+    reports = work(ensure(config, create=not check))
+    if as_json:
+        for report in reports:
+            click.echo(to_json(_described(report)))
+    else:
+        _print_topics(reports)
+    for report in reports:
+        for warning in report.warnings:
+            click.echo(f"driftline: note: {warning}", err=True)
+    refuse(config, reports)
+
+
+def _described(report: "Report") -> dict[str, Any]:
+    topic = report.topic
+    return {
+        "stream": report.stream,
+        "topic": topic.name,
+        "state": report.state,
+        "partitions": topic.partitions,
+        "replicas": topic.replicas,
+        "cleanup": topic.settings["cleanup.policy"],
+        "retention_ms": int(topic.settings["retention.ms"]) if "delete" in topic.settings["cleanup.policy"] else None,
+        "problems": report.problems,
+        "warnings": report.warnings,
+    }
+
+
+def _print_topics(reports: list["Report"]) -> None:
+    from stream_app.edges.terminal import OUT, whole  # noqa: PLC0415
+
+    colours = {"ok": "green", "created": "cyan", "missing": "yellow", "wrong": "bold red"}
+    table = whole("stream", "topic", "partitions", "replicas", "cleanup", "kept for", "state")
+    for report in reports:
+        row = _described(report)
+        kept = "for ever" if row["retention_ms"] in (None, -1) else f"{row['retention_ms'] / 3_600_000:g} h"
+        counts = str(row["partitions"]), str(row["replicas"])
+        state = f"[{colours[report.state]}]{report.state}[/]"
+        table.add_row(report.stream, row["topic"], *counts, row["cleanup"], kept, state)
+    OUT.print(table)
+
+
+@cli.command()
+@on_cluster
+@click.option("--speed", type=click.FloatRange(min=0), default=0.0, help="Times real time; default, or 0: at once.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many events, and labels up to the next.")
+def play(config: Config, *, speed: float, limit: int | None, as_json: bool) -> None:
+    """Sends the events and labels of [source] to their topics in the order of time, as a producer would.
+
+    The same file played twice is sent twice: events that come again are dead letters, if they have ids.
+
+    Example: driftline play flights.toml --speed 3600
+    """
+    from stream_app.runners.player import play  # noqa: PLC0415
+
+    with _View(config) as view, stop_signals() as stopped:
+        played = work(play(config, speed=speed, limit=limit, report=view.report, stop=stopped))
+    view.end(played, stopped=stopped())
+    if as_json:
+        rate = round((played.events + played.labels) / played.seconds) if played.seconds else 0
+        left_out = ("time_ms", "share")
+        summary = {name: value for name, value in asdict(played).items() if name not in left_out}
+        click.echo(to_json(summary | {"seconds": round(played.seconds, 3), "records_per_second": rate}))
+
+
+class _View:
+    """Progress of playing, drawn only on a terminal, and its end; all on standard error."""
+
+    def __init__(self, config: Config) -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+        from stream_app.edges.terminal import ERR  # noqa: PLC0415
+
+        told = TextColumn("{task.fields[told]}")
+        columns = TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn(), told
+        self.config = config
+        self.bar = Progress(*columns, TimeRemainingColumn(), console=ERR, transient=True, disable=not ERR.is_terminal)
+        self.task = self.bar.add_task(config.name, total=1.0, told="connecting")
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def report(self, played: "Played") -> None:
+        from stream_app.edges.terminal import when  # noqa: PLC0415
+
+        count = played.events + played.labels
+        rate = count / played.seconds if played.seconds else 0
+        told = f"{when(self.config, played.time_ms)}  {count:,} records  {rate:,.0f}/s" if count else "waiting"
+        total = None if played.share is None else 1.0
+        self.bar.update(self.task, completed=played.share or 0, total=total, told=told)
+
+    def end(self, played: "Played", *, stopped: bool) -> None:
+        rate = (played.events + played.labels) / played.seconds if played.seconds else 0
+        click.echo(
+            f"{self.config.name}: sent {played.events:,} events, {played.labels:,} labels"
+            f" ({played.unmatched:,} without their event, {played.rejected:,} records that will be dead letters);"
+            f" {rate:,.0f} records/s in {played.seconds:.1f} s" + "; stopped before the end" * stopped,
+            err=True,
+        )
+
+
+def _bound(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
+    from stream_app.flow.cells import BadCell, time_ms  # noqa: PLC0415
+    from stream_app.messages import NO_TIME  # noqa: PLC0415
+    from stream_app.runners.history import Bound  # noqa: PLC0415
+
+    if text is None or text.isdecimal():
+        return text and Bound(offset=int(text))
+    try:
+        moment = time_ms(text)
+    except BadCell:
+        moment = NO_TIME
+    if moment == NO_TIME:
+        raise click.BadParameter(f"{text!r} is neither an offset such as 5000 nor a time such as 2013-07-01T12:00:00Z")
+    return Bound(time_ms=moment)
+
+
+@cli.command()
+@on_log
+@click.option("--against", type=click.Path(path_type=Path), help="Another configuration, to be put beside what was.")
+@click.option(
+    "--from", "start", metavar="OFFSET|TIME", callback=_bound, help="Begin at the first commit that reaches it."
+)
+@click.option("--to", "stop", metavar="OFFSET|TIME", callback=_bound, help="End before the first commit that does.")
+def replay(config: Config, state: Path | None, *, against: Path | None, start: Any, stop: Any, as_json: bool) -> None:
+    """Runs CONFIG again over all it took, in the order in which it took it, and compares with what it wrote.
+
+    Writes nothing. Ends with 0 if every stream is identical, byte for byte, 1 if not. With --against: what OTHER makes
+    of the same records, with a fresh state; incidents of the same signal within 1,000 events are the same. OFFSET is
+    one of the events of each shard, TIME is RFC 3339, of the stream. Reads the topics if CONFIG has [kafka] and no
+    --state is given, else the log and the files of [source].
+
+    Example: driftline replay flights.toml --against other.toml --from 2013-07-01
+    """
+    from stream_app.edges.replay_view import print_contrast, print_replay  # noqa: PLC0415
+    from stream_app.edges.terminal import RunView  # noqa: PLC0415
+    from stream_app.runners.history import Bounds  # noqa: PLC0415
+    from stream_app.runners.replay import contrasted, replayed  # noqa: PLC0415
+
+    bounds = Bounds(start, stop)
+    other = load(against) if against else None
+    with RunView(config, state or Path()) as view:
+        view.begin(0)
+        if other is not None:
+            contrast = work(contrasted(config, other, state=state, bounds=bounds, report=view.report))
+        else:
+            found = work(replayed(config, state=state, bounds=bounds, report=view.report))
+    if other is not None:
+        print_contrast(config, contrast, as_json=as_json)
+        return
+    print_replay(config, found, as_json=as_json)
+    if not found.identical:
+        sys.exit(1)
