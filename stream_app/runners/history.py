@@ -166,10 +166,8 @@ class TopicHistory:
     async def _before(self, client: AIOKafkaConsumer, shard: int, bounds: Bounds, stop: int) -> int:
         """The offset before the first commit from the start on whose records are all still there."""
         async for offset, commit in commits.after(client, self.config, shard, -1, stop):
-            there = all(
-                span.start == span.stop or span.start >= self._begins[self._place(stream, shard)]
-                for stream, span in commit.inputs.items()
-            )
+            inputs = commit.inputs.items()
+            there = all(span.start >= self._begins[self._place(stream, shard)] for stream, span in inputs)
             if there and bounds.part(commit.inputs["events"].stop, commit.time_ms)[0]:
                 return offset - 1
         return stop - 1

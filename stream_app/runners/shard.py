@@ -29,7 +29,7 @@ FIRST_STEP = 1024  # records
 LARGEST_COMMIT = 65_536  # records: bounds the memory that uncommitted outputs take
 SNAPSHOT_SHARE = 0.05  # snapshots may take this share of the time: those of a large state become rarer
 QUICK_S = 1.0  # a snapshot that takes longer must not hold up a rebalance
-ALIVE_S = 3600.0  # an idle shard commits so often, so that retention never deletes its last commit
+ALIVE_S = 3600.0  # an idle shard commits so often, and four times within retention, which would delete its last commit
 
 
 Behind = Callable[[tuple[str, int]], int]  # stream and shard → records that are known of and were not read
@@ -59,7 +59,8 @@ class Shard:
         self.pipeline, self.key, self.digest = pipeline, key, digest(config)
         self.behind = behind
         self.streams = (EVENT, LABEL) if kafka.has_labels(config) else (EVENT,)
-        self.max_wait_s = kafka.cluster(config).max_wait_ms / 1000
+        section = kafka.cluster(config)
+        self.max_wait_s, self.alive_s = section.max_wait_ms / 1000, min(ALIVE_S, section.retention_ms / 4000)
         self._decoders = (Decoder(config, "events", None), Decoder(config, "labels", None))
         self._arrived, self._closing = asyncio.Event(), False
         self.snapshotted, self._snapshot_s = time.monotonic(), 0.0
@@ -176,13 +177,13 @@ class Shard:
             (size and age >= commit_s)
             or size >= LARGEST_COMMIT
             or (self.position.gaps and self._writing is None)
-            or age >= ALIVE_S
+            or age >= self.alive_s
         )
 
     async def _wait(self) -> None:
         """Until something arrives, a commit is due, or a silent stream need not be waited for any longer."""
         self._arrived.clear()
-        end = self.begun + (self.config.engine.commit_ms / 1000 if self._pending.order else ALIVE_S)
+        end = self.begun + (self.config.engine.commit_ms / 1000 if self._pending.order else self.alive_s)
         rest_s = max(end - time.monotonic(), 0.001)
         if any(map(self._weaver.waiting, self.streams)):
             rest_s = min(rest_s, LOOK_S)
