@@ -73,8 +73,11 @@ def test_another_rebalance_may_interrupt_the_signal_that_holds_records_back() ->
     assert complete.index("perform_seek()") < complete.index("resume_flow()")
 
 
-def test_the_isolation_level_is_read_when_the_consumer_starts() -> None:
-    assert "isolation_level=self._isolation_level" in inspect.getsource(aiokafka.AIOKafkaConsumer.start)
+def test_how_to_fetch_is_read_when_the_consumer_starts() -> None:
+    source = inspect.getsource(aiokafka.AIOKafkaConsumer.start)
+
+    assert "isolation_level=self._isolation_level" in source
+    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in source
 
 
 def test_the_app_extends_what_it_must(app: faust_worker.App) -> None:

@@ -33,6 +33,7 @@ from stream_app.errors import BrokerError
 from stream_app.runners.member import Member
 
 FETCH_RECORDS = 4000  # of all partitions together, at a time
+FETCH_WAIT_MS = 50  # one request a broker at a time: while one for an idle partition waits, no other gets records
 FULL_WAIT_S = 0.02  # between two looks at whether shards that had enough want more
 HINT_S = 1.0  # how often the group's offsets, which lag tools read, follow the commits
 GRACE_S = 9.0  # a process that was asked to stop, or failed, ends after so long whatever hangs
@@ -47,6 +48,7 @@ class CommittedThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # noqa: SLF001  (only Faust's own transactions would set it)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001  (Faust has no setting for it)
         return consumer
 
     async def on_thread_stop(self) -> None:
