@@ -10,7 +10,7 @@ from stream_app.edges.sightings import COUNTED, TOLD, Contrast, Sighting
 from stream_app.edges.terminal import OUT, SHOWN, printable, when, whole
 from stream_app.messages import to_json
 
-SHOWN_CHARS = 200  # of a record that differs
+SHOWN_CHARS, BEFORE_CHARS = 200, 60  # of a record that differs: in all, and before the first that does
 
 
 def print_replay(config: Config, found: Replay, *, as_json: bool) -> None:
@@ -28,8 +28,11 @@ def print_replay(config: Config, found: Replay, *, as_json: bool) -> None:
     for difference in found.first.values():
         where = "at the end" if difference.position is None else f"at {difference.position}"
         OUT.print(f"{difference.stream}, shard {difference.shard}, {where}: {difference.kind}", markup=False)
-        for side, held in (("written", difference.written), ("replayed", difference.rerun)):
-            OUT.print(f"  {side:<8}  {_shown(held) if held else '-'}", markup=False)
+        written, rerun = _text(difference.written), _text(difference.rerun)
+        differ = next((i for i, (a, b) in enumerate(zip(written, rerun, strict=False)) if a != b), 0)
+        begin = max(differ - BEFORE_CHARS, 0)
+        for side, text in (("written", written), ("replayed", rerun)):
+            OUT.print(f"  {side:<8}  {_cut(text, begin)}", markup=False, soft_wrap=True)
     OUT.print(f"{escape(config.name)}: {_verdict(found)}")
 
 
@@ -93,9 +96,14 @@ def _fields(held: Item | None) -> dict[str, str] | None:
     return held and {name: part.decode("utf-8", "backslashreplace") for name, part in zip(names, held, strict=True)}
 
 
-def _shown(held: Item) -> str:
-    text = printable("  ".join(part.decode("utf-8", "backslashreplace") for part in held if part))
-    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
+def _text(held: Item | None) -> str:
+    return printable("  ".join(part.decode("utf-8", "backslashreplace") for part in held if part)) if held else "-"
+
+
+def _cut(text: str, begin: int) -> str:
+    """The part of a record in which it differs from another."""
+    shown = text[begin : begin + SHOWN_CHARS]
+    return "..." * (begin > 0) + shown + "..." * (begin + SHOWN_CHARS < len(text))
 
 
 def _line(value: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from stream_app.runners.weaver import Weaver
 WAITING = 8192  # records of a stream that may wait to be woven: then no more are fetched
 LOOK_S = 0.05  # between two looks at whether an input has become silent
 STEP_S = 0.03  # how long a shard may keep the others, and the heartbeat's answers, waiting
+TURNS = 10  # of the event loop between two steps: so many it takes Faust to hand over a batch, or a commit to end
 FIRST_STEP = 1024  # records
 LARGEST_COMMIT = 65_536  # records: bounds the memory that uncommitted outputs take
 SNAPSHOT_SHARE = 0.05  # snapshots may take this share of the time: those of a large state become rarer
@@ -119,7 +120,8 @@ class Shard:
                 await self._written()
                 self._commit()
             elif moved:
-                await asyncio.sleep(0)
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
             else:
                 await self._wait()
             if self._writing is not None and self._writing.done():
@@ -240,7 +242,9 @@ class Shard:
         kept = self.position.snapshots
         if self.pipeline.records > (kept[0].records if kept else 0) and self._snapshot_s < QUICK_S:
             await self._keep(self._state(), self.pipeline.records)
-            self._commit()  # the first record that points to it
+        newest = self.position.snapshots
+        if newest and newest[0].number == self.position.number:  # no commit points to it yet
+            self._commit()
             await self._written()
 
     def _state(self) -> bytes:
