@@ -220,15 +220,19 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def over_kafka(config: Config, work: Coroutine[Any, Any, T]) -> T:
-    """Runs it; of what aiokafka calls errors those of connections are said: the others it retries, or they reach us."""
+def on_kafka(work: Coroutine[Any, Any, T]) -> T:
+    """Runs it; what aiokafka warns of is part of its work, what it calls an error is said."""
     from stream_app.edges import journal  # noqa: PLC0415
 
     journal.start("text")
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    logging.getLogger("aiokafka.consumer").setLevel(logging.CRITICAL)
+    return asyncio.run(work)
+
+
+def over_kafka(config: Config, work: Coroutine[Any, Any, T]) -> T:
+    """The same for a reader; where that fails and there is a log, the error names it."""
     try:
-        return asyncio.run(work)
+        return on_kafka(work)
     except (BrokerError, TopicError) as error:
         log = Path(f"{config.name}.db")
         if not log.exists():
@@ -246,10 +250,10 @@ def _profiled(data: Path, folder: Path) -> Path:
     return config_file
 
 
-import stream_app.cli_kafka  # noqa: E402 (these register their commands on `cli`)
-import stream_app.cli_stories  # noqa: E402
-import stream_app.cli_streams  # noqa: E402
-import stream_app.cli_worker  # noqa: E402
+import stream_app.commands.cluster  # noqa: E402 (these register their commands on `cli`)
+import stream_app.commands.stories  # noqa: E402
+import stream_app.commands.streams  # noqa: E402
+import stream_app.commands.worker  # noqa: E402
 
 if __name__ == "__main__":
     stream_app.cli.main()  # not this copy's, which is named __main__ and has only the commands above

@@ -1,17 +1,15 @@
 """The commands that need a cluster: topics, play; and replay, which also goes over the log of a file."""
 
-import asyncio
 import functools
-import logging
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import click
 
-from stream_app.cli import cli, on_log, stop_signals
+from stream_app.cli import cli, on_kafka, on_log, stop_signals
 from stream_app.config import Config, load
 from stream_app.messages import to_json
 
@@ -38,15 +36,6 @@ def on_cluster(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def work(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Runs it; what aiokafka warns of is part of its work, what it calls an error is said."""
-    from stream_app.edges import journal  # noqa: PLC0415
-
-    journal.start("text")
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    return asyncio.run(coroutine)
-
-
 @cli.command()
 @on_cluster
 @click.option("--check", is_flag=True, help="Create nothing: a missing topic is a problem.")
@@ -57,7 +46,7 @@ def topics(config: Config, *, check: bool, as_json: bool) -> None:
     """
     from stream_app.edges.topics import ensure, refuse  # noqa: PLC0415
 
-    reports = work(ensure(config, create=not check))
+    reports = on_kafka(ensure(config, create=not check))
     if as_json:
         for report in reports:
             click.echo(to_json(_described(report)))
@@ -112,7 +101,7 @@ def play(config: Config, *, speed: float, limit: int | None, as_json: bool) -> N
     from stream_app.runners.player import play  # noqa: PLC0415
 
     with _View(config) as view, stop_signals() as stopped:
-        played = work(play(config, speed=speed, limit=limit, report=view.report, stop=stopped))
+        played = on_kafka(play(config, speed=speed, limit=limit, report=view.report, stop=stopped))
     view.end(played, stopped=stopped())
     if as_json:
         rate = round((played.events + played.labels) / played.seconds) if played.seconds else 0
@@ -204,9 +193,9 @@ def replay(config: Config, state: Path | None, *, against: Path | None, start: A
     with RunView(config, state or Path()) as view:
         view.begin(0)
         if other is not None:
-            contrast = work(contrasted(config, other, state=state, bounds=bounds, report=view.report))
+            contrast = on_kafka(contrasted(config, other, state=state, bounds=bounds, report=view.report))
         else:
-            found = work(replayed(config, state=state, bounds=bounds, report=view.report))
+            found = on_kafka(replayed(config, state=state, bounds=bounds, report=view.report))
     if other is not None:
         print_contrast(config, contrast, as_json=as_json)
         return

@@ -1,0 +1,93 @@
+"""A process that dies between any two steps of a commit changes nothing of what is read as committed.
+
+The victims are shards without Faust around them: what is written to Kafka, and in which steps, is the same.
+"""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from kafka_runs import PROCESSES, all_taken, assert_equal, embedded, last_commits, monitor, two_streams, written
+from runs import KEY, rows
+
+from compose.broker import Broker
+from stream_app.config import Config, load
+from stream_app.edges import kafka
+from stream_app.runners import shard as shards
+from stream_app.runners.member import Member
+
+STEPS = ("start", "begin_transaction", "send_batch", "commit_transaction")
+MOMENTS = 26  # before and after each step of a start, a commit, its snapshot and the commit behind it
+ROWS = 6000
+TIMEOUT_S = 60.0
+
+
+def test_a_crash_between_any_two_steps_changes_nothing(tmp_path: Path, broker: Broker) -> None:
+    file = monitor(tmp_path, broker.bootstrap, "steps", kafka_lines='snapshot = "1ms"')
+    config = load(file)
+    ends = two_streams(config, rows(3, ROWS))
+    for moment in range(MOMENTS):
+        assert lived(file, moment) == -signal.SIGKILL, f"the steps ended before moment {moment}"
+    assert last_commits(config)[0][1].number > MOMENTS / 4  # the victims got on
+    assert not all_taken(config, ends)
+    assert lived(file, None, ends) == 0
+    assert_equal(written(config, 0), embedded(tmp_path, config, 0))
+
+
+def lived(file: Path, fatal: int | None, ends: dict[str, list[int]] | None = None) -> int | None:
+    """Lets a victim die at a moment, or take everything; its exit code."""
+    victim = PROCESSES.Process(target=live, args=(file, fatal, ends))
+    victim.start()
+    victim.join(TIMEOUT_S)
+    victim.kill()
+    victim.join()
+    return victim.exitcode
+
+
+def live(file: Path, fatal: int | None, ends: dict[str, list[int]] | None) -> None:
+    """The victim: its shard takes the records in small steps and writes a snapshot at each commit."""
+    shards.SNAPSHOT_SHARE = 1e9
+    if fatal is not None:
+        count_down(fatal)
+    asyncio.run(take(load(file), ends))
+
+
+def count_down(fatal: int) -> None:
+    """Kills this process at the moment of that number: before or after one of the STEPS."""
+    passed = 0
+
+    def moment() -> None:
+        nonlocal passed
+        if passed == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        passed += 1
+
+    async def stepped(step: Any, *args: Any, **options: Any) -> Any:
+        moment()
+        result = await step(*args, **options)
+        moment()
+        return result
+
+    for name in STEPS:
+        step = getattr(AIOKafkaProducer, name)
+        setattr(AIOKafkaProducer, name, lambda *args, _step=step, **options: stepped(_step, *args, **options))
+
+
+async def take(config: Config, ends: dict[str, list[int]] | None) -> None:
+    """What Faust does for a worker: hands the records behind the last commit to the shard."""
+    member = Member(config, KEY)
+    member.partitions, member.behind, member.fail = 1, lambda _: 0, lambda _: os._exit(1)
+    await member.open({0}, 1)
+    shard = member.shards[0]
+    async with kafka.consumer(config) as client:
+        places = {TopicPartition(kafka.topic(config, stream), 0): stream for stream in kafka.inputs(config)}
+        client.assign(list(places))
+        for place, stream in places.items():
+            client.seek(place, shard.expected[stream])
+        while ends is None or any(shard.position.next[stream] < ends[stream][0] for stream in ends):
+            for place, records in (await client.getmany(timeout_ms=20, max_records=40)).items():
+                shard.push(places[place], records)
+    await member.close(finish=True)
