@@ -387,9 +387,9 @@ class _Flat(pickle._Pickler):
 # what should have been written
 
 
-def embedded(folder: Path, config: Config, shard: int, upto: dict[str, int] | None = None) -> Shard:
+def embedded(folder: Path, config: Config, shard: int) -> Shard:
     """The embedded engine over a partition's records, as far as the worker took them; they must stand on lines."""
-    upto = taken(config)[shard] if upto is None else upto
+    upto = taken(config).get(shard, dict.fromkeys(kafka.inputs(config), 0))
     given: dict[str, str] = {}
     for stream in kafka.inputs(config)[:-1]:
         values = [record.value for record in records(config, stream, shard) if record.offset < upto[stream]]

@@ -20,7 +20,7 @@ from stream_app.runners import shard as shards
 from stream_app.runners.member import Member
 
 STEPS = ("start", "begin_transaction", "send_batch", "commit_transaction")
-MOMENTS = 26  # before and after each step of a start, a commit, its snapshot and the commit behind it
+MOMENTS = 30  # before and after each step of a start, a commit, its snapshot, and the commit that points to it
 ROWS = 6000
 TIMEOUT_S = 60.0
 

@@ -283,7 +283,7 @@ def run(config: Config, *, key: bytes, instance: str, health: str | None = None)
     process = Process(app, loop=loop)
     member.fail = process.failed
     member.behind = lambda place: app.consumer.behind((kafka.topic(config, place[0]), place[1]))  # type: ignore[attr-defined]
-    journal.tell("worker started", name=config.name, instance=instance, partitions=member.partitions)
+    journal.tell("started", name=config.name, instance=instance, partitions=member.partitions)
     try:
         process.execute_from_commandline()
     except SystemExit as ended:
