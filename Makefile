@@ -1,16 +1,17 @@
 # Needs make and Python >= 3.11; everything else is installed into .venv, pinned by requirements.lock.
 
 PYTHON ?= python3
+PROCESSES ?= 3
 DATA_DIR ?= ../shared/data
 BIN := .venv/bin
 READY := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka-demo test check accept bench calibrate lock clean
+.PHONY: help setup demo kafka-demo test check accept bench bench-kafka chaos calibrate lock clean
 
 help: ## Lists what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Creates .venv with the locked dependencies; the others do this by themselves
 
@@ -29,8 +30,8 @@ demo: $(READY) ## Streams a year of real flights and shows what drifted; DATA=FI
 kafka-demo: $(READY) ## The same flights over Apache Kafka and two workers; needs Java 17 and Maven, no Docker
 	$(BIN)/python -m compose.demo
 
-test: $(READY) ## Runs the tests; ARGS=... goes to pytest
-	$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## Runs the tests, some on a real Kafka (Java 17, Maven); ARGS=... goes to pytest
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
 
 check: $(READY) ## Lints, checks the format and the types
 	$(BIN)/ruff check .
@@ -39,10 +40,19 @@ check: $(READY) ## Lints, checks the format and the types
 
 accept: $(READY) ## Runs everything over the real data sets in DATA_DIR
 	$(BIN)/python benchmarks/accept.py "$(DATA_DIR)"
+	$(BIN)/python benchmarks/kafka_accept.py "$(DATA_DIR)"
 
 bench: $(READY) ## Measures speed over the data sets in DATA_DIR, and growth over a long stream
 	$(BIN)/python benchmarks/embedded.py "$(DATA_DIR)"
 	$(BIN)/python benchmarks/growth.py
+
+bench-kafka: $(READY) ## Measures the worker against Faust and Quix Streams, its latency and its memory; a quarter of an hour
+	$(BIN)/python benchmarks/kafka.py
+	$(BIN)/python benchmarks/kafka_latency.py
+	$(BIN)/python benchmarks/kafka_memory.py
+
+chaos: $(READY) ## Kills, pauses, adds and removes workers and restarts the broker over 200,000 flights; five minutes
+	$(BIN)/python benchmarks/kafka_chaos.py
 
 calibrate: $(READY) ## Simulates what the detectors' calibration rests on; takes long
 	$(BIN)/python benchmarks/ddm_hazard.py

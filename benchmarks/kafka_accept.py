@@ -19,17 +19,8 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from accept import SETS, Report, with_lateness  # noqa: E402
-from kafka_runs import (  # noqa: E402
-    Worker,
-    all_taken,
-    assert_equal,
-    create,
-    embedded,
-    embedded_over,
-    ends_of,
-    wait_until,
-    written,
-)
+from kafka_results import assert_equal, embedded, embedded_over, written  # noqa: E402
+from kafka_runs import Worker, all_taken, create, ends_of, wait_until  # noqa: E402
 
 from compose.broker import Broker, stop_at_signals  # noqa: E402
 from stream_app.config import load  # noqa: E402

@@ -37,17 +37,8 @@ import pyarrow.csv
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from kafka_runs import (  # noqa: E402
-    Worker,
-    all_taken,
-    append,
-    assert_equal,
-    create,
-    embedded,
-    producing,
-    taken,
-    written,
-)
+from kafka_results import assert_equal, embedded, written  # noqa: E402
+from kafka_runs import Worker, all_taken, append, create, producing, taken  # noqa: E402
 
 from compose.broker import Broker, stop_at_signals  # noqa: E402
 from stream_app.config import Config, load  # noqa: E402

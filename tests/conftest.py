@@ -1,11 +1,17 @@
 """For all tests: settings of hypothesis (the same examples every time), and a broker."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from compose.broker import Broker
+
+STARTED = pytest.StashKey[Broker]()
+FOLDER = pytest.StashKey["TemporaryDirectory[str]"]()
 
 settings.register_profile(
     "driftline",
@@ -18,7 +24,32 @@ settings.load_profile("driftline")
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Running"]:
     """One real Kafka for the whole run, started at first use; every test takes topics of its own."""
-    with Broker(tmp_path_factory.mktemp("kafka")) as running:
-        yield running
+    given = getattr(request.config, "workerinput", None)
+    if given is not None:
+        yield Running(given["bootstrap"])
+        return
+    with Broker(tmp_path_factory.mktemp("kafka")) as started:
+        yield Running(started.bootstrap)
+
+
+class Running(NamedTuple):
+    """The broker that all tests share: none of them may stop it."""
+
+    bootstrap: str
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """With `-n`: the process that hands out the tests starts the broker for those that run them."""
+    if STARTED not in node.config.stash:
+        folder = node.config.stash[FOLDER] = TemporaryDirectory()
+        node.config.stash[STARTED] = Broker(Path(folder.name)).__enter__()
+    node.workerinput["bootstrap"] = node.config.stash[STARTED].bootstrap
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if STARTED in config.stash:
+        config.stash[STARTED].stop()
+        config.stash[FOLDER].cleanup()

@@ -103,7 +103,9 @@ def test_the_core_imports_no_random_of_numpy() -> None:
 def test_only_runners_and_the_command_line_sleep() -> None:
     sleeping = [file for file in MODULES if any(name.rpartition(".")[2] == "sleep" for name, _ in calls(file))]
 
-    assert [file for file in sleeping if not file.startswith(("stream_app/runners/", "stream_app/commands/streams.py"))] == []
+    assert [
+        file for file in sleeping if not file.startswith(("stream_app/runners/", "stream_app/commands/streams.py"))
+    ] == []
 
 
 def test_only_the_configuration_parses_toml() -> None:

@@ -13,7 +13,8 @@ from subprocess import PIPE, Popen
 from typing import Any
 
 import pytest
-from kafka_runs import TIMEOUT_S, Entry, create, send, written
+from kafka_results import Entry, written
+from kafka_runs import TIMEOUT_S, create, send
 from runs import KEY, command
 
 from compose.broker import PASSWORD, USER, Broker, free_ports

@@ -1,46 +1,44 @@
-"""The worker on a real broker: what it writes, what a kill changes (nothing), what it refuses."""
+"""The worker on a real broker: what it writes, what a kill changes (nothing), what it reads."""
 
 import asyncio
 import json
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import msgspec
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
+from aiokafka import AIOKafkaProducer
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from kafka_results import assert_equal, direct, embedded, records, replayed, written
 from kafka_runs import (
     Worker,
+    administered,
     all_taken,
     append,
-    assert_equal,
-    direct,
-    embedded,
+    finished,
+    in_row,
+    in_topics,
     last_commits,
     monitor,
-    records,
-    replayed,
     send,
     shared,
-    slow,
-    slow_labels,
     taken,
     two_streams,
     wait_until,
-    written,
 )
 from runs import rows
 
 from compose.broker import Broker
-from stream_app.config import Config, digest, load
-from stream_app.edges import commits, kafka, snapshots, topics
-from stream_app.edges.commits import Pointer, Span
+from stream_app.config import Config, load
+from stream_app.edges import kafka
 from stream_app.errors import BrokerError
+from stream_app.messages import Outputs, Tape
 from stream_app.pipeline import Pipeline
+from stream_app.runners import shard as shards
+from stream_app.runners.member import Member
 
 STOP_S = 10.0  # what SIGTERM may take
 PARTITIONS = 2
@@ -50,28 +48,6 @@ T = TypeVar("T")
 def check(folder: Path, config: Config, partitions: int = PARTITIONS) -> None:
     for shard in range(partitions):
         assert_equal(written(config, shard), embedded(folder, config, shard))
-
-
-def in_row(config: Config, seed: int, n: int, *, first: int = 0) -> int:
-    """Events that hold their labels, for partition 0; their number."""
-    made = rows(seed, first + n)[first:]
-    send(config, "events", shared(made, 1, lambda _: 0))
-    return n
-
-
-def finished(file: Path, config: Config, events: int, instance: str = "w0") -> None:
-    """Runs a worker until it has taken so many events of partition 0, then stops it."""
-    with Worker(file, instance) as worker:
-        wait_until(lambda: all_taken(config, {"events": [events]}), worker)
-        assert worker.stop() == 0, worker.told()
-
-
-def administered(config: Config, work: Callable[[AIOKafkaAdminClient], Coroutine[Any, Any, T]]) -> T:
-    async def all_of_it() -> T:
-        async with kafka.admin(config) as client:
-            return await work(client)
-
-    return asyncio.run(all_of_it())
 
 
 def members(config: Config) -> dict[str, dict[str, set[int]]]:
@@ -139,8 +115,8 @@ def test_the_groups_offsets_are_those_of_the_commits(ended: tuple[Path, Config, 
 def test_kills_change_nothing(tmp_path: Path, broker: Broker) -> None:
     file = monitor(tmp_path, broker.bootstrap, "killed", partitions=PARTITIONS)
     config = load(file)
-    ends = two_streams(config, rows(2, 12_000))
-    for kill in range(4):
+    ends = two_streams(config, rows(2, 9_000))
+    for kill in range(3):
         with Worker(file, before=slow) as worker:
             seen = sum(commit.number for _, commit in last_commits(config).values())
             wait_until(lambda seen=seen: sum(c.number for _, c in last_commits(config).values()) > seen + 3, worker)  # type: ignore[misc]
@@ -196,7 +172,7 @@ def test_aborted_records_are_never_read(tmp_path: Path, broker: Broker) -> None:
 
     async def work() -> None:
         connected = kafka.connection(config)
-        producer = AIOKafkaProducer(**connected, transactional_id="upstream", max_batch_size=900_000)
+        producer = AIOKafkaProducer(**connected, transactional_id=f"{config.name}-upstream", max_batch_size=900_000)
         await producer.start()
         for start in range(0, len(made), 100):
             await producer.begin_transaction()
@@ -238,22 +214,35 @@ def test_labels_in_the_row_and_commands(tmp_path: Path, broker: Broker) -> None:
 
 
 def test_recovery_reproduces_what_late_labels_did(tmp_path: Path, broker: Broker) -> None:
-    lines = 'max_wait = "100ms"'
-    file = monitor(tmp_path, broker.bootstrap, "late", partitions=PARTITIONS, kafka_lines=lines)
+    file = monitor(tmp_path, broker.bootstrap, "late", partitions=PARTITIONS, kafka_lines='max_wait = "100ms"')
     config = load(file)
-    ends = two_streams(config, rows(6, 8000))
-    with Worker(file, before=slow_labels) as worker:
-        wait_until(lambda: taken(config).get(0, {}).get("labels", 0) > 0, worker)
-        worker.kill()
-    with Worker(file, before=slow_labels) as worker:
-        wait_until(lambda: all_taken(config, ends), worker)
-        worker.kill()
-    in_time = embedded(tmp_path, config, 0)
+    events, labels = [0] * PARTITIONS, [0] * PARTITIONS
+    late: dict[int, list[bytes]] = {}
+    for _, made in groupby(rows(6, 8000), key=lambda row: int(row["id"][1:]) // 2000):
+        new, landings = in_topics(list(made), PARTITIONS)
+        for ends, sent in ((events, new), (labels, late)):
+            for partition, values in sent.items():
+                ends[partition] += len(values)
+        with Worker(file) as worker:  # each is killed with a part of the events taken whose labels are still to come
+            send(config, "events", new)
+            send(config, "labels", late)
+            ends = {"events": events, "labels": labels}
+            wait_until(lambda ends=ends: all_taken(config, ends), worker)  # type: ignore[misc]
+        late = landings
     for shard in range(PARTITIONS):
         found = written(config, shard)
         assert_equal(found, replayed(config, shard))
-        assert len(found.streams["predictions"]) == ends["events"][shard]
-    assert written(config, 0).streams["outcomes"] != in_time.streams["outcomes"]  # they were late indeed
+        assert len(found.streams["predictions"]) == events[shard]
+    assert found.streams["outcomes"] != embedded(tmp_path, config, shard).streams["outcomes"]  # late indeed
+
+
+def test_a_topic_that_is_read_slowly_is_waited_for(tmp_path: Path, broker: Broker) -> None:
+    file = monitor(tmp_path, broker.bootstrap, "slow", partitions=PARTITIONS, kafka_lines='max_wait = "500ms"')
+    config = load(file)
+    ends = two_streams(config, rows(6, 4000))
+    with Worker(file, before=slow_labels) as worker:
+        wait_until(lambda: all_taken(config, ends), worker)
+    check(tmp_path, config)
 
 
 def test_poison_harms_nobody(tmp_path: Path, broker: Broker) -> None:
@@ -301,99 +290,27 @@ def poison(rng: random.Random, good: list[bytes], count: int) -> Iterator[bytes 
             yield bytes(record)
 
 
-# what it refuses, and what it goes on from
+# what a worker does before it starts
 
 
-@pytest.mark.parametrize("kept", [True, False])
-def test_a_damaged_snapshot_is_not_used(tmp_path: Path, broker: Broker, *, kept: bool) -> None:
-    file = monitor(tmp_path, broker.bootstrap, f"damaged-{kept}", labels=False)
-    config = load(file)
-    events = in_row(config, 1, 1500)
-    finished(file, config, events)
-    damage(config, kept=kept)
-    events += in_row(config, 1, 1500, first=events)
-    finished(file, config, events)
-    assert_equal(written(config, 0), embedded(tmp_path, config, 0))
+def slow() -> None:
+    """The pipeline takes 1,000 records a second, in small steps."""
+    handle = Pipeline.handle
+
+    def slowed(self: Pipeline, tape: Tape) -> Outputs:
+        time.sleep(len(tape.order) / 1000)
+        return handle(self, tape)
+
+    Pipeline.handle = slowed  # type: ignore[method-assign]
+    shards.FIRST_STEP = 64
 
 
-def damage(config: Config, *, kept: bool) -> None:
-    """Two newer snapshots, of garbage and of a foreigner, to which a commit points; `kept`: and to the good one."""
-    _, last = last_commits(config)[0]
-    foreign = snapshots.encode(Pipeline(config).snapshot(), config_digest=digest(config), key=b"somebody else's")
-    pointers = []
-    for slot, state in enumerate((b"garbage" * 1000, foreign)):
-        at = len_of(config, "snapshots")
-        chunks = list(commits.chunks(state, last.number, slot))
-        send_written(config, "snapshots", chunks)
-        pointers.append(Pointer(at, len(chunks), len_of(config, "commits") - 1, last.number, last.records, slot))
-    good = last.snapshots[:1] if kept else []
-    here = {stream: Span(span.stop, span.stop) for stream, span in last.inputs.items()}
-    fake = msgspec.structs.replace(
-        last, number=last.number + 1, inputs=here, order=commits.packed(b""), snapshots=[*pointers, *good]
-    )
-    send_written(config, "commits", [commits.written(fake)])
+def slow_labels() -> None:
+    """Labels are only read in one of four half seconds."""
+    wants = Member.wants
 
+    def limited(self: Member, place: tuple[str, int]) -> bool:
+        open_now = self.streams[place[0]] != "labels" or int(2 * time.monotonic()) % 4 == 0
+        return open_now and wants(self, place)
 
-def len_of(config: Config, stream: str) -> int:
-    place = TopicPartition(kafka.topic(config, stream), 0)
-
-    async def work() -> int:
-        async with kafka.consumer(config) as client:
-            return int((await client.end_offsets([place]))[place])
-
-    return asyncio.run(work())
-
-
-def send_written(config: Config, stream: str, entries: list[Any]) -> None:
-    """Records with headers, in a transaction as the worker's."""
-
-    async def work() -> None:
-        producer = AIOKafkaProducer(**kafka.connection(config), transactional_id="vandal")
-        await producer.start()
-        async with producer.transaction():
-            for key, value, headers in entries:
-                await producer.send_and_wait(kafka.topic(config, stream), value, key, partition=0, headers=headers)
-        await producer.stop()
-
-    asyncio.run(work())
-
-
-def test_another_configuration_under_the_same_name_is_refused(tmp_path: Path, broker: Broker) -> None:
-    file = monitor(tmp_path, broker.bootstrap, "other", labels=False)
-    config = load(file)
-    finished(file, config, in_row(config, 1, 200))
-    file.write_text(file.read_text().replace("window = 80", "window = 90"))
-    with Worker(file) as worker:
-        assert worker.ended() == 2
-
-
-@pytest.mark.parametrize("everywhere", [False, True])
-def test_more_partitions_are_refused(tmp_path: Path, broker: Broker, *, everywhere: bool) -> None:
-    file = monitor(tmp_path, broker.bootstrap, f"more-{everywhere}", labels=False)
-    config = load(file)
-    finished(file, config, in_row(config, 1, 200))
-    streams = [kafka.topic(config, stream) for stream in (topics.streams(config) if everywhere else ["events"])]
-    administered(config, lambda client: client.create_partitions(dict.fromkeys(streams, NewPartitions(2))))
-    with Worker(file) as worker:
-        assert worker.ended() == 2
-
-
-def test_records_that_were_deleted_unread(tmp_path: Path, broker: Broker) -> None:
-    file = monitor(tmp_path, broker.bootstrap, "gap", labels=False)
-    config = load(file)
-    finished(file, config, in_row(config, 1, 500))
-    events = 500 + in_row(config, 1, 500, first=500)
-    place = TopicPartition(kafka.topic(config, "events"), 0)
-    administered(config, lambda client: client.delete_records({place: RecordsToDelete(700)}))
-    with Worker(file) as worker:
-        assert worker.ended() == 2
-    file.write_text(file.read_text() + 'gaps = "alert"\n')
-    with Worker(file) as worker:
-        wait_until(lambda: all_taken(config, {"events": [events], "control": [1]}), worker)
-        worker.kill()
-    events += in_row(config, 1, 100, first=events)
-    finished(file, config, events)
-    found = written(config, 0)
-    ids = [key for _, key, _ in found.streams["predictions"]]
-    assert ids == [f"e{i}" for i in [*range(500), *range(700, 1100)]]
-    assert any(json.loads(value)["data"]["signal"] == "gap:events" for _, _, value in found.streams["alerts"])
+    Member.wants = limited  # type: ignore[method-assign]

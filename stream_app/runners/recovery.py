@@ -53,7 +53,7 @@ class InputReader:
         self._at = -1
 
     async def take(self, span: Span, count: int) -> list[ConsumerRecord]:
-        """The `count` records of a span; StateError if the topic no longer holds them."""
+        """The `count` records of a span; TopicError if the topic no longer holds them."""
         if span.start != self._at:
             self._held = []
             self.client.seek(self.place, span.start)
@@ -66,9 +66,10 @@ class InputReader:
         taken, self._held = self._held[:count], self._held[count:]
         self._at = span.stop
         if count and (len(taken) < count or taken[0].offset < span.start or taken[-1].offset != span.stop - 1):
-            raise StateError(
+            raise TopicError(
                 f"{self.place.topic}, partition {self.place.partition}: records from {span.start} to {span.stop - 1} "
-                "that were taken once are no longer there (retention, or compaction)"
+                "that were taken once are no longer there (retention, or compaction), and are needed again: "
+                "give the configuration a new name to replay what is left"
             )
         return taken
 
