@@ -224,7 +224,7 @@ def test_each_bad_line_of_json_is_a_dead_letter_and_no_other(tmp_path: Path) -> 
         70: (swapped(70, "Infinity"), "$.x", "number out of range"),
         80: (json.dumps(rows[80] | {"c": {"a": 1}}), "$.c", "expected a text, got an object"),
         90: (json.dumps(rows[90] | {"time": "13/01/2013"}), "$.time", "not a time"),
-        100: ("[" * 100_000, "$", "nested too deeply"),
+        100: ("[" * 100_000, "$", "nested more than 256 deep"),
         110: ('"a text"', "$", "not an object"),
         120: (lines[120][:-2], "$", "not JSON"),
         130: (json.dumps(rows[130] | {"c": "unheard"}), "$.c", 'not one of the 2 allowed values: "unheard"'),

@@ -396,3 +396,25 @@ def test_times_by_columns_are_those_of_the_rules(time):
     raw = [json.dumps({"t": time}).encode()] * 2
 
     same(subject(0, raw), judged(subject, raw))
+
+
+def at_depth(calls: int, raw: list[bytes]) -> Rows:
+    """Decoded with so many callers on the stack."""
+    return at_depth(calls - 1, raw) if calls else decoder("json", limit=100_000)(0, raw)
+
+
+@pytest.mark.parametrize("n", [1, 20])  # one by one, and by columns
+@pytest.mark.parametrize(("levels", "ok"), [(255, True), (256, False), (600, False), (900, False), (40_000, False)])
+def test_how_deep_a_record_may_be_nested_does_not_depend_on_the_caller(levels: int, n: int, *, ok: bool) -> None:
+    good = record()
+    nested = good[:-1] + b', "more": ' + b"[" * levels + b"]" * levels + b"}"
+    told = {0: "not JSON: nested more than 256 deep"} if not ok else {}
+    for calls in (0, 500):
+        rows = at_depth(calls, [nested, *[good] * (n - 1)])
+        assert {row: problem.reason for row, problem in rows.problems.items()} == told
+
+
+def test_brackets_in_texts_are_no_nesting() -> None:
+    rows = decoder("json", limit=100_000)(0, [record(more='["\\' * 500)])
+
+    assert rows.problems == {}

@@ -12,7 +12,8 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic, RecordsToDelete
 from command import driftline
-from kafka_runs import Worker, all_taken, monitor, producing, records, send, two_streams, wait_until
+from kafka_results import records
+from kafka_runs import Worker, all_taken, monitor, producing, send, two_streams, wait_until
 from msgspec import structs
 from runs import CONFIG, configured, in_process, landed, rows, without, write
 

@@ -16,6 +16,7 @@ from detectors import Drift
 from stream_app.config import Config, Window
 from stream_app.config.watched import WILDCARDS, signals
 from stream_app.flow.chunk import Alarm, Chunk, Reject
+from stream_app.flow.decode import MAX_DEPTH
 from stream_app.flow.detect import Detect
 from stream_app.flow.incidents import Incident, evidence, is_worse, sentence
 from stream_app.flow.measure import message
@@ -242,9 +243,11 @@ def _apart(span: Window, records: int, ms: int) -> bool:
 
 
 def _command(raw: bytes) -> tuple[dict[str, Any], Problem | None]:
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
+        return {}, Problem("not a command: nested too deeply")
     try:
         command = msgspec.json.decode(raw, type=Command)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return {}, Problem(f"not a command: {error}")
     if command.command not in COMMANDS:
         return {}, Problem(f"unknown command {command.command!r}; known: {', '.join(COMMANDS)}", "$.command")

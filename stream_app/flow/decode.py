@@ -8,6 +8,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, Literal
@@ -20,6 +21,8 @@ from stream_app.flow import columns, readers
 from stream_app.flow.cells import BadCell, ClassNames, OutOfRange, number, quoted, text, time_ms
 from stream_app.messages import NO_TIME, Bools, Floats, Ints, Problem, Rows, to_json
 
+MAX_DEPTH = 256  # of JSON: far more than any sane event, far less than the interpreter's own limit
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 MAX_RECORD_BYTES = 16 * 1024 * 1024  # as in config.Source: longer than any sane event, short enough to hold a few
 
 
@@ -81,8 +84,11 @@ class Decoder:
         """Decode records; `offset` is that of the first, or of each."""
         offsets = np.arange(offset, offset + len(raw), dtype=np.int64) if isinstance(offset, int) else offset
         table, doubtful = self._read(raw)
-        if max(map(len, raw), default=0) > self._longest:
+        longest = max(map(len, raw), default=0)
+        if longest > self._longest:
             doubtful |= np.array([len(record) > self._longest for record in raw])
+        if longest > MAX_DEPTH and self._header is None:  # how deep a parser gets depends on who calls it
+            doubtful |= np.array([record.count(b"[") + record.count(b"{") > MAX_DEPTH for record in raw])
         rows = self._by_columns(offsets, raw, table, doubtful)
         for row in np.flatnonzero(doubtful).tolist():
             self._judge(rows, row)
@@ -214,16 +220,26 @@ def _texts_of(offsets: Ints) -> list[str]:
 
 
 def _json_cells(record: str) -> dict[str, Any]:
+    if _depth(record) > MAX_DEPTH:
+        raise BadCell(f"not JSON: nested more than {MAX_DEPTH} deep")
     try:
         document = _LENIENT.decode(record)
     except json.JSONDecodeError as error:
         at = len(record[: error.pos].encode())
         raise BadCell(f"not JSON: {error.msg} at byte {at}") from None
-    except RecursionError:
-        raise BadCell("not JSON: nested too deeply") from None
     if not isinstance(document, dict):
         raise BadCell(f"not an object: {quoted(document)}")
     return document
+
+
+def _depth(record: str) -> int:
+    """How deeply arrays and objects are nested at most; those in strings do not count."""
+    if record.count("[") + record.count("{") <= MAX_DEPTH:
+        return 0
+    signs = np.frombuffer(_STRING.sub("", record).encode(errors="replace"), np.uint8)
+    opened = np.isin(signs, np.frombuffer(b"[{", np.uint8)).astype(np.int64)
+    closed = np.isin(signs, np.frombuffer(b"]}", np.uint8))
+    return int(np.cumsum(opened - closed).max(initial=0))
 
 
 def _float(literal: str) -> float | OutOfRange:
