@@ -21,7 +21,10 @@ FALSE_ALARMS = (  # Faust compares clocks that have nothing to do with each othe
     "Aiokafka has not sent fetch request",
     "Aiokafka stopped fetching from",
 )
-TRANSIENT = "NotEnoughReplicasError"  # Kafka's answer to the first transactions on a new partition
+TRANSIENT = (  # Kafka's answers to the first transactions on a new partition, and to the first members of all groups
+    "retrying. Error: <class 'aiokafka.errors.NotEnoughReplicasError'>",
+    "GroupCoordinatorNotAvailableError",
+)
 
 _OURS = logging.getLogger("driftline")
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f]+")
@@ -58,6 +61,11 @@ def fail(event: str, /, error: BaseException | None = None, **fields: Any) -> No
     _OURS.error(event, extra={"fields": fields}, exc_info=error)
 
 
+def end() -> None:
+    """From here on only our own: what the libraries say of a failure that was told is the same again, five times."""
+    logging.root.setLevel(logging.CRITICAL + 1)
+
+
 class Handler(logging.StreamHandler[TextIO]):
     """Writes what an operator can use, and not too often."""
 
@@ -91,7 +99,7 @@ class Noise:
         if record.name == _OURS.name:
             return False
         message = record.getMessage()
-        if TRANSIENT in message and "retrying" in message:
+        if any(answer in message for answer in TRANSIENT):
             return not self._lasting()
         return any(alarm in message for alarm in FALSE_ALARMS)
 

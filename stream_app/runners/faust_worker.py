@@ -13,12 +13,15 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.tables.recovery import RebalanceAgain
@@ -29,12 +32,13 @@ from mode import CrashingSupervisor
 from stream_app.config import Config
 from stream_app.edges import journal, kafka, topics
 from stream_app.edges.health import Health
-from stream_app.errors import BrokerError
+from stream_app.errors import BrokerError, DriftlineError
 from stream_app.runners.member import Member
 
 FETCH_RECORDS = 4000  # of all partitions together, at a time
 FETCH_WAIT_MS = 50  # one request a broker at a time: while one for an idle partition waits, no other gets records
 FULL_WAIT_S = 0.02  # between two looks at whether shards that had enough want more
+HINT_TIMEOUT_S = 5.0
 HINT_S = 1.0  # how often the group's offsets, which lag tools read, follow the commits
 GRACE_S = 9.0  # a process that was asked to stop, or failed, ends after so long whatever hangs
 RETRY_S = 2.0  # between two attempts to reach a broker at the start
@@ -51,6 +55,17 @@ class CommittedThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001  (Faust has no setting for it)
         return consumer
 
+    async def hint(self, offsets: dict[TP, int]) -> bool:
+        """Writes the group's offsets; True if they were."""
+        places = {driver.ensure_aiokafka_TP(place): OffsetAndMetadata(at, "") for place, at in offsets.items()}
+        try:
+            async with asyncio.timeout(HINT_TIMEOUT_S):
+                await self._ensure_consumer().commit(places)
+        except (KafkaError, TimeoutError) as error:  # in a rebalance, or without a broker: nobody depends on them
+            journal.warn("the group's offsets were not written", reason=repr(error))
+            return False
+        return True
+
     async def on_thread_stop(self) -> None:
         if self._consumer is not None and self.app.member.failure is None:
             # a static member that was asked to stop leaves too, so that others take its partitions at once
@@ -62,6 +77,7 @@ class BatchConsumer(driver.Consumer):
     """Fetches for shards that have room, a message per partition; the shards' commits are the only positions."""
 
     app: "App"
+    _thread: CommittedThread
     _seeks = 0
     _positions: Mapping[TP, int] = MappingProxyType({})
 
@@ -102,7 +118,7 @@ class BatchConsumer(driver.Consumer):
         offsets = {TP(*place): offset for place, offset in self.app.member.committed().items()}
         offsets |= {place: read for place, read in self._rested().items() if read > offsets[place]}
         new = {place: at for place, at in offsets.items() if self._committed_offset.get(place) != at}
-        if not new or not await self._commit(new):
+        if not new or not await self._thread.call_thread(self._thread.hint, new):
             return False
         self._committed_offset.update(new)
         return True
@@ -252,7 +268,11 @@ class Process(faust.Worker):
         self._schedule_shutdown(number)
 
     def failed(self, error: BaseException) -> None:
-        journal.fail("worker failed", error)
+        if isinstance(error, DriftlineError):
+            journal.fail("worker failed", reason=str(error))  # it says all there is to say
+        else:
+            journal.fail("worker failed", error)
+        journal.end()
         end_after(GRACE_S, 1)
         self.add_future(self.app.crash(error))
 
@@ -272,6 +292,8 @@ def end_after(seconds: float, code: int) -> None:
 
 def run(config: Config, *, key: bytes, instance: str, health: str | None = None) -> None:
     """Works until SIGTERM or SIGINT; raises what made it fail. `health`: [HOST:]PORT of the HTTP endpoints."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))  # there is nothing to finish before the app has started
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     member = Member(config, key)
