@@ -193,10 +193,16 @@ def test_a_reader_that_stops_early_is_no_error(monitor: Monitor) -> None:
         assert (process.wait(TIMEOUT_S), process.stderr.read()) == (0, b"")
 
 
-def test_a_broker_that_goes_away_is_waited_for(monitor: Monitor, broker: Broker) -> None:
-    monitor.make("predictions")
-    monitor.write(prediction("e1"))
+def test_a_broker_that_goes_away_is_waited_for(tmp_path: Path) -> None:
     follow = ("predictions", "--follow", "--json")
+    with Broker(tmp_path / "kafka") as own:
+        monitor = Monitor(tmp_path, "outage", own.bootstrap)
+        monitor.make("predictions")
+        monitor.write(prediction("e1"))
+        outlive(own, monitor, follow)
+
+
+def outlive(broker: Broker, monitor: Monitor, follow: tuple[str, ...]) -> None:
     with (
         monitor.running(*follow) as alone,
         monitor.running(*follow, "--group", "g") as member,

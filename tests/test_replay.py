@@ -238,7 +238,7 @@ def test_what_is_left_of_deleted_inputs_can_be_put_beside(file: Path) -> None:
     assert 0 < result.records <= TAKEN // 2 + PARTITIONS
     late = asyncio.run(contrasted(config, config, bounds=Bounds(start=Bound(offset=half))))
     assert (result.live, result.other, result.records) == (late.live, late.other, late.records)
-    with pytest.raises(StateError, match="no longer there"):
+    with pytest.raises(TopicError, match="no longer there"):
         replay(short)
 
 
