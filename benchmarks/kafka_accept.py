@@ -3,7 +3,7 @@
 Each set is played into topics with one partition and with four, through the command line, and taken by a worker:
 
     1 partition     every stream and the state equal those of an embedded run over the file, byte for byte
-    4 partitions    those of each shard equal an embedded run over the records of its partition (the first 100,000 events)
+    4 partitions    those of each shard equal an embedded run over its partition's records (the first 100,000 events)
 
 Run: python benchmarks/kafka_accept.py FOLDER   (a few minutes; exit code 1 if something differs)
 """
