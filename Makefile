@@ -8,7 +8,7 @@ READY := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka-demo test check accept bench bench-kafka chaos calibrate lock clean
+.PHONY: help setup demo kafka-demo test check accept accept-embedded accept-kafka bench bench-kafka chaos calibrate lock clean
 
 help: ## Lists what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,8 +39,13 @@ check: $(READY) ## Lints, checks the format and the types
 	$(BIN)/mypy
 
 accept: $(READY) ## Runs everything over the real data sets in DATA_DIR
-	$(BIN)/python benchmarks/accept.py "$(DATA_DIR)"
-	$(BIN)/python benchmarks/kafka_accept.py "$(DATA_DIR)"
+	$(MAKE) --jobs=2 --output-sync=line accept-embedded accept-kafka
+
+accept-embedded: $(READY)
+	$(BIN)/python -u benchmarks/accept.py "$(DATA_DIR)"
+
+accept-kafka: $(READY)
+	$(BIN)/python -u benchmarks/kafka_accept.py "$(DATA_DIR)"
 
 bench: $(READY) ## Measures speed over the data sets in DATA_DIR, and growth over a long stream
 	$(BIN)/python benchmarks/embedded.py "$(DATA_DIR)"
