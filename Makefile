@@ -11,7 +11,7 @@ READY := .venv/.installed
 .PHONY: help setup demo kafka-demo test check accept accept-embedded accept-kafka bench bench-kafka chaos calibrate lock clean
 
 help: ## Lists what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Creates .venv with the locked dependencies; the others do this by themselves
 
@@ -41,10 +41,10 @@ check: $(READY) ## Lints, checks the format and the types
 accept: $(READY) ## Runs everything over the real data sets in DATA_DIR
 	$(MAKE) --jobs=2 --output-sync=line accept-embedded accept-kafka
 
-accept-embedded: $(READY)
+accept-embedded: $(READY) ## Half of accept: the command line over files
 	$(BIN)/python -u benchmarks/accept.py "$(DATA_DIR)"
 
-accept-kafka: $(READY)
+accept-kafka: $(READY) ## Half of accept: the worker against the embedded engine
 	$(BIN)/python -u benchmarks/kafka_accept.py "$(DATA_DIR)"
 
 bench: $(READY) ## Measures speed over the data sets in DATA_DIR, and growth over a long stream

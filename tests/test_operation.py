@@ -164,9 +164,10 @@ def test_a_supervised_worker_is_started_again_and_goes_on(tmp_path: Path, broker
 def test_it_waits_for_a_broker(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     file = configured(tmp_path, "early", f"127.0.0.1:{port}")
+    with Broker(tmp_path / "late", port=port):
+        create(load(file))
     with worker(file) as process:
         told(process, "waiting for a broker")
         with Broker(tmp_path / "late", port=port):
-            create(load(file))
             told(process, "shard opened")
             finish(process)
