@@ -148,10 +148,24 @@ class Tape:
 
     def offsets(self) -> Ints:
         """Source offset of each record in tape order; a command's is its number in this tape."""
-        offsets = np.zeros(len(self.order), np.int64)
-        offsets[self.order == EVENT], offsets[self.order == LABEL] = self.events.offset, self.labels.offset
-        offsets[self.order == CONTROL] = np.arange(len(self.control))
-        return offsets
+        return self._in_order(self.events.offset, self.labels.offset, np.arange(len(self.control)))
+
+    def times(self) -> Ints:
+        """Time of each record in tape order, in ms; a command has none."""
+        return self._in_order(self.events.time_ms, self.labels.time_ms, np.full(len(self.control), NO_TIME))
+
+    def _in_order(self, events: Ints, labels: Ints, control: Ints) -> Ints:
+        found = np.empty(len(self.order), np.int64)
+        for stream, column in ((EVENT, events), (LABEL, labels), (CONTROL, control)):
+            found[self.order == stream] = column
+        return found
+
+    def led_by(self, commands: list[bytes]) -> "Tape":
+        """The tape with commands in front, for one that has none."""
+        if not commands:
+            return self
+        order = np.concatenate([np.full(len(commands), CONTROL, np.uint8), self.order])
+        return Tape(order, self.events, self.labels, commands)
 
     def __getitem__(self, part: slice) -> "Tape":
         """The records of a contiguous slice `[start:stop]`."""
@@ -229,6 +243,12 @@ class Outputs:
     predictions: list[Predictions] = field(default_factory=list)
     outcomes: list[Outcomes] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
+
+    def add(self, more: "Outputs") -> None:
+        """Appends what came next."""
+        self.predictions += more.predictions
+        self.outcomes += more.outcomes
+        self.messages += more.messages
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
@@ -16,8 +16,6 @@ from stream_app.messages import to_json
 if TYPE_CHECKING:
     from stream_app.edges.topics import Report
     from stream_app.runners.player import Played
-
-T = TypeVar("T")
 
 
 def on_cluster(command: Callable[..., None]) -> Callable[..., None]:

@@ -171,20 +171,12 @@ async def _execute(program: str, value: bytes, group: str | None, stopped: Calla
     raise _failed(program, code, value, f"{again} begins with this record")
 
 
-def _resubmit(
-    config: Config,
-    state: Path | None,
-    *,
-    follow: bool,
-    after: int | None,
-    group: str | None,
-    program: str | None,
-    as_json: bool,
-) -> None:
-    given = {"--follow": follow, "--after": after is not None, "--group": group is not None, "--exec": bool(program)}
-    if any(given.values()):
-        unfit = ", ".join(option for option, is_given in given.items() if is_given)
-        raise click.UsageError(f"--resubmit sends each dead letter once and ends: leave out {unfit}")
+def _resubmit(config: Config, state: Path | None, *, as_json: bool, **options: Any) -> None:
+    names = {"follow": "--follow", "after": "--after", "group": "--group", "program": "--exec"}
+    given = options | {"program": options["program"] or None}
+    unfit = [option for name, option in names.items() if given[name] is not None and given[name] is not False]
+    if unfit:
+        raise click.UsageError(f"--resubmit sends each dead letter once and ends: leave out {', '.join(unfit)}")
     if state is not None:
         _print_raw(config, state, as_json=as_json)
         return

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
 
+from stream_app.edges.snapshots import state_folder
 from stream_app.errors import StateError
 
 SLOTS = 1000
@@ -21,7 +22,7 @@ def instance(name: str, environ: Mapping[str, str]) -> Iterator[str]:
 
     Held by a lock that the kernel releases when the process dies. StateError where no lock can be made.
     """
-    file, number = _locked(_folder(environ), name)
+    file, number = _locked(state_folder(environ) / "workers", name)
     with file:
         yield f"{socket.gethostname()}-{number}"
 
@@ -40,10 +41,3 @@ def _locked(folder: Path, name: str) -> tuple[TextIO, int]:
     except OSError as error:
         raise StateError(f"cannot lock a file in {folder} ({error.strerror}): name the worker by --instance") from error
     raise StateError(f"{SLOTS} workers of {name} run on this host: stop some, or name this one by --instance")
-
-
-def _folder(environ: Mapping[str, str]) -> Path:
-    state = Path(environ.get("XDG_STATE_HOME", ""))
-    if not state.is_absolute():  # as the XDG specification wants it
-        state = Path(environ.get("HOME") or Path.home()) / ".local" / "state"
-    return state / "driftline" / "workers"

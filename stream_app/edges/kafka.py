@@ -94,11 +94,23 @@ async def admin(config: Config) -> AsyncIterator[AIOKafkaAdminClient]:
         await client.close()
 
 
+async def partitions(config: Config) -> dict[str, list[int]]:
+    """The numbers of each topic's partitions, for all topics there are: to ask for one by its name might create it."""
+    async with admin(config) as client:
+        found = await client.describe_topics()
+    return {topic["topic"]: sorted(part["partition"] for part in topic["partitions"]) for topic in found}
+
+
 @contextlib.asynccontextmanager
 async def consumer(config: Config, *topics: str, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
-    """A read_committed consumer; BrokerError if no broker answers, now or later."""
-    defaults = {"enable_auto_commit": False, "auto_offset_reset": "earliest", "max_partition_fetch_bytes": FETCH_BYTES}
-    client = AIOKafkaConsumer(*topics, **connection(config), isolation_level="read_committed", **(defaults | options))
+    """A read_committed consumer, unless it is asked for otherwise; BrokerError if no broker answers, now or later."""
+    defaults = {
+        "isolation_level": "read_committed",
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "max_partition_fetch_bytes": FETCH_BYTES,
+    }
+    client = AIOKafkaConsumer(*topics, **connection(config), **(defaults | options))
     try:
         async with answering(config):
             await client.start()

@@ -98,6 +98,14 @@ def decode(data: bytes, *, config_digest: str, key: bytes | None, where: str = "
     return state
 
 
+def state_folder(environ: Mapping[str, str]) -> Path:
+    """Where what belongs to this user on this host is kept: `driftline` in $XDG_STATE_HOME or ~/.local/state."""
+    folder = Path(environ.get("XDG_STATE_HOME", ""))
+    if not folder.is_absolute():  # as the XDG specification wants it
+        folder = Path(environ.get("HOME") or Path.home()) / ".local" / "state"
+    return folder / "driftline"
+
+
 def state_key(environ: Mapping[str, str]) -> bytes:
     """Return the key that signs states: $DRIFTLINE_STATE_KEY, else that of a file made at first use.
 
@@ -112,10 +120,7 @@ def state_key(environ: Mapping[str, str]) -> bytes:
                 "set a longer one, or unset it to use a key file"
             )
         return given.encode()
-    folder = Path(environ.get("XDG_STATE_HOME", ""))
-    if not folder.is_absolute():  # as the XDG specification wants it
-        folder = Path(environ.get("HOME") or Path.home()) / ".local" / "state"
-    path = folder / "driftline" / "state.key"
+    path = state_folder(environ) / "state.key"
     try:
         if not path.exists():
             _make_key(path)

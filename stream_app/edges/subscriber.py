@@ -84,12 +84,11 @@ async def history(config: Config, stream: str) -> AsyncGenerator[Received]:
 async def partitions(config: Config, stream: str) -> Places:
     """The partitions of a stream's topic. TopicError if there is none: to ask for it by name might create it."""
     name = kafka.topic(config, stream)
-    async with kafka.admin(config) as client:
-        topics = {topic["topic"]: topic["partitions"] for topic in await client.describe_topics()}
+    topics = await kafka.partitions(config)
     if name not in topics:
         where = kafka.cluster(config).bootstrap
         raise TopicError(f"no topic {name} at {where}: `driftline topics CONFIG` creates it")
-    return [TopicPartition(name, number) for number in sorted(found["partition"] for found in topics[name])]
+    return [TopicPartition(name, number) for number in topics[name]]
 
 
 def _membership(config: Config, group: str | None) -> dict[str, Any]:

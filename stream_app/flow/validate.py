@@ -181,11 +181,9 @@ class Validate:
 def _by_record(tape: Tape) -> tuple[Any, Ints]:
     """`ok` and time of each record, in tape order."""
     ok = np.ones(len(tape.order), np.bool_)
-    time_ms = np.full(len(tape.order), NO_TIME, np.int64)
     for stream, rows in ((EVENT, tape.events), (LABEL, tape.labels)):
-        mine = tape.order == stream
-        ok[mine], time_ms[mine] = rows.ok, rows.time_ms
-    return ok, time_ms
+        ok[tape.order == stream] = rows.ok
+    return ok, tape.times()
 
 
 def _accepted(rows: Rows, ok: Any) -> Rows:

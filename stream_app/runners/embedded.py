@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from stream_app.config import Config, digest
 from stream_app.edges import snapshots
 from stream_app.edges.log import Log, Saved
@@ -15,7 +13,7 @@ from stream_app.errors import ConfigError, SourceError, StateError
 from stream_app.flow.clock import START
 from stream_app.flow.decode import Decoder
 from stream_app.flow.measure import BASELINES
-from stream_app.messages import CONTROL, EVENT, LABEL, Outputs, Progress, Rows, Tape
+from stream_app.messages import EVENT, LABEL, Outputs, Progress, Rows, Tape
 from stream_app.pipeline import Pipeline
 from stream_app.runners.weaver import Weaver
 
@@ -154,10 +152,7 @@ class Embedded:
         tape = self._with_commands(tape)
         if not len(tape.order):
             return False
-        out = self.pipeline.handle(tape)
-        self.out.predictions += out.predictions
-        self.out.outcomes += out.outcomes
-        self.out.messages += out.messages
+        self.out.add(self.pipeline.handle(tape))
         self.order += tape.order.tobytes()
         for given in self.inputs:
             given.next += int((tape.order == given.stream).sum())
@@ -167,10 +162,7 @@ class Embedded:
         """Commands that came in since the last batch go before it; the log remembers the place."""
         commands = self.log.controls(self.controls)
         self.controls += len(commands)
-        if not commands:
-            return tape
-        order = np.concatenate([np.full(len(commands), CONTROL, np.uint8), tape.order])
-        return Tape(order, tape.events, tape.labels, commands)
+        return tape.led_by(commands)
 
     def _ended(self, *, moved: bool) -> bool:
         if any(given.problem for given in self.inputs):  # what must wait for the damaged part is left for the next run

@@ -131,9 +131,7 @@ class Feed:
     def _records(self, tape: Tape) -> list[Record]:
         if not len(tape.order):
             return []
-        time_ms = np.empty(len(tape.order), np.int64)
-        time_ms[tape.order == EVENT], time_ms[tape.order == LABEL] = tape.events.time_ms, tape.labels.time_ms
-        states = clock_states(self._clock, time_ms, self._ahead_ms)
+        states = clock_states(self._clock, tape.times(), self._ahead_ms)
         self._clock = state_of(states[-1])
         self._events += len(tape.events)
         keys = tape.events.key or itertools.repeat(None)

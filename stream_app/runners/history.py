@@ -22,7 +22,7 @@ from stream_app.edges.log import Log, Record, Saved
 from stream_app.errors import BrokerError, ConfigError, StateError, TopicError
 from stream_app.flow.clock import NOW, START, clock_states, state_of
 from stream_app.flow.decode import Decoder
-from stream_app.messages import CONTROL, EVENT, LABEL, NO_TIME, Outputs, Rows, Tape, join_rows
+from stream_app.messages import CONTROL, EVENT, LABEL, Outputs, Rows, Tape, join_rows
 from stream_app.pipeline import Pipeline
 from stream_app.runners.embedded import Input
 from stream_app.runners.recovery import SLICE, handled, rerun
@@ -113,7 +113,10 @@ class TopicHistory:
         shards = await self._partitions()
         streams = (*kafka.inputs(self.config), *STREAMS, "commits")
         places = [self._place(stream, shard) for stream in streams for shard in shards]
-        async with _looking(self.config, places) as client, _looking(self.config, places, uncommitted=True) as raw:
+        async with (
+            _looking(self.config, places) as client,
+            _looking(self.config, places, isolation_level="read_uncommitted") as raw,
+        ):
             self._begins = await client.beginning_offsets(places)
             for shard in shards:
                 await self._cut(client, raw, shard)
@@ -124,14 +127,13 @@ class TopicHistory:
                 self.digests |= {found[1].config} if found else set()
 
     async def _partitions(self) -> list[int]:
-        async with kafka.admin(self.config) as client:
-            topics = {topic["topic"]: topic["partitions"] for topic in await client.describe_topics()}
+        topics = await kafka.partitions(self.config)
         names = [kafka.topic(self.config, s) for s in (*kafka.inputs(self.config), *STREAMS, "commits")]
         for name in names:
             if name not in topics:
                 where = kafka.cluster(self.config).bootstrap
                 raise TopicError(f"no topic {name} at {where}: there is nothing to replay under this configuration")
-        return sorted(found["partition"] for found in topics[kafka.topic(self.config, "commits")])
+        return topics[kafka.topic(self.config, "commits")]
 
     async def _cut(self, client: AIOKafkaConsumer, raw: AIOKafkaConsumer, shard: int) -> None:
         """Ends of a shard's outputs and commits that belong together: taken while no transaction was open."""
@@ -187,18 +189,9 @@ class TopicHistory:
 
 
 @contextlib.asynccontextmanager
-async def _looking(
-    config: Config, places: list[TopicPartition], *, uncommitted: bool = False
-) -> AsyncIterator[AIOKafkaConsumer]:
+async def _looking(config: Config, places: list[TopicPartition], **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
     """A client that knows these partitions, else it asks for each topic anew (100 ms), and reads none of them."""
-    async with contextlib.AsyncExitStack() as stack:
-        if uncommitted:
-            client = AIOKafkaConsumer(**kafka.connection(config), enable_auto_commit=False)
-            stack.push_async_callback(client.stop)
-            await stack.enter_async_context(kafka.answering(config))
-            await client.start()
-        else:
-            client = await stack.enter_async_context(kafka.consumer(config))
+    async with kafka.consumer(config, **options) as client:
         client.assign(places)
         client.pause(*places)
         yield client
@@ -292,9 +285,7 @@ class Stream:
 
 def _clock(clock: tuple[int, int, int], tape: Tape, ahead_ms: int) -> tuple[int, int, int]:
     """Stream time behind a tape."""
-    time_ms = np.full(len(tape.order), NO_TIME, np.int64)
-    time_ms[tape.order == EVENT], time_ms[tape.order == LABEL] = tape.events.time_ms, tape.labels.time_ms
-    return state_of(clock_states(clock, time_ms, ahead_ms)[-1]) if len(time_ms) else clock
+    return state_of(clock_states(clock, tape.times(), ahead_ms)[-1]) if len(tape.order) else clock
 
 
 def _item(stream: str, record: Record) -> Item:

@@ -129,10 +129,7 @@ async def handled(pipeline: Pipeline, tape: Tape) -> Outputs:
     """What a tape of any length causes, with pauses in which others get their turn."""
     out = Outputs()
     for begin in range(0, len(tape.order), SLICE):
-        part = pipeline.handle(tape[begin : begin + SLICE])
-        out.predictions += part.predictions
-        out.outcomes += part.outcomes
-        out.messages += part.messages
+        out.add(pipeline.handle(tape[begin : begin + SLICE]))
         await asyncio.sleep(0)
     return out
 

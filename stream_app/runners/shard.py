@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-import numpy as np
 from aiokafka import ConsumerRecord
 
 from stream_app.config import Config, digest
@@ -17,7 +16,7 @@ from stream_app.edges import commits, journal, kafka, snapshots
 from stream_app.edges.commits import Commit, Pointer, Span
 from stream_app.edges.transactions import Writer, Written, records_of
 from stream_app.flow.decode import Decoder
-from stream_app.messages import CONTROL, EVENT, LABEL, STREAMS, Outputs, Tape, to_json
+from stream_app.messages import EVENT, LABEL, STREAMS, Outputs, Tape, to_json
 from stream_app.pipeline import Pipeline
 from stream_app.runners.recovery import Position, decoded
 from stream_app.runners.weaver import Weaver
@@ -44,9 +43,7 @@ class Pending:
     order: bytearray = field(default_factory=bytearray)
 
     def add(self, tape: Tape, out: Outputs) -> None:
-        self.out.predictions += out.predictions
-        self.out.outcomes += out.outcomes
-        self.out.messages += out.messages
+        self.out.add(out)
         self.order += tape.order.tobytes()
 
 
@@ -155,12 +152,10 @@ class Shard:
         for stream, rows in ((EVENT, tape.events), (LABEL, tape.labels)):
             if len(rows):
                 self._taken[STREAMS[stream]].stop = int(rows.offset[-1]) + 1
-        if not self._commands:
-            return tape
         commands, self._commands = self._commands, []
-        self._taken["control"].stop = commands[-1].offset + 1
-        order = np.concatenate([np.full(len(commands), CONTROL, np.uint8), tape.order])
-        return Tape(order, tape.events, tape.labels, [record.value or b"" for record in commands])
+        if commands:
+            self._taken["control"].stop = commands[-1].offset + 1
+        return tape.led_by([record.value or b"" for record in commands])
 
     def _listen(self, now: float) -> None:
         """How long each input has had nothing to give, neither here nor at the broker.
