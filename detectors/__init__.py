@@ -2,8 +2,8 @@
 
     make("ks", arl0=1e6) → a Detector; names() → all that can be made; get("ks") → its class
 
-A detector is one file of this folder, named as in the configuration. Numbers in, `Drift` (evidence) out; nothing here
-knows where the numbers come from.
+A detector is one file of this folder, named as in the configuration, imported when it is first asked for. Numbers in,
+`Drift` (evidence) out; nothing here knows where the numbers come from.
 
 >>> import numpy as np
 >>> detector = make("adwin", arl0=1e5)
@@ -18,41 +18,58 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Iterable
 from typing import Any
 
-from detectors._base import Detector, Drift, registered
+from detectors._base import CALENDAR, Detector, Drift, registered
 
-__all__ = ["Detector", "Drift", "get", "make", "names"]
+__all__ = ["CALENDAR", "Detector", "Drift", "get", "make", "names", "parameters"]
 
-for _module in pkgutil.iter_modules(__path__):
-    if not _module.name.startswith("_"):
-        importlib.import_module(f"{__name__}.{_module.name}")
+_NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")))
 
 
 def names() -> tuple[str, ...]:
     """The names of all detectors, sorted."""
-    return tuple(registered())
+    return _NAMES
 
 
 def get(name: str) -> type[Detector]:
     """The class behind a name; ValueError listing the known if there is none."""
-    known = registered()
-    if name not in known:
-        raise ValueError(f"unknown detector {name!r}; {_known(name, list(known))}")
-    return known[name]
+    if name not in _NAMES:
+        raise ValueError(f"unknown detector {name!r}; {_known(name, _NAMES)}")
+    importlib.import_module(f"{__name__}.{name}")
+    return registered()[name]
 
 
-def make(name: str, **params: Any) -> Detector:
-    """A fresh detector; ValueError for an unknown name, an unknown parameter or a value out of its range."""
-    cls = get(name)
-    allowed = [key for key in inspect.signature(cls).parameters if key != "self"]
+def parameters(name: str) -> tuple[str, ...]:
+    """What `make` takes for this detector."""
+    return (*inspect.signature(get(name)).parameters, "season", "dependence")
+
+
+def make(name: str, *, season: int | str | None = None, dependence: str | None = None, **params: Any) -> Detector:
+    """A fresh detector; ValueError for an unknown name, an unknown parameter or a value out of its range.
+
+    season: the period of a signal that goes up and down by itself, in observations, or "hour-of-day", "hour-of-week",
+    "day-of-week". dependence: "ar" where each observation resembles the one before it. Either keeps the false alarms of
+    such a signal as rare as `arl0` says.
+
+    >>> x = np.sin(np.arange(20_000) * 2 * np.pi / 288) + np.random.default_rng(1).normal(size=20_000)
+    >>> len(make("adwin").update_many(x)), len(make("adwin", season=288).update_many(x))
+    (66, 0)
+    """
+    cls, allowed = get(name), parameters(name)
     for key in params:
         if key not in allowed:
             raise ValueError(f"{name} has no parameter {key!r}; {_known(key, allowed)}")
-    return cls(**params)
+    detector = cls(**params)
+    if season is None and dependence is None:
+        return detector
+    from detectors._null import Adjusted  # noqa: PLC0415 (compiled code is imported when it is needed)
+
+    return Adjusted(detector, season, dependence)
 
 
-def _known(word: str, known: list[str]) -> str:
+def _known(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1)
     hint = f", did you mean {near[0]!r}?" if near else ""
     return f"known: {', '.join(known)}{hint}"

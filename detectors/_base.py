@@ -1,16 +1,22 @@
 """What every detector is: numbers in, evidence out, state that can be stored and loaded."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Array = NDArray[Any]
 
 N, MISSING = 0, 1  # the first two places of every detector's `counts`
+Z95 = 1.959963984540054  # half the width of a 95 % interval, in standard errors
+HOUR_MS = 3_600_000
+CALENDAR = {"hour-of-day": (HOUR_MS, 24), "hour-of-week": (HOUR_MS, 168), "day-of-week": (24 * HOUR_MS, 7)}
+Interval = tuple[float, float]
+UNKNOWN: Interval = (math.nan, math.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +26,13 @@ class Drift:
     statistic: float
     threshold: float
     n: int  # observations since the last reset
-    before: float  # mean before the change (ks, psi: of the reference)
-    after: float  # mean since the change (ks, psi: of the recent window)
+    before: float  # mean before the change (against a reference: its mean)
+    after: float  # mean since the change (against a reference: the recent window's)
     age: int  # the onset estimate, at least 1
     direction: int  # +1 rose, -1 fell, 0 neither
     detail: dict[str, Any] = field(default_factory=dict)
+    before_interval: Interval = UNKNOWN  # 95 %, for independent observations
+    after_interval: Interval = UNKNOWN
 
 
 class Detector:
@@ -35,7 +43,8 @@ class Detector:
     """
 
     name: ClassVar[str]  # set by @register: the file's name
-    kinds: ClassVar[frozenset[str]] = frozenset({"number"})
+    kinds: ClassVar[frozenset[str]] = frozenset({"number"})  # of "number", "category"; or "vector" alone: rows
+    published: ClassVar[dict[str, Any]] = {}  # one parameter of the literature, whose presence selects that mode
     monitors: ClassVar[Literal["mean", "distribution"]] = "mean"
     error_only: ClassVar[bool] = False  # wants a 0/1 error
     unit: ClassVar[str] = "mean, in standard deviations"  # of `detectable`
@@ -44,7 +53,8 @@ class Detector:
         self._params = params
         self._state = state
         self._counts = state["counts"]
-        self._one = np.empty(1)
+        self._one = np.empty((1, params["features"]) if "vector" in self.kinds else 1)
+        self._time_ms: Floats | None = None  # of the observations being fed, where they were given
 
     @property
     def params(self) -> dict[str, Any]:
@@ -80,15 +90,21 @@ class Detector:
         """The smallest change (in `unit`) found within about n observations after it began; inf if none is."""
         raise NotImplementedError
 
-    def update(self, x: float) -> Drift | None:
-        """Feed one observation."""
+    def update(self, x: ArrayLike, time_ms: float | None = None) -> Drift | None:
+        """Feed one observation: a number, a category's code or a row."""
         self._one[0] = x
-        found = self.update_many(self._one)
+        found = self.update_many(self._one, None if time_ms is None else np.array([time_ms], np.float64))
         return found[0][1] if found else None
 
-    def update_many(self, x: Floats) -> list[tuple[int, Drift]]:
-        """Feed x[n] in order; each drift with the index at which it fired."""
+    def update_many(self, x: ArrayLike, time_ms: ArrayLike | None = None) -> list[tuple[int, Drift]]:
+        """Feed x[n] (rows: x[n, features]) in order; each drift with the index at which it fired.
+
+        time_ms[n], event times in milliseconds, are needed only by what counts time: a season, a `reference_s`.
+        """
         x = np.ascontiguousarray(x, dtype=np.float64)
+        if x.shape[1:] != self._one.shape[1:]:
+            raise ValueError(f"x: expected shape (n, {', '.join(map(str, self._one.shape[1:]))}), got {x.shape}")
+        self._time_ms = None if time_ms is None else np.ascontiguousarray(time_ms, dtype=np.float64)
         found = []
         start = 0
         while (at := self._run(x, start)) >= 0:
@@ -165,6 +181,32 @@ def flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{name}: expected true or false, got {value!r}")  # noqa: TRY004 (as every bad parameter)
     return value
+
+
+def mean_interval(mean: float, variance: float, n: float) -> Interval:
+    """The 95 % interval of a mean of n observations with that variance; unknown below two.
+
+    >>> mean_interval(1.0, 4.0, 100)
+    (0.6080072030919892, 1.3919927969080108)
+    """
+    if n < 2 or not math.isfinite(variance):
+        return UNKNOWN
+    half = Z95 * math.sqrt(max(0.0, variance) / n)
+    return mean - half, mean + half
+
+
+def rate_interval(rate: float, n: float) -> Interval:
+    """Wilson's 95 % interval of a rate seen in n trials; unknown of none.
+
+    >>> [round(end, 3) for end in rate_interval(0.0, 10)]
+    [0.0, 0.278]
+    """
+    if n < 1 or not 0 <= rate <= 1:
+        return UNKNOWN
+    square = Z95 * Z95 / n
+    middle = (rate + square / 2) / (1 + square)
+    half = Z95 * math.sqrt(rate * (1 - rate) / n + square / (4 * n)) / (1 + square)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def mean_of(values: Floats) -> float:

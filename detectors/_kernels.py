@@ -104,3 +104,13 @@ def bin_counts(sample: Floats, edges: Floats, k: int, counts: Array) -> None:
     counts[: k + 1] = 0
     for x in sample:
         counts[locate(edges, k, x)] += 1
+
+
+@njit(cache=True)
+def random_unit(counter: int) -> float:
+    """A number in (0, 1) that looks random: splitmix64 of the counter (Steele, Lea and Flood 2014)."""
+    z = np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return (float(z >> np.uint64(11)) + 0.5) * 2.0**-53

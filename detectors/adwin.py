@@ -1,12 +1,12 @@
 """ADWIN: a window that grows until the means of its old and new part differ."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
 
-from detectors._base import MISSING, Array, Detector, Drift, Floats, N, number, register, whole
+from detectors._base import MISSING, Array, Detector, Drift, Floats, Interval, N, mean_interval, number, register, whole
 from detectors._kernels import HUGE, finite, learn_scale, to_unit, upper_variance
 
 LEVELS = 48  # buckets of 2**0 .. 2**47 observations
@@ -170,6 +170,8 @@ class Adwin(Detector):
     [(1023, 24, 0.0, 1.0)]
     """
 
+    published: ClassVar[dict[str, Any]] = {"delta": 0.002}
+
     def __init__(
         self,
         *,
@@ -250,4 +252,10 @@ class Adwin(Detector):
             after=self._raw(float(f[AFTER])),
             age=int(f[AGE]),
             direction=1 if f[AFTER] > f[BEFORE] else -1,
+            before_interval=self._interval(float(f[BEFORE]), float(f[WIDTH] - f[AGE])),
+            after_interval=self._interval(float(f[AFTER]), float(f[AGE])),
         )
+
+    def _interval(self, mean: float, n: float) -> Interval:
+        low, high = mean_interval(mean, float(self._floats[VARIANCE] / self._floats[WIDTH]), n)
+        return self._raw(low), self._raw(high)

@@ -1,12 +1,12 @@
 """DDM: finds an error rate above the best level it had reached."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
 
-from detectors._base import MISSING, Array, Detector, Drift, Floats, N, number, register, whole
+from detectors._base import MISSING, Array, Detector, Drift, Floats, N, number, rate_interval, register, whole
 from detectors._kernels import finite
 
 ERRORS, MEAN, STATISTIC, LOW_LEVEL, LOW_RATE, LOW_SCALE, EXCESS, QUIET_ERRORS = range(8)  # places in `floats`
@@ -102,6 +102,7 @@ class Ddm(Detector):
     """
 
     error_only = True
+    published: ClassVar[dict[str, Any]] = {"drift_threshold": 3.0}
 
     def __init__(
         self,
@@ -160,12 +161,15 @@ class Ddm(Detector):
     def _evidence(self) -> Drift:
         f, quiet = self._floats, int(self._counts[QUIET_AT])
         age = max(1, self.n - quiet)
+        before, after = float(f[QUIET_ERRORS]) / max(1, quiet), float(f[ERRORS] - f[QUIET_ERRORS]) / age
         return Drift(
             statistic=self.statistic,
             threshold=self.threshold,
             n=self.n,
-            before=float(f[QUIET_ERRORS]) / max(1, quiet),
-            after=float(f[ERRORS] - f[QUIET_ERRORS]) / age,
+            before=before,
+            after=after,
             age=age,
             direction=1,
+            before_interval=rate_interval(before, quiet),
+            after_interval=rate_interval(after, age),
         )

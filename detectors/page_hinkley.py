@@ -1,12 +1,12 @@
 """Page-Hinkley: has the mean of a number moved away from its running mean? A two-sided cumulative sum."""
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numba import njit
 
-from detectors._base import MISSING, Array, Detector, Drift, Floats, N, number, register, whole
+from detectors._base import MISSING, Array, Detector, Drift, Floats, Interval, N, mean_interval, number, register, whole
 from detectors._kernels import HUGE, finite, learn_scale, to_unit, upper_variance
 
 LO, HI, MEAN, SQUARES, UP, UP_LIMIT, DOWN, DOWN_LIMIT, STATISTIC, WINNER = range(10)  # places in `floats`
@@ -104,8 +104,10 @@ def _feed_published(x: Floats, start: int, config: Floats, floats: Floats, count
             floats[UP_LIMIT], floats[DOWN_LIMIT] = math.inf, -1.0
         counts[N] += 1
         value = min(max(x[at], -HUGE), HUGE)
-        floats[MEAN] += (1.0 / counts[N]) * (value - floats[MEAN])
+        ahead = value - floats[MEAN]
+        floats[MEAN] += (1.0 / counts[N]) * ahead
         off = value - floats[MEAN]
+        floats[SQUARES] += ahead * off
         floats[UP] = alpha * floats[UP] + off - delta
         floats[DOWN] = alpha * floats[DOWN] + off + delta
         if floats[UP] < floats[UP_LIMIT]:
@@ -156,6 +158,8 @@ class PageHinkley(Detector):
     >>> [(at - drift.age + 1, drift.direction) for at, drift in detector.update_many(x)]
     [(4989, -1)]
     """
+
+    published: ClassVar[dict[str, Any]] = {"delta": 0.005}
 
     def __init__(
         self,
@@ -253,18 +257,27 @@ class PageHinkley(Detector):
         f, winner = self._floats, int(self._floats[WINNER])
         age = max(1, self.n - int(self._state["zero_at"][winner]))
         side = 1 if winner % 2 == 0 else -1
+        mean = float(f[MEAN])
         if self._calibrated:
             row = self._state["sums"][winner]
             off = min(1.0, float((f[STATISTIC] / age + row[COST]) / row[WEIGHT]))  # the sum, solved for its mean step
-            after = self._raw(min(1.0, max(0.0, float(f[MEAN]) + side * off)))
+            after = min(1.0, max(0.0, mean + side * off))
         else:
-            after = float(f[MEAN]) + side * float(f[STATISTIC]) / age + side * float(self._config[DELTA])
+            after = mean + side * (float(f[STATISTIC]) / age + float(self._config[DELTA]))
+        known = int(self._counts[FED]) if self._calibrated else self.n
+        variance = float(f[SQUARES]) / known
         return Drift(
             statistic=self.statistic,
             threshold=self.threshold,
             n=self.n,
-            before=self._raw(float(f[MEAN])),
-            after=after,
+            before=self._raw(mean),
+            after=self._raw(after),
             age=age,
             direction=side,
+            before_interval=self._interval(mean, variance, known),
+            after_interval=self._interval(after, variance, age),
         )
+
+    def _interval(self, mean: float, variance: float, n: int) -> Interval:
+        low, high = mean_interval(mean, variance, n)
+        return self._raw(low), self._raw(high)

@@ -5,7 +5,7 @@ import pytest
 from river import drift
 
 from detectors import make
-from tests.naive_detectors import TWINS
+from tests.naive import twin
 
 BELOW_OR_ABOVE = pytest.mark.parametrize("flip", [False, True])  # the rare value is 1, or it is 0
 
@@ -28,7 +28,7 @@ def rare_events(rates, flip, n=20_000, seed=0):
 
 def check_twin(name, x):
     """The stream drifts, and the slow twin, which knows the range from the start, says the same."""
-    expected = TWINS[name](x, arl0=1e3, warm_up=60)
+    expected = twin(name)(x, arl0=1e3, warm_up=60)
     found = [(at, d.statistic, d.threshold) for at, d in make(name, arl0=1e3, warm_up=60).update_many(x)]
 
     assert found

@@ -178,7 +178,7 @@ def test_the_budget_is_shared_by_all_signals_and_segments_do_not_divide_it() -> 
         + '[[watch]]\nsignal = "missing:*"\ndetector = "page_hinkley"\n'
         + '[[watch]]\nsignal = "rejects"\ndetector = "adwin"\narl0 = 2000\n'
     )
-    params = [detector_params(config, signal) for signal in signals(config)]
+    params = [detector_params(config, signal, arl0_of(config)) for signal in signals(config)]
     stage = Pipeline(config).detect
 
     assert [p["arl0"] for p in params] == [6000, 6000, 6000, 2000]  # half of 1 per 1000 is left for three
@@ -191,13 +191,39 @@ def test_what_a_detector_is_made_with() -> None:
     config = config_of(
         '[[watch]]\nsignal = "feature:c"\ndetector = "psi"\nreference = "500 events"\nparams = { window = 60 }\n'
         '[[watch]]\nsignal = "feature:a"\ndetector = "ks"\nreference = "rolling 300 events"\narl0 = 1e7\n'
+        '[[watch]]\nsignal = "feature:a"\ndetector = "adwin"\nseason = "hour-of-day"\ndependence = "ar"\narl0 = 1e7\n'
     )
-    first, second = (detector_params(config, signal) for signal in signals(config))
+    first, second, third = (detector_params(config, signal, 1e6) for signal in signals(config))
 
     assert {k: first[k] for k in ("reference", "categories", "window")} == {
         "reference": 500, "categories": True, "window": 60,
     }  # fmt: skip
     assert second == {"reference": 300, "rolling": True, "arl0": 1e7}
+    assert third == {"arl0": 1e7, "season": "hour-of-day", "dependence": "ar"}
+
+
+def test_a_heavier_watch_gets_more_of_the_budget() -> None:
+    watch = '[[watch]]\nsignal = "feature:{}"\ndetector = "adwin"\nweight = {}\n'
+    config = config_of(BUDGET + watch.format("a", 3.0) + watch.format("a", 1.0).replace("adwin", "ks"))
+    share = arl0_of(config)
+    spent = [1 / detector_params(config, signal, share)["arl0"] for signal in signals(config)]
+
+    assert spent[0] == pytest.approx(3 * spent[1])
+    assert sum(spent) == pytest.approx(1 / 1000)
+
+
+def test_a_season_by_the_clock_is_no_drift() -> None:
+    """The mean goes up and down with the hour of the event's time."""
+    hour = np.arange(4000) // 10
+    x = 3.0 * (hour % 24 >= 12) + np.random.default_rng(2).normal(size=4000)
+    stream = [event(f"e{i}", 360_000 * i, a=float(value)) for i, value in enumerate(x)]
+    plain, seasonal = (
+        through(config_of(BUDGET + f'[[watch]]\nsignal = "feature:a"\ndetector = "adwin"\n{season}'), stream)[0].alarms
+        for season in ("", 'season = "hour-of-day"\n')
+    )
+
+    assert len(plain) > 3
+    assert seasonal == []
 
 
 @pytest.mark.parametrize("schema", [SCHEMA, TIMELESS])

@@ -11,42 +11,20 @@ import pytest
 import detectors
 from detectors import Detector, Drift, get, make, names
 from detectors._base import register
-from tests.naive_detectors import TWINS
+from tests.detecting import EVERY_WAY, same_state, shaped, small, stream, variants
+from tests.naive import twin
 
-SMALL = {"arl0": 1e3, "warm_up": 60, "reference": 300, "window": 100}  # so that a short stream goes through all phases
 EVERY = pytest.mark.parametrize("name", names())
+ALL_WAYS = pytest.mark.parametrize(("name", "way"), EVERY_WAY)
 
 
-def small(name, **params):
-    """A detector whose warm-up and windows are short."""
-    wanted = {**SMALL, **params}
-    return make(name, **{key: value for key, value in wanted.items() if key in inspect.signature(get(name)).parameters})
-
-
-def stream(name, seed=0, n=2500, shifts=(0.0, 3.0, -1.0)):
-    """Noise whose mean jumps; for detectors of errors 0/1 with a rate that jumps; some values missing."""
-    rng = np.random.default_rng(seed)
-    level = np.repeat(shifts, -(-n // len(shifts)))[:n]
-    x = rng.normal(level)
-    if get(name).error_only:
-        x = (rng.random(n) < 0.15 + 0.2 * np.abs(level)).astype(float)
-    x[rng.random(n) < 0.03] = np.nan
-    return x
-
-
-def same_state(a, b):
-    assert a.keys() == b.keys()
-    for key, value in a.items():
-        assert np.array_equal(value, b[key], equal_nan=True) if isinstance(value, np.ndarray) else value == b[key], key
-
-
-@EVERY
-def test_batch_blind(name):
-    for seed in range(5):
-        x = stream(name, seed)
-        whole, one, cut = small(name), small(name), small(name)
+@ALL_WAYS
+def test_batch_blind(name, way):
+    for seed in range(2):
+        x = stream(name, seed, way=way)
+        whole, one, cut = small(name, way), small(name, way), small(name, way)
         expected = whole.update_many(x)
-        assert expected, "the stream has jumps to find"
+        assert expected or way == "published", "the stream has jumps to find"
 
         assert [(i, drift) for i, value in enumerate(x) if (drift := one.update(value))] == expected
         found, start = [], 0
@@ -58,20 +36,19 @@ def test_batch_blind(name):
         same_state(cut.to_state(), whole.to_state())
 
 
-@EVERY
-def test_resumes_at_every_observation(name):
-    x = stream(name, n=1500)
-    expected = small(name).update_many(x)
-    running = small(name)
+@ALL_WAYS
+def test_resumes_at_every_observation(name, way):
+    x = stream(name, n=1500, way=way)
+    expected = small(name, way).update_many(x)
+    running, resumed = small(name, way), small(name, way)
     found = []
     for k in range(len(x)):
-        resumed = small(name)
         resumed.load(running.to_state())
-        running = resumed
+        running, resumed = resumed, running
         if drift := running.update(x[k]):
             found.append((k, drift))
         if k % 97 == 0:
-            after = small(name)
+            after = small(name, way)
             after.load(running.to_state())
             assert [(k + 1 + i, drift) for i, drift in after.update_many(x[k + 1 :])] == [
                 d for d in expected if d[0] > k
@@ -79,16 +56,16 @@ def test_resumes_at_every_observation(name):
     assert found == expected
 
 
-@EVERY
-def test_state_is_plain_and_bounded(name):
+@ALL_WAYS
+def test_state_is_plain_and_bounded(name, way):
     def size(detector):
         return sum(getattr(value, "nbytes", 0) for value in detector.to_state().values())
 
-    detector = small(name, arl0=1e9, window=200)
+    detector = small(name, way, arl0=1e9, window=200) if way != "published" else small(name, way)
     at_first = size(detector)
-    detector.update_many(stream(name, n=100_000, shifts=(0.0,)))
+    detector.update_many(stream(name, n=100_000, shifts=(0.0,), way=way))
 
-    assert size(detector) == at_first
+    assert size(detector) == at_first < 200_000
     assert all(
         isinstance(key, str) and isinstance(value, str | np.ndarray) for key, value in detector.to_state().items()
     )
@@ -116,9 +93,11 @@ def test_a_state_is_a_copy(name):
 @EVERY
 def test_missing_values_change_nothing_else(name):
     x = stream(name)
-    known = x[np.isfinite(x)]
+    known = x[np.isfinite(x).reshape(len(x), -1).all(axis=1)]
     holes = np.sort(np.random.default_rng(1).integers(0, len(known), 400))
-    holed = np.insert(known, holes, np.tile([np.nan, np.inf, -np.inf, np.nan], 100))
+    holed = np.insert(known.T, holes, np.tile([np.nan, np.inf, -np.inf, np.nan], 100)).T
+    if known.ndim > 1:
+        holed = np.insert(known, holes, np.tile([np.nan, np.inf, -np.inf, np.nan], 100)[:, None], axis=0)
     clean, dirty = small(name), small(name)
 
     expected = [drift for _, drift in clean.update_many(known)]
@@ -129,44 +108,40 @@ def test_missing_values_change_nothing_else(name):
 @EVERY
 @pytest.mark.parametrize("value", [0.0, 1.0, -5.0, 1e308, -1e308, 5e-324, 1e-310, float("nan"), float("inf")])
 def test_a_constant_never_alarms(name, value):
-    detector = small(name)
-    assert detector.update_many(np.full(3000, value)) == []
-    assert detector.update_many(np.full(0, value)) == []
-    for known in (detector.statistic, detector.threshold, detector.estimate):
-        assert isinstance(known, float)
+    for way in {"arl0", "options"} & variants(name).keys():
+        detector = small(name, way)
+        shape = (3000, 3) if "vector" in get(name).kinds else 3000
+        assert detector.update_many(np.full(shape, value)) == []
+        assert detector.update_many(np.full(shape, value)[:0]) == []
+        for known in (detector.statistic, detector.threshold, detector.estimate):
+            assert isinstance(known, float)
 
 
-@EVERY
-def test_extremes_never_raise(name):
+@ALL_WAYS
+def test_extremes_never_raise(name, way):
     rng = np.random.default_rng(0)
     wild = np.array([0.0, -0.0, 5e-324, -5e-324, 1.7e308, -1.7e308, np.nan, np.inf, -np.inf, 1.0, 1e-300])
-    for published in published_params(name):
-        for x in (
-            rng.choice(wild, 4000),
-            np.tile([1.7e308, -1.7e308], 2000),
-            np.array([]),
-            np.array([np.nan]),
-            np.ones(3),
-        ):
-            detector = small(name, **published) if not published else make(name, **published)
-            for _, drift in detector.update_many(x):
-                assert drift.age >= 1
-            _ = detector.statistic, detector.threshold, detector.estimate, detector.n, detector.params
-        detector.update_many(np.repeat([0.0, 1.0], 500))
-        assert np.isfinite(detector.estimate)
-
-
-def published_params(name):
-    """No parameter, and (if there is one) a parameter of the literature, which changes the mode."""
-    literature = [{key: value} for key, value in {"delta": 0.01, "drift_threshold": 3.0}.items()]
-    return [{}, *[p for p in literature if set(p) <= set(inspect.signature(get(name)).parameters)]]
+    for x in (
+        rng.choice(wild, 4000),
+        np.tile([1.7e308, -1.7e308], 2000),
+        np.array([]),
+        np.array([np.nan]),
+        np.ones(3),
+    ):
+        detector = small(name, way)
+        for _, drift in detector.update_many(np.stack([x] * 3, axis=1) if "vector" in get(name).kinds else x):
+            assert drift.age >= 1
+        _ = detector.statistic, detector.threshold, detector.estimate, detector.n, detector.params
+    detector.update_many(shaped(name, np.repeat([0.0, 1.0], 500), rng))
+    assert np.isfinite(detector.estimate)
 
 
 @EVERY
 def test_finds_a_clear_shift_and_its_onset(name):
     for seed in range(5):
         x = stream(name, seed, n=8000, shifts=(0.0,) * 6 + (2.0,) * 2)
-        found = make(name, arl0=1e5, **{k: 2000 for k in ("reference",) if k in get(name)().params}).update_many(x)
+        params = {"reference": 2000, "features": 3}
+        found = make(name, arl0=1e5, **{k: v for k, v in params.items() if k in get(name)().params}).update_many(x)
         at, drift = found[0]
 
         late = 1500 if get(name).error_only else 800  # ddm: a mean over all the 6000 before is slow to move
@@ -174,14 +149,23 @@ def test_finds_a_clear_shift_and_its_onset(name):
         assert abs(at - drift.age + 1 - 6000) <= 250
         assert drift.statistic > drift.threshold > 0
         assert drift.after > drift.before + 0.1
-        assert drift.direction == 1
+        assert drift.direction == (0 if "vector" in get(name).kinds else 1)
         assert drift.n <= 8000
+
+
+@ALL_WAYS
+def test_evidence_has_intervals(name, way):
+    for _, drift in small(name, way).update_many(stream(name, way=way)):
+        for mean, (low, high) in ((drift.before, drift.before_interval), (drift.after, drift.after_interval)):
+            assert low <= mean <= high
+            assert low < high or way == "published"
 
 
 @EVERY
 def test_a_change_of_a_constant_is_found(name):
+    rng = np.random.default_rng(0)
     x = np.repeat([0.0, 1.0], [3000, 1000])
-    found = small(name).update_many(x)
+    found = small(name).update_many(np.stack([x] * 3, axis=1) if "vector" in get(name).kinds else shaped(name, x, rng))
 
     assert found
     assert 3000 <= found[0][0] < 3600
@@ -192,52 +176,24 @@ def test_scale_and_place_do_not_matter(name):
     if get(name).error_only:
         pytest.skip("errors have one scale")
     x = np.round(stream(name), 6)
-    expected = [(at, drift.age) for at, drift in small(name).update_many(x)]
-
-    for scale in (2.0**-40, 2.0**40):  # exact in floating point
-        assert [(at, drift.age) for at, drift in small(name).update_many(x * scale)] == expected
+    for way in ("arl0", "options"):
+        expected = [(at, drift.age) for at, drift in small(name, way).update_many(x)]
+        for scale in (2.0**-40, 2.0**40):  # exact in floating point
+            assert [(at, drift.age) for at, drift in small(name, way).update_many(x * scale)] == expected
 
 
 @EVERY
 def test_agrees_with_its_slow_twin(name):
-    for seed in range(4):
+    for seed in range(3):
         x = stream(name, seed, n=1500, shifts=(0.0, 1.5, -0.5))
-        x = x[np.isfinite(x)]
+        x = x[np.isfinite(x).reshape(len(x), -1).all(axis=1)]
         detector = small(name)
         found = [(at, drift.statistic, drift.threshold) for at, drift in detector.update_many(x)]
-        params = {
-            key: value for key, value in detector.params.items() if key in inspect.signature(TWINS[name]).parameters
-        }
-        expected = TWINS[name](x, **params)
+        wanted = inspect.signature(twin(name)).parameters
+        expected = twin(name)(x, **{key: value for key, value in detector.params.items() if key in wanted})
 
         assert [at for at, *_ in found] == [at for at, *_ in expected]
         np.testing.assert_allclose(found, expected, rtol=1e-9)
-
-
-SIGNALS = {
-    "bernoulli .05": lambda rng, n: (rng.random(n) < 0.05).astype(float),
-    "bernoulli .2": lambda rng, n: (rng.random(n) < 0.2).astype(float),
-    "bernoulli .4": lambda rng, n: (rng.random(n) < 0.4).astype(float),
-    "normal * .01": lambda rng, n: 0.01 * rng.normal(size=n),
-    "normal": lambda rng, n: rng.normal(size=n),
-    "normal * 100": lambda rng, n: 100 * rng.normal(size=n) + 5,
-    "t3": lambda rng, n: rng.standard_t(3, size=n),
-    "rare categories": lambda rng, n: np.minimum(rng.zipf(1.5, n), 1e6).astype(float),
-}
-
-
-@EVERY
-@pytest.mark.parametrize("signal", SIGNALS)
-def test_false_alarms_are_as_rare_as_declared(name, signal):
-    """At most n / arl0 alarms in n observations: the declared mean run length is met, with no allowance for luck."""
-    cls = get(name)
-    if cls.error_only and not signal.startswith("bernoulli"):
-        pytest.skip("not an error")
-    n, arl0 = 500_000, 1e4
-    params = {"categories": True} if signal == "rare categories" and "category" in cls.kinds else {}
-    x = SIGNALS[signal](np.random.default_rng(7), n)
-
-    assert len(make(name, arl0=arl0, **params).update_many(x)) <= n / arl0
 
 
 @EVERY
@@ -249,36 +205,36 @@ def test_documented(name):
     assert "Source:" in doc
     assert "NaN" in doc
     assert cls.name == name == cls.__module__.rpartition(".")[2]
-    assert cls.kinds <= {"number", "category"}
+    assert cls.kinds <= {"number", "category"} or cls.kinds == {"vector"}
     assert cls.monitors in ("mean", "distribution")
     assert cls.unit
 
 
 @EVERY
 def test_more_observations_show_smaller_changes(name):
-    sizes = [make(name).detectable(n) for n in (50, 500, 5000, 50_000)]
+    for way in ("arl0", "options"):
+        sizes = [small(name, way, arl0=1e6, window=500).detectable(n) for n in (50, 500, 5000, 50_000)]
 
-    assert sizes == sorted(sizes, reverse=True)
-    assert 0 < sizes[-1] < 1
+        assert sizes == sorted(sizes, reverse=True)
+        assert 0 < sizes[-1] < 1
 
 
 @EVERY
 def test_wrong_parameters_are_refused(name):
-    known = ", ".join(make(name).params)
     with pytest.raises(ValueError, match=f"{name} has no parameter 'arlo'; known: .*did you mean 'arl0'"):
         make(name, arlo=5)
     for value in (0, -1, "many", float("nan"), True, None):
         with pytest.raises(ValueError, match="arl0: expected a number"):
             make(name, arl0=value)
-    assert "arl0" in known
 
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match=r"unknown detector .kss.; known: adwin, ddm, ks, .*did you mean .ks."):
+    with pytest.raises(ValueError, match=r"unknown detector .kss.; known: adwin, .*ddm, .*did you mean .ks."):
         make("kss")
 
 
 def test_a_name_is_taken_once():
+    get("ks")
     with pytest.raises(ValueError, match="'ks' is defined twice"):
         register(type("Other", (Detector,), {"__module__": "elsewhere.ks"}))
     assert get("ks").__name__ == "Ks"
@@ -293,12 +249,13 @@ def test_drift_is_frozen():
 
 def test_importing_compiles_nothing():
     code = """
+import sys
 import detectors
+assert not any(name.split(".")[0] in ("numba", "scipy", "stream_app", "river") for name in sys.modules)
+detectors.make("adwin")
 from numba.core.registry import CPUDispatcher
 for module in vars(detectors).copy().values():
-    for kernel in vars(module).values() if hasattr(module, "__path__") or hasattr(module, "njit") else ():
+    for kernel in vars(module).values() if hasattr(module, "njit") else ():
         assert not (isinstance(kernel, CPUDispatcher) and kernel.signatures), kernel
-import sys
-assert not any(name.startswith("stream_app") or name.startswith("river") for name in sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=detectors.__path__[0] + "/..")

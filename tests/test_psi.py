@@ -5,7 +5,7 @@ import pytest
 
 from detectors import make
 from detectors.psi import chernoff_threshold
-from tests import naive_detectors as naive
+from tests.naive import psi as naive
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_threshold_is_exceeded_at_most_once_in_twice_arl0(before):
 def test_threshold_agrees_with_its_slow_twin():
     for before in ([30, 40, 0, 130], [500] * 10):
         ours = chernoff_threshold(np.array(before), len(before), 100, np.log(2e6))
-        assert ours == pytest.approx(naive.psi_threshold(before, 100, 1e6), rel=1e-9)
+        assert ours == pytest.approx(naive.threshold(before, 100, 1e6), rel=1e-9)
 
 
 def test_unseen_category_is_found_and_pooled():
@@ -102,6 +102,6 @@ def test_categories_agree_with_their_slow_twin():
     params = {"arl0": 1e3, "reference": 300, "window": 100, "categories": True, "bins": 5}
     found = [(at, found.statistic, found.threshold) for at, found in make("psi", **params).update_many(codes)]
 
-    expected = naive.psi(codes, **params)
+    expected = naive.twin(codes, **params)
     assert expected
     np.testing.assert_allclose(found, expected, rtol=1e-9)

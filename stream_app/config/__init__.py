@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field, structs, to_builtins
 
+from detectors import CALENDAR
 from stream_app.config.checks import check
 from stream_app.config.reading import Reader, duration_ms, nearest, plain_data, quoted
 from stream_app.config.watched import Kind as Kind  # offered here
@@ -59,6 +60,26 @@ class Window(Struct, frozen=True):
         if not window.events and not window.duration_ms:
             raise ValueError(f"window {quoted(text)} is empty; it must hold more than 0")
         return window
+
+
+class Season(Struct, frozen=True):
+    """The period of a signal: a number of observations such as `"288 events"`, or one of the calendar's in UTC."""
+
+    period: int | str
+
+    @staticmethod
+    def parse(text: str) -> "Season":
+        """A season from its text; ValueError says how to write one.
+
+        >>> Season.parse("288 events"), Season.parse("hour-of-week")
+        (Season(period=288), Season(period='hour-of-week'))
+        """
+        found = _WINDOW.fullmatch(text.strip())
+        if text.strip() in CALENDAR:
+            return Season(text.strip())
+        if found is None or found[1] or int(found[2]) < 2:
+            raise ValueError(f'bad season {quoted(text)}; write "288 events" or one of: {", ".join(CALENDAR)}')
+        return Season(int(found[2]))
 
 
 class Source(Section, frozen=True, kw_only=True):
@@ -151,10 +172,13 @@ class Challenger(Model, frozen=True, kw_only=True):
 
 
 class Watch(Section, frozen=True, kw_only=True):
-    signal: str  # feature:NAME, missing:NAME, prediction, error, label_delay, expired, rejects, lateness, key
+    signal: str  # feature:NAME, features, missing:NAME, prediction, error, label_delay, expired, rejects, lateness, key
     detector: str
     params: dict[str, Any] = {}
     reference: Window | None = None  # None: the detector's own default
+    season: Season | None = None
+    dependence: Literal["ar"] | None = None  # each observation resembles the one before
+    weight: float = 1.0  # of this watch's signals in the alarm budget
     by: str | None = None  # a category field: one detector per value
     max_segments: int = 20
     arl0: float | None = None  # None: this watch's share of the alarm budget

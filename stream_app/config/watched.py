@@ -9,10 +9,10 @@ import detectors
 if TYPE_CHECKING:  # config.py imports this file
     from stream_app.config import Config, Watch
 
-Kind = Literal["number", "category"]
+Kind = Literal["number", "category", "vector"]
 
 ERROR_SIGNALS = ("error", "label_delay", "expired")  # known only where there are labels
-NAMED_SIGNALS = ("prediction", *ERROR_SIGNALS, "rejects", "lateness", "key")
+NAMED_SIGNALS = ("features", "prediction", *ERROR_SIGNALS, "rejects", "lateness", "key")
 WILDCARDS = ("feature:*", "missing:*")  # key:* is no wildcard but one signal, segmented by key
 
 
@@ -30,18 +30,20 @@ def signals(config: "Config") -> list[Signal]:
 
 
 def arl0_of(config: "Config") -> float:
-    """The mean number of observations between false alarms of each watched signal that has no `arl0` of its own.
+    """The mean number of observations between false alarms of a watched signal of weight 1 without its own `arl0`.
 
-    The budget is split evenly over the expanded signals, after the watches with their own `arl0` have spent their
-    part; infinite if they left nothing.
+    Expected numbers of false alarms add up, however the signals depend on one another: the budget is split over the
+    expanded signals in proportion to their weights (a weight of w divides this by w), after the watches with their own
+    `arl0` have spent their part; infinite if they left nothing.
 
     >>> from stream_app.config import Config, Schema, Watch
-    >>> watch = (Watch(signal="error", detector="adwin"), Watch(signal="rejects", detector="adwin"))
+    >>> watch = (Watch(signal="error", detector="adwin", weight=3.0), Watch(signal="rejects", detector="adwin"))
     >>> arl0_of(Config(name="x", schema=Schema(label="y", fields={}), watch=watch))
-    2000000.0
+    4000000.0
     """
     # Segments (`by`) partition the observations of a signal, so they do not divide the budget.
-    sharing = max(1, sum(config.watch[signal.watch].arl0 is None for signal in signals(config)))
+    watches = [config.watch[signal.watch] for signal in signals(config)]
+    sharing = sum(watch.weight for watch in watches if watch.arl0 is None) or 1.0
     budget = config.alarms.budget
     spent = spent_alarms(config)
     if budget.alarms <= spent:
@@ -69,8 +71,16 @@ def kind_of(config: "Config", signal: str) -> Kind | None:
         return "number"  # seconds since that key's last event
     if colon or signal not in NAMED_SIGNALS:
         return None
+    if signal == "features":
+        return "vector"
     categories = signal == "key" or (signal == "prediction" and config.task.type == "multiclass")
     return "category" if categories else "number"
+
+
+def row_of(config: "Config") -> list[str]:
+    """The columns of the signal `features`: number fields and computed features."""
+    numbers = [name for name, field in config.schema.fields.items() if field.type == "number"]
+    return numbers + [feature.name for feature in config.features]
 
 
 def fits(config: "Config", detector: str, signal: str, kind: Kind) -> bool:

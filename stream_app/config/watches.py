@@ -1,9 +1,8 @@
 """What must hold for the watches of a configuration, the alarm budget they share and the retraining they ask for."""
 
-import inspect
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import detectors
 from stream_app.config.reading import child, quoted, unknown
@@ -15,6 +14,7 @@ from stream_app.config.watched import (
     Signal,
     arl0_of,
     fits,
+    row_of,
     spent_alarms,
 )
 
@@ -27,7 +27,11 @@ OWN_PARAMS = {  # given to the detector by the monitor itself
     "arl0": "write it beside params, as the watch's own arl0",
     "reference": 'write it beside params, as reference = "N events"',
     "rolling": 'write it beside params, as reference = "rolling N events"',
+    "reference_s": 'write it beside params, as reference = "1d"',
     "categories": "follows from the watched signal; remove it",
+    "features": "follows from the schema; remove it",
+    "season": "write it beside params, as the watch's own season",
+    "dependence": "write it beside params, as the watch's own dependence",
 }
 
 
@@ -71,6 +75,11 @@ def _watch(config: "Config", watch: "Watch", path: str, watched: list[Signal]) -
         yield f"{path}.max_segments", "must be more than 0"
     if watch.arl0 is not None and watch.arl0 <= 0:
         yield f"{path}.arl0", "must be more than 0 observations"
+    if not 0 < watch.weight < math.inf:
+        yield f"{path}.weight", "must be more than 0"
+        return
+    if watch.season is not None and isinstance(watch.season.period, str) and config.schema.time is None:
+        yield f"{path}.season", 'no time: use "N events", or name schema.time'
     if watch.detector not in detectors.names():
         yield f"{path}.detector", unknown("detector", watch.detector, detectors.names())
         return
@@ -102,6 +111,8 @@ def _signal(config: "Config", signal: str, path: str) -> Found:
         yield path, f"{signal} needs schema.label"
     elif signal == "error" and config.task.type == "anomaly":
         yield path, 'an anomaly score has no error; watch "prediction"'
+    elif signal == "features" and fields and not row_of(config):
+        yield path, "no field is a number, and there are no [[features]]"
     elif source == "key" and schema.key is None:
         yield path, f"{quoted(signal)} needs schema.key"
     elif schema.time is None and (signal in ("lateness", "label_delay") or (source == "key" and colon)):
@@ -109,36 +120,59 @@ def _signal(config: "Config", signal: str, path: str) -> Found:
 
 
 def _detector(config: "Config", watch: "Watch", path: str, kinds: set[Kind]) -> Found:
-    takes = inspect.signature(detectors.get(watch.detector)).parameters
+    takes = detectors.parameters(watch.detector)
     for name in watch.params:
         if name not in takes:
             yield child(f"{path}.params", name), unknown(f"parameter of {watch.detector}", name, takes)
         if name in OWN_PARAMS:
             yield f"{path}.params.{name}", OWN_PARAMS[name]
     params = {name: value for name, value in watch.params.items() if name in takes and name not in OWN_PARAMS}
-    params["arl0"] = watch.arl0 or arl0_of(config)
+    params["arl0"] = watch.arl0 or arl0_of(config) / watch.weight
+    params |= null_params(watch)
     reference = watch.reference
     if reference is not None:
         problem = _reference_problem(config, reference, watch.detector, takes)
         if problem:
             yield f"{path}.reference", problem
         else:
-            params |= {"reference": reference.events} | ({"rolling": True} if reference.rolling else {})
+            params |= reference_params(reference)
     if math.isinf(params["arl0"]):
         return  # the budget is overspent: said there
     for kind in sorted(kinds):
         try:
-            detectors.make(watch.detector, **params, **({"categories": True} if kind == "category" else {}))
+            detectors.make(watch.detector, **params, **kind_params(config, kind))
         except (ValueError, TypeError) as error:
             yield _blamed(watch, path, str(error)), str(error)
             return
 
 
-def _reference_problem(config: "Config", reference: "Window", detector: str, takes: Mapping[str, object]) -> str | None:
+def null_params(watch: "Watch") -> dict[str, Any]:
+    """What a signal does without drifting, as parameters of any detector."""
+    season = {} if watch.season is None else {"season": watch.season.period}
+    return season if watch.dependence is None else season | {"dependence": watch.dependence}
+
+
+def reference_params(reference: "Window") -> dict[str, Any]:
+    """A watch's reference as parameters of its detector."""
+    if reference.duration_ms:
+        return {"reference_s": reference.duration_ms / 1000}
+    return {"reference": reference.events} | ({"rolling": True} if reference.rolling else {})
+
+
+def kind_params(config: "Config", kind: Kind) -> dict[str, Any]:
+    """What a detector is told of the kind of its signal."""
+    if kind == "vector":
+        return {"features": len(row_of(config))}
+    return {"categories": True} if kind == "category" else {}
+
+
+def _reference_problem(config: "Config", reference: "Window", detector: str, takes: tuple[str, ...]) -> str | None:
     if "reference" not in takes:
         return f"{detector} has no reference; remove it"
-    if reference.duration_ms:
-        return 'a duration is not supported here yet; use "N events"'
+    if reference.duration_ms and config.schema.time is None:
+        return "no time: use N events, or name schema.time"
+    if reference.duration_ms and "reference_s" not in takes:
+        return f'{detector} cannot take a stretch of time; use "N events"'
     if reference.rolling and "rolling" not in takes:
         return f'{detector} has no rolling reference; use "{reference.events} events"'
     limit = config.engine.max_values

@@ -19,7 +19,7 @@ from rich.table import Column, Table
 
 import detectors
 from stream_app.config import Config
-from stream_app.config.watched import signals
+from stream_app.config.watched import arl0_of, signals
 from stream_app.edges.log import Record
 from stream_app.flow.decide import rfc3339
 from stream_app.flow.detect import detector_params
@@ -202,9 +202,9 @@ def print_plan(config: Config, state: Path, *, as_json: bool) -> None:
 
 
 def _plan(config: Config, state: Path) -> dict[str, Any]:
-    watches = []
+    watches, share = [], arl0_of(config)
     for signal in signals(config):
-        watch, params = config.watch[signal.watch], detector_params(config, signal)
+        watch, params = config.watch[signal.watch], detector_params(config, signal, share)
         detector = detectors.make(watch.detector, **params)
         watches.append(
             {

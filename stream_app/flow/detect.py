@@ -10,7 +10,8 @@ import numpy as np
 import detectors
 from detectors import Detector, Drift
 from stream_app.config import Config, Watch
-from stream_app.config.watched import Signal, arl0_of, signals
+from stream_app.config.watched import Signal, arl0_of, row_of, signals
+from stream_app.config.watches import kind_params, null_params, reference_params
 from stream_app.flow.chunk import Alarm, Chunk, Column
 from stream_app.flow.measure import metric
 from stream_app.flow.validate import Validate, Vocabulary
@@ -74,9 +75,9 @@ class Segment:
     def run(self, column: Column, rows: Any) -> list[tuple[int, Drift, tuple[int, int]]]:
         """(row of the column, evidence, onset place) of each alarm among these rows."""
         x = column.x[rows]
-        fired = self.detector.update_many(x)
+        fired = self.detector.update_many(x, column.time_ms[rows])
         first = self.trail.n
-        finite = np.flatnonzero(np.isfinite(x))
+        finite = np.flatnonzero(np.isfinite(x) if x.ndim == 1 else np.isfinite(x).any(axis=1))
         offset, time_ms = column.offset[rows], column.time_ms[rows]
         whole = len(finite) == len(x)
         self.trail.add(offset if whole else offset[finite], time_ms if whole else time_ms[finite])
@@ -100,7 +101,7 @@ class Monitor:
     ) -> None:
         self.watch: Watch = config.watch[signal.watch]
         self.signal, self.names = signal, names  # of the segments
-        self.texts = texts  # of the signal's own categories
+        self.texts = texts  # of the signal's own categories, or the names of a row's columns
         self.by = "key" if signal.name == "key:*" else self.watch.by
         self.params = params
         self.segments: dict[int, Segment] = {}
@@ -146,7 +147,12 @@ class Monitor:
 
     def detail(self, drift: Drift) -> dict[str, Any]:
         """The detector's detail; the codes of categories as text, None for all rare and unseen ones together."""
-        if self.texts is None or "bins" not in drift.detail:
+        if self.texts is None:
+            return drift.detail
+        if "features" in drift.detail:
+            named = [part | {"feature": self.texts[part["feature"]]} for part in drift.detail["features"]]
+            return drift.detail | {"features": named}
+        if "bins" not in drift.detail:
             return drift.detail
         bins = [part | {"category": self._text(part["category"])} for part in drift.detail["bins"]]
         return drift.detail | {"bins": bins}
@@ -175,6 +181,8 @@ class Detect:
             field = signal.name.removeprefix("feature:")
             own = validate.classes if signal.name == "prediction" else vocabularies.get(field)
             texts = own.texts if own is not None and signal.kind == "category" else None
+            if signal.kind == "vector":
+                texts = row_of(config)
             params = detector_params(config, signal, share)
             self.monitors.append(Monitor(config, signal, params, vocabularies[by] if by else None, texts))
 
@@ -236,16 +244,16 @@ class Detect:
                 monitor.segments[code] = segment
 
 
-def detector_params(config: Config, signal: Signal, share: float | None = None) -> dict[str, Any]:
-    """What a watched signal's detector is made with: its share of the budget, its reference, its own parameters."""
+def detector_params(config: Config, signal: Signal, share: float) -> dict[str, Any]:
+    """What a watched signal's detector is made with: its part of the budget, its reference, its own parameters.
+
+    share: `arl0_of(config)`.
+    """
     watch = config.watch[signal.watch]
-    params: dict[str, Any] = {"arl0": watch.arl0 or share or arl0_of(config)}
+    params: dict[str, Any] = {"arl0": watch.arl0 or share / watch.weight}
+    params |= null_params(watch) | kind_params(config, signal.kind)
     if watch.reference is not None:
-        params["reference"] = watch.reference.events
-        if watch.reference.rolling:
-            params["rolling"] = True
-    if signal.kind == "category":
-        params["categories"] = True
+        params |= reference_params(watch.reference)
     return params | watch.params
 
 

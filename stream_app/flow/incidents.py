@@ -142,6 +142,8 @@ def evidence(alarm: Alarm) -> dict[str, Any]:
         "n": drift.n,
         "before": drift.before,
         "after": drift.after,
+        "before_interval": drift.before_interval,
+        "after_interval": drift.after_interval,
         "direction": drift.direction,
         "severity": severity_of(alarm),
         "offset": alarm.offset,
@@ -161,6 +163,10 @@ def sentence(lead: dict[str, Any]) -> str:
     if bins and "category" in bins[0]:
         kind = "rare or unseen ones" if bins[0]["category"] is None else bins[0]["category"]
         return f"{name} changed its shares, {kind} from {bins[0]['before']:.1%} to {bins[0]['after']:.1%},"
+    parts = lead["detail"].get("features")
+    if parts:
+        most = ", ".join(f"{part['feature']} ({part['share']:.0%})" for part in parts[:3])
+        return f"{name} changed together, most of it in {most},"
     means = f"from {lead['before']:.4g} to {lead['after']:.4g}"
     if lead["detail"] and name.startswith(("feature:", "prediction")):
         return f"{name} changed its distribution, mean {means},"

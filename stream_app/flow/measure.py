@@ -42,7 +42,7 @@ class Measure:
         self.seen = np.zeros(2 if self.regression else width)  # labels a class, or their number and sum
         self.delay_s = np.empty(0)
         self.counts = {"records": 0, "events": 0, "labels": 0, "expired": 0, "rejected": 0}
-        kinds = {signal.name: signal.kind for signal in config_signals(config)}
+        kinds = {signal.name: signal.kind for signal in config_signals(config) if signal.kind != "vector"}
         self.panes = {name: Panes(config.panes.width_ms, categories=kind == "category") for name, kind in kinds.items()}
 
     def run(self, chunk: Chunk) -> None:

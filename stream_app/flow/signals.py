@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from stream_app.config import Config
-from stream_app.config.watched import signals
+from stream_app.config.watched import row_of, signals
 from stream_app.flow.chunk import Chunk, Column
 from stream_app.flow.join import Kept
 from stream_app.flow.score import Score
@@ -23,6 +23,7 @@ class Signals:
         self.numbers = {name: i for i, name in enumerate(n for n, f in fields.items() if f.type == "number")}
         self.categories = {name: i for i, name in enumerate(validate.vocabularies)}
         self.features = {feature.name: i for i, feature in enumerate(config.features)}
+        self.row = row_of(config)
         self.by = {watch.by for watch in config.watch if watch.by}
         self.multiclass = config.task.type == "multiclass"
         self.score, self.kept = score, kept
@@ -36,7 +37,10 @@ class Signals:
         gaps = self._gaps(chunk, codes) if any(name.startswith("key:") for name in self.names) else None
         for name in self.names:
             source, _, field = name.partition(":")
-            if source == "feature":
+            if source == "features":
+                rows = np.stack([self._feature(chunk, name) for name in self.row], axis=1)
+                column = self._of_events(chunk, rows)
+            elif source == "feature":
                 column = self._of_events(chunk, self._feature(chunk, field))
             elif source == "missing":
                 column = self._of_events(chunk, np.isnan(self._feature(chunk, field)).astype(float))

@@ -1,0 +1,72 @@
+"""Every detector keeps the false alarms it declares, on every kind of signal; a table of more is in benchmarks/."""
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from detectors import get, make, names, parameters
+
+N, ARL0 = 500_000, 1e4
+PERIOD = 288
+SIGNALS = {
+    "bernoulli .05": lambda rng: (rng.random(N) < 0.05).astype(float),
+    "bernoulli .2": lambda rng: (rng.random(N) < 0.2).astype(float),
+    "bernoulli .4": lambda rng: (rng.random(N) < 0.4).astype(float),
+    "normal * .01": lambda rng: 0.01 * rng.normal(size=N),
+    "normal": lambda rng: rng.normal(size=N),
+    "normal * 100": lambda rng: 100 * rng.normal(size=N) + 5,
+    "t3": lambda rng: rng.standard_t(3, size=N),
+}
+RARE = lambda rng: rng.integers(0, 1000, N).astype(float)  # noqa: E731
+ZIPF = lambda rng: np.minimum(rng.zipf(1.5, N), 1e6).astype(float)  # noqa: E731
+
+
+def wave(rng, name):
+    """A daily season; of the error rate for detectors of errors."""
+    day = np.sin(np.arange(N) * 2 * np.pi / PERIOD)
+    return (rng.random(N) < 0.2 + 0.1 * day).astype(float) if get(name).error_only else 1.5 * day + rng.normal(size=N)
+
+
+def dependent(rng, name, phi):
+    """An autoregression; for detectors of errors, whether one is above its 80 % quantile."""
+    x = lfilter([1], [1, -phi], rng.normal(size=N)) * np.sqrt(1 - phi * phi)
+    return (x > 0.84).astype(float) if get(name).error_only else x
+
+
+def alarms(name, x, **params):
+    if "vector" in get(name).kinds:
+        x = np.stack([x, np.roll(x, N // 3), 0.7 * x + 0.7 * np.roll(x, N // 2)], axis=1)
+        params["features"] = 3
+    return len(make(name, arl0=ARL0, **params).update_many(x))
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_false_alarms_are_as_rare_as_declared(name, signal):
+    """At most n / arl0 alarms in n observations: the declared mean run length is met, with no allowance for luck."""
+    if get(name).error_only and not signal.startswith("bernoulli"):
+        pytest.skip("not an error")
+
+    assert alarms(name, SIGNALS[signal](np.random.default_rng(7))) <= N / ARL0
+
+
+@pytest.mark.parametrize("name", [name for name in names() if "category" in get(name).kinds])
+@pytest.mark.parametrize("codes", [RARE, ZIPF], ids=["even", "zipf"])
+def test_rare_categories(name, codes):
+    assert "categories" in parameters(name)
+    assert alarms(name, codes(np.random.default_rng(7)), categories=True) <= N / ARL0
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_season_is_no_drift(name):
+    x = wave(np.random.default_rng(5), name)
+
+    assert alarms(name, x, season=PERIOD) <= N / ARL0
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("phi", [0.5, 0.9])
+def test_dependence_is_no_drift(name, phi):
+    x = dependent(np.random.default_rng(5), name, phi)
+
+    assert alarms(name, x, dependence="ar") <= N / ARL0
