@@ -22,22 +22,24 @@ from collections.abc import Iterable
 from typing import Any
 
 from detectors._base import CALENDAR, Detector, Drift, registered
+from detectors._budget import ELond, split, together
 
-__all__ = ["CALENDAR", "Detector", "Drift", "get", "make", "names", "parameters"]
+__all__ = ["CALENDAR", "Detector", "Drift", "ELond", "get", "make", "names", "parameters", "split", "together"]
 
-_NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")))
+_FILES = {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
 
 
 def names() -> tuple[str, ...]:
     """The names of all detectors, sorted."""
-    return _NAMES
+    return tuple(sorted(_FILES | registered().keys()))
 
 
 def get(name: str) -> type[Detector]:
     """The class behind a name; ValueError listing the known if there is none."""
-    if name not in _NAMES:
-        raise ValueError(f"unknown detector {name!r}; {_known(name, _NAMES)}")
-    importlib.import_module(f"{__name__}.{name}")
+    if name not in registered():
+        if name not in _FILES:
+            raise ValueError(f"unknown detector {name!r}; {_known(name, names())}")
+        importlib.import_module(f"{__name__}.{name}")
     return registered()[name]
 
 

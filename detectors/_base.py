@@ -86,6 +86,11 @@ class Detector:
         """The current mean of what the detector keeps; NaN while it knows nothing."""
         raise NotImplementedError
 
+    @property
+    def e_value(self) -> float:
+        """Evidence whose mean in control is at most n (see `together`); NaN while warming up or where there is none."""
+        return math.nan
+
     def detectable(self, n: int) -> float:
         """The smallest change (in `unit`) found within about n observations after it began; inf if none is."""
         raise NotImplementedError
@@ -108,10 +113,15 @@ class Detector:
         found = []
         start = 0
         while (at := self._run(x, start)) >= 0:
-            found.append((at, self._evidence()))
-            self._reset()
+            found.append((at, self.take()))
             start = at + 1
         return found
+
+    def take(self) -> Drift:
+        """An alarm now, with the evidence so far; starts over. For alarms that several detectors raise together."""
+        drift = self._evidence()
+        self._reset()
+        return drift
 
     def to_state(self) -> dict[str, Any]:
         """A copy of the state: arrays of fixed shape under string keys."""

@@ -243,6 +243,10 @@ class Adjusted(Detector):
         return self.inner.threshold
 
     @property
+    def e_value(self) -> float:
+        return self.inner.e_value
+
+    @property
     def estimate(self) -> float:
         return self._level(self.inner.estimate)
 

@@ -139,7 +139,7 @@ def test_the_text_of_each_choice_is_documented() -> None:
 
 
 def test_every_detector_is_documented() -> None:
-    assert [name for name in detectors.names() if f"`{name}`" not in CONFIGURATION] == []
+    assert [name for name in detectors.names() if f"`{name}`" not in DETECTORS] == []
 
 
 def test_configurations_in_the_documents_are_valid() -> None:

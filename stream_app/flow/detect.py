@@ -3,6 +3,7 @@
 A detector measures; what follows from an alarm is for `flow.decide`. Missing observations are counted, never fed.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -128,17 +129,24 @@ class Monitor:
 
     def _alarms(self, column: Column, code: int, rows: Any) -> list[Alarm]:
         segment = self.segments.get(code) or self.segments.setdefault(code, self.fresh())
-        return [self._alarm(column, code, *found) for found in segment.run(column, rows)]
+        places = ("record", "offset", "time_ms")
+        return [
+            self.alarm(code, drift, onset, **{name: int(getattr(column, name)[row]) for name in places})
+            for row, drift, onset in segment.run(column, rows)
+        ]
 
-    def _alarm(self, column: Column, code: int, row: int, drift: Drift, onset: tuple[int, int]) -> Alarm:
+    def alarm(
+        self, code: int, drift: Drift, onset: tuple[int, int], *, record: int, offset: int, time_ms: int
+    ) -> Alarm:
+        """The evidence of one segment with its place in the stream; onset: source offset and time."""
         return Alarm(
             watch=self.signal.watch,
             signal=self.signal.name,
             segment=self.label(code),
             detector=self.watch.detector,
-            record=int(column.record[row]),
-            offset=int(column.offset[row]),
-            time_ms=int(column.time_ms[row]),
+            record=record,
+            offset=offset,
+            time_ms=time_ms,
             onset_offset=onset[0],
             onset_time_ms=onset[1],
             drift=drift,
@@ -189,6 +197,8 @@ class Detect:
     def run(self, chunk: Chunk) -> None:
         for monitor in self.monitors:
             chunk.alarms += monitor.run(chunk.signals[monitor.signal.name])
+        if chunk.closes:
+            chunk.alarms += self._together(chunk)
         chunk.alarms.sort(key=lambda alarm: alarm.record)
         if chunk.closes:
             record, now_ms = chunk.end, chunk.end_ms
@@ -196,6 +206,22 @@ class Detect:
                 segment.trail.thin()
             for signal, figures in self.figures():
                 chunk.out.messages.append(metric(self.origin, signal, record, now_ms, figures))
+
+    def _together(self, chunk: Chunk) -> list[Alarm]:
+        """Alarms of signals that moved at the same time, none of them enough to be sure of by itself."""
+        watching = [(m, code, segment) for m in self.monitors for code, segment in m.segments.items()]
+        e_values = [segment.detector.e_value for *_, segment in watching]
+        alarms = []
+        who = detectors.together(e_values, [segment.detector.params["arl0"] for *_, segment in watching])
+        for monitor, code, segment in (watching[i] for i in who):
+            e_value, n = segment.detector.e_value, segment.trail.n
+            drift = segment.detector.take()
+            needed = {"together": len(who), "e_value": e_value}
+            drift = replace(drift, threshold=drift.threshold / len(who), detail=drift.detail | needed)
+            onset, (offset, _) = segment.trail.find(n - drift.age), segment.trail.find(n - 1)
+            place = {"record": chunk.end - 1, "offset": offset, "time_ms": chunk.end_ms}
+            alarms.append(monitor.alarm(code, drift, onset, **place))
+        return alarms
 
     def figures(self) -> list[tuple[str, dict[str, Any]]]:
         """(signal, statistic and threshold) of each detector as it stands."""
