@@ -59,7 +59,7 @@ def _tune(limit: float, book: Book) -> None:
             book.odds[i, j] = max(1e-300, here - last) * seen / book.share[i]
             loss -= book.share[i] / seen * math.log(book.odds[i, j])
             last = here
-        book.bets[NORM, j], book.bets[START, j] = seen, min(1.0 / loss, LARGEST_START * limit)
+        book.bets[NORM, j], book.bets[START, j] = seen, 1.0 / max(loss, 1.0 / (LARGEST_START * limit))
 
 
 @njit(cache=True)
@@ -218,9 +218,8 @@ class EDetector(Detector):
         state |= {"share": np.zeros(2 * BINS), "odds": np.zeros((2 * BINS, len(ratios)))}
         state |= {"bets": np.zeros((4, len(ratios))), "marks": np.zeros((len(ratios), 3))}
         state["sample"] = np.zeros(warm_up if baseline is None else 0)
-        super().__init__(
-            {"arl0": arl0, "warm_up": warm_up, "form": form, "direction": direction, "baseline": baseline}, state
-        )
+        params = {"arl0": arl0, "warm_up": warm_up, "form": form, "direction": direction, "baseline": baseline}
+        super().__init__(params, state)
         self._book = Book(ratios, *state.values())
         self._reset()
 
@@ -251,7 +250,7 @@ class EDetector(Detector):
     def detectable(self, n: int) -> float:
         """With a long past, of a normal signal; a bet of log odds b is right for a change of .6 b deviations."""
         found = math.inf
-        for bet in 0.6 * LOG_ODDS:
+        for bet in (0.6 * LOG_ODDS).tolist():
             starts = 1.0 + min(n, 2.0 / bet**2)  # that share in the sum
             log_limit = math.log(max(2.0, self._limit * len(self._book.ratios) / starts))
             found = min(found, log_limit / (n * bet) + bet / 2)

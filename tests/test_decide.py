@@ -394,3 +394,36 @@ def test_state_comes_back_with_the_open_incidents() -> None:
     alarms = [alarm(210), alarm(215, signal="feature:a"), alarm(50_000, signal="feature:a")]
 
     assert [m.value for m in again.take(*alarms, **rest)] == [m.value for m in shard.take(*alarms, **rest)]
+
+
+MANY = """
+name = "s"
+[schema]
+id = "id"
+time = "t"
+[schema.fields]
+""" + "".join(f'f{i} = {{ type = "number" }}\n' for i in range(20))
+
+
+def test_signals_that_move_together_alarm_together() -> None:
+    """On the grid at 8,192, of what no signal could say alone; a wave later each would have been sure by itself."""
+    config = config_of(
+        '[[watch]]\nsignal = "feature:*"\ndetector = "e_detector"\n[alarms]\nbudget = "1 per 100000 events"\n'
+        '[task]\ntype = "anomaly"\n[model]\nuse = "river.anomaly.HalfSpaceTrees"',
+        MANY,
+    )
+    rng = np.random.default_rng(3)
+    rows = rng.normal(size=(8192, 20)) + 0.28 * (np.arange(8192) >= 7792)[:, None] * (np.arange(20) < 15)
+    names = [f"f{i}" for i in range(20)]
+    stream = [event(f"e{k}", k, **dict(zip(names, row, strict=True))) for k, row in enumerate(rows.tolist())]
+    chunk, _ = through(config, stream, closes=True)
+    opened = values(chunk.out.messages, "alerts")
+    last = opened[-1]["data"]
+
+    assert {e["data"]["incident"] for e in opened} == {"s-1"}
+    joint = [c for c in last["contributions"] if "together" in c["detail"]]
+    assert len(joint) > 1
+    for seen in joint:
+        assert seen["signal"] in {f"feature:f{i}" for i in range(15)}
+        assert 2e6 > seen["statistic"] >= seen["threshold"] == 2e6 / seen["detail"]["together"]
+        assert seen["offset"] == 8191

@@ -61,6 +61,8 @@ class Decide:
             self._alarm(chunk, alarm)
         self._obey(chunk)
         if chunk.closes:
+            for alarm in self.detect.together(chunk, self._just_alarmed(chunk)):
+                self._alarm(chunk, alarm)
             self._recover(chunk)
         for reject in sorted(chunk.rejects, key=lambda reject: reject.at):
             chunk.out.messages.append(self._dead_letter(reject, int(chunk.clock_ms[reject.at - chunk.first])))
@@ -78,6 +80,11 @@ class Decide:
             chunk.out.messages.append(self._alert("updated", incident, alarm))
         if alarm.signal in self.retrain_on and is_worse(alarm):
             self._trigger(chunk, incident, alarm)
+
+    def _just_alarmed(self, chunk: Chunk) -> int:
+        """Signals of the incident that an alarm now would join."""
+        new = [i for i in self.open if not _apart(self.group, chunk.end - i.first_record, chunk.end_ms - i.first_ms)]
+        return len(new[0].signals) if new else 0
 
     def _recover(self, chunk: Chunk) -> None:
         record, now_ms = chunk.end, chunk.end_ms

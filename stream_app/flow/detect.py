@@ -197,8 +197,6 @@ class Detect:
     def run(self, chunk: Chunk) -> None:
         for monitor in self.monitors:
             chunk.alarms += monitor.run(chunk.signals[monitor.signal.name])
-        if chunk.closes:
-            chunk.alarms += self._together(chunk)
         chunk.alarms.sort(key=lambda alarm: alarm.record)
         if chunk.closes:
             record, now_ms = chunk.end, chunk.end_ms
@@ -207,20 +205,22 @@ class Detect:
             for signal, figures in self.figures():
                 chunk.out.messages.append(metric(self.origin, signal, record, now_ms, figures))
 
-    def _together(self, chunk: Chunk) -> list[Alarm]:
-        """Alarms of signals that moved at the same time, none of them enough to be sure of by itself."""
+    def together(self, chunk: Chunk, already: int) -> list[Alarm]:
+        """Alarms of signals with too little evidence each, but enough beside one another and `already` alarmed ones."""
         watching = [(m, code, segment) for m in self.monitors for code, segment in m.segments.items()]
         e_values = [segment.detector.e_value for *_, segment in watching]
         alarms = []
-        who = detectors.together(e_values, [segment.detector.params["arl0"] for *_, segment in watching])
-        for monitor, code, segment in (watching[i] for i in who):
-            e_value, n = segment.detector.e_value, segment.trail.n
-            drift = segment.detector.take()
-            needed = {"together": len(who), "e_value": e_value}
-            drift = replace(drift, threshold=drift.threshold / len(who), detail=drift.detail | needed)
-            onset, (offset, _) = segment.trail.find(n - drift.age), segment.trail.find(n - 1)
+        arl0 = [segment.detector.params["arl0"] for *_, segment in watching]
+        who = detectors.together(e_values, arl0, already)
+        for i in who.tolist():
+            monitor, code, segment = watching[i]
+            n, crowd = segment.trail.n, already + len(who)
+            drift = replace(segment.detector.take(), statistic=e_values[i], threshold=arl0[i] / crowd)
+            drift.detail["together"] = crowd
+            new = chunk.signals[monitor.signal.name].offset
+            offset = int(new[-1]) if len(new) else segment.trail.find(n - 1)[0]
             place = {"record": chunk.end - 1, "offset": offset, "time_ms": chunk.end_ms}
-            alarms.append(monitor.alarm(code, drift, onset, **place))
+            alarms.append(monitor.alarm(code, drift, segment.trail.find(n - drift.age), **place))
         return alarms
 
     def figures(self) -> list[tuple[str, dict[str, Any]]]:
