@@ -19,12 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from detectors._base import MISSING, Array, Detector, Drift, Floats, N, mean_interval
+from detectors._base import MISSING, Array, Detector, Drift, Floats, N, mean_interval, mean_of
 from detectors._kernels import finite, learn_scale
 
 EVER, EDGES = 2, 3  # places in `counts`: observations ever fed (lives through resets), edges in use
 LOW, HALF, SIZE, SUM, SQUARES = range(5)  # places in `floats`: origin and half the unit of the sums, then the sums
 BINS = 64
+SPARE = 1.5  # charts of exactly known run length are set to so many arl0: no measurement falls short by chance
 FAR = 2.0**20  # the sums clip at so many units: squares of larger values would drown all others
 
 
@@ -188,7 +189,9 @@ class Scored(Detector):
         floats, sample = self._bag.floats, self._bag.sample
         if floats[SIZE]:
             return self._raw(floats[SUM] / floats[SIZE])
-        return float(np.mean(sample[: self.n] / 2) * 2) if self.n else math.nan
+        if not len(sample):  # a published mode: the mean is given
+            return self._raw(0.0)
+        return mean_of(sample[: self.n])
 
     def _reset(self) -> None:
         ever = self._counts[EVER]
@@ -200,6 +203,10 @@ class Scored(Detector):
         floats = self._bag.floats
         half = float(floats[LOW]) / 2 + float(y) * float(floats[HALF])
         return 2 * min(max(half, -8.9e307), 8.9e307)
+
+    def _deviation(self, sums: Floats) -> float:
+        """The standard deviation, in the signal's unit, of the observations whose sums these are."""
+        return 2 * math.sqrt(_deviations(sums) / float(sums[0])) * float(self._bag.floats[HALF])
 
     def _side(self, sums: Floats, spread: float) -> tuple[float, tuple[float, float]]:
         """Mean and its interval of the observations whose sums these are; without any, the origin, taken as known."""

@@ -20,8 +20,9 @@ from stream_app.config.reading import Reader
 from stream_app.flow import STAGES
 
 ROOT = Path(__file__).parent.parent
-README, ARCHITECTURE, CONFIGURATION = (
-    (ROOT / name).read_text() for name in ("README.md", "ARCHITECTURE.md", "docs/configuration.md")
+README, ARCHITECTURE, CONFIGURATION, DETECTORS = (
+    (ROOT / name).read_text()
+    for name in ("README.md", "ARCHITECTURE.md", "docs/configuration.md", "docs/detectors.md")
 )
 MODULES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -140,6 +141,18 @@ def test_the_text_of_each_choice_is_documented() -> None:
 
 def test_every_detector_is_documented() -> None:
     assert [name for name in detectors.names() if f"`{name}`" not in DETECTORS] == []
+
+
+def test_the_examples_of_the_detectors_work(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    for source in blocks(DETECTORS, "python"):
+        exec(compile(source, "detectors.md", "exec"), names)
+    at, onset, before, after, *_ = capsys.readouterr().out.split()
+
+    assert 15_000 < int(at) < 15_300
+    assert abs(int(onset) - 15_000) < 200
+    assert float(before) < 0.12 < float(after)
+    assert names["detector"].name == "ks"
 
 
 def test_configurations_in_the_documents_are_valid() -> None:

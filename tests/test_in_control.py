@@ -6,7 +6,7 @@ from scipy.signal import lfilter
 
 from detectors import get, make, names, parameters
 
-N, ARL0 = 500_000, 1e4
+N, ARL0 = 300_000, 5e3
 PERIOD = 288
 SIGNALS = {
     "bernoulli .05": lambda rng: (rng.random(N) < 0.05).astype(float),

@@ -6,24 +6,12 @@ import numpy as np
 import pytest
 
 from detectors import make
-from detectors.ks import distance_threshold
-from tests.naive import twin
+from detectors._windows import SUPREMUM, limit_of
+from tests.naive.kswin import chance_beyond
 
 
-def chance_beyond(distance, reference, window):
-    """Exact P(D > distance) for two samples without ties, by walking over all orders in which they interleave."""
-    taken = np.arange(window + 1)
-    chance = np.zeros(window + 1)
-    chance[0], out = 1.0, 0.0
-    for t in range(reference + window):
-        left = reference + window - t
-        step = chance * (window - taken) / left
-        chance = chance * np.clip(reference - (t - taken), 0, None) / left
-        chance[1:] += step[:-1]
-        beyond = np.abs(taken / window - (t + 1 - taken) / reference) > distance
-        out += chance[beyond].sum()
-        chance[beyond] = 0.0
-    return out
+def distance_threshold(arl0, reference, window):
+    return limit_of(SUPREMUM, np.zeros(1, np.int64), np.zeros(1), 0, reference, window, math.log(2 * arl0))
 
 
 @pytest.mark.parametrize(
@@ -82,30 +70,23 @@ def test_rolling_reference_lets_a_slow_trend_pass_and_finds_a_jump():
     x[55_000:] += 1
     (at, found), *_ = make("ks", **slow, rolling=True).update_many(x)
     assert 55_000 < at < 55_400
-    assert found.before == pytest.approx(x[at - 1499 : at - 499].mean())
+    blocks = (at - 499) // 125  # of an eighth of the reference, that have left the window
+    assert found.before == pytest.approx(x[125 * (blocks - 8) : 125 * blocks].mean())
     assert found.after == pytest.approx(x[at - 499 : at + 1].mean())
 
 
-def test_rolling_agrees_with_its_slow_twin():
-    rng = np.random.default_rng(1)
-    x = np.concatenate([rng.normal(m, 1, 1500) for m in (0, 1.2, -1)])
-    params = {"arl0": 1e3, "reference": 150, "window": 70, "bins": 8, "rolling": True}
+def test_a_reference_by_event_time_or_saved_is_as_good_as_one_by_count():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=8000), rng.normal(0.8, 1, 1000)])
+    counted, timed = make("ks"), make("ks", reference_s=4.999)
+    counted.update_many(x[:6000])
+    saved = make("ks", profile=counted.sketch.to_dict())
+    (at, found), *_ = counted.update_many(x[6000:])
 
-    found = [(at, found.statistic, found.threshold) for at, found in make("ks", **params).update_many(x)]
-    expected = twin("ks")(x, **params)
-    assert len(expected) >= 1
-    np.testing.assert_allclose(found, expected)
-
-
-def test_rolling_is_batch_blind():
-    x = np.random.default_rng(1).normal(size=4000)
-    x[3000:] += 1
-    params = {"arl0": 1e3, "reference": 200, "window": 100, "rolling": True}
-    one = make("ks", **params)
-
-    assert [(i, found) for i, value in enumerate(x) if (found := one.update(value))] == make(
-        "ks", **params
-    ).update_many(x)
+    assert timed.update_many(x, np.arange(len(x)))[0] == (6000 + at, found)
+    (later, again), *_ = saved.update_many(x[4995:])  # tested at the same observations, every 15th
+    assert later == 1005 + at
+    assert (again.statistic, again.threshold, again.age) == (found.statistic, found.threshold, found.age)
 
 
 def test_a_window_that_can_never_alarm_is_refused():

@@ -2,24 +2,14 @@ import math
 
 import numpy as np
 
-from tests.naive._shared import cuts, restart
+from tests.naive._windows import compare
 
 
-def twin(x, arl0, reference, window, bins=64, rolling=False):
-    limit = math.sqrt((1 + math.log(2 * arl0)) * (reference + window) / (2 * reference * window))
+def twin(x, arl0, reference, window, bins=64):
+    every = max(1, window // 32)
+    limit = math.sqrt((1 + math.log(2 * arl0 / every)) * (reference + window) / (2 * reference * window))
 
-    def first(x):
-        room = reference + window
-        for n in range(room, len(x) + 1):
-            if n == room:
-                edges = cuts(x[:reference], bins)
-            old = x[n - room : n - window] if rolling else x[:reference]
-            if rolling and n > room and (n - room) % (4 * reference) == 0:
-                edges = cuts(old, bins)
-            new = x[n - window : n]
-            statistic = max(abs(np.mean(old <= edge) - np.mean(new <= edge)) for edge in edges)
-            if statistic > limit:
-                return n - 1, statistic, limit
-        return None
+    def test(_old, _edges, _below):
+        return lambda off: np.max(np.abs(off)), limit
 
-    return restart(x, first)
+    return compare(x, reference, window, bins, test)

@@ -1,0 +1,32 @@
+import numpy as np
+from scipy import stats
+
+from detectors.glr import limit_of
+from tests.naive._scores import scored_restarts
+
+
+def lags(n):
+    """How many scores back the splits lie that are looked at after n scores."""
+    found = [lag for lag in range(1, 33) if lag <= n]
+    step = 2
+    while n % step == 0:
+        found += [step * far for far in range(17, 33) if step * far <= n]
+        step *= 2
+    return np.array(found)
+
+
+def twin(x, arl0, warm_up):
+    h = limit_of(1.5 * arl0)
+
+    def first(scores):
+        u = []
+        for at, value in scores:
+            u.append(value)
+            back = lags(len(u))
+            both = np.array(u), np.abs(2 * np.array(u) - 1)
+            statistic = max((np.cumsum(stats.norm.ppf(v)[::-1])[back - 1] ** 2 / (2 * back)).max() for v in both)
+            if statistic > h:
+                return at, statistic, h
+        return None
+
+    return scored_restarts(x, warm_up, first)
