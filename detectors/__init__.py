@@ -71,6 +71,12 @@ def make(name: str, *, season: int | str | None = None, dependence: str | None =
     return Adjusted(detector, season, dependence)
 
 
+def __getattr__(name: str) -> Any:
+    if name == "Sketch":  # compiled code is imported when it is needed
+        return importlib.import_module(f"{__name__}._sketch").Sketch
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def _known(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1)
     hint = f", did you mean {near[0]!r}?" if near else ""

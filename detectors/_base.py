@@ -54,7 +54,7 @@ class Detector:
         self._state = state
         self._counts = state["counts"]
         self._one = np.empty((1, params["features"]) if "vector" in self.kinds else 1)
-        self._time_ms: Floats | None = None  # of the observations being fed, where they were given
+        self._time_ms: Array | None = None  # of the observations being fed, where they were given
 
     @property
     def params(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class Detector:
         x = np.ascontiguousarray(x, dtype=np.float64)
         if x.shape[1:] != self._one.shape[1:]:
             raise ValueError(f"x: expected shape (n, {', '.join(map(str, self._one.shape[1:]))}), got {x.shape}")
-        self._time_ms = None if time_ms is None else np.ascontiguousarray(time_ms, dtype=np.float64)
+        self._time_ms = None if time_ms is None else np.asarray(time_ms)
         found = []
         start = 0
         while (at := self._run(x, start)) >= 0:

@@ -286,7 +286,7 @@ class Adjusted(Detector):
         self._feed(rows[: last + 1], time_ms, out, places)
         return start + last
 
-    def _feed(self, rows: Floats, time_ms: Floats | None, out: Floats, places: Array) -> int:
+    def _feed(self, rows: Floats, time_ms: Array | None, out: Floats, places: Array) -> int:
         state = self._state
         counts, columns = state["null_counts"], state["columns"]
         if self._categories:
@@ -295,7 +295,7 @@ class Adjusted(Detector):
         learned = columns, state["seasons"], state["lags"], state["weights"], state["spread"]
         return int(_residuals(rows, phases, self._whiten, self.error_only, counts, *learned, out, places))
 
-    def _phase(self, n: int, time_ms: Floats | None) -> Array:
+    def _phase(self, n: int, time_ms: Array | None) -> Array:
         """The phase of each of the next n observations."""
         if isinstance(self._season, str):
             if time_ms is None:
