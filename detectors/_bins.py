@@ -158,7 +158,8 @@ class Binned(Detector):
     def _fitting(self, profile: Sketch, params: dict[str, Any]) -> Sketch:
         if profile.categories != params["categories"] or profile.n < LEAST:
             raise ValueError(f"profile: expected categories = {params['categories']} and at least {LEAST} observations")
-        return profile.coarse(params["bins"], ENOUGH / params["window"])
+        bins = params["bins"]
+        return profile if profile.bins == bins else profile.coarse(bins, ENOUGH / params["window"])
 
     def _adopt(self) -> None:
         """Start with the profile, if there is one, as the reference."""

@@ -13,7 +13,7 @@ from detectors._kernels import finite
 MEAN, SQUARES = 2, 3  # places in `floats`, after the scale's
 SIDE = 2  # place in `counts`: 0 if the drift was a rise, 1 if a fall
 EXCESS, QUIET_AT, QUIET_TOTAL = range(3)  # places in a row of `onsets`; the first row is of rises, the second of falls
-SLACK = 0.2  # deviations from the mean that an onset's cumulative sum lets pass
+SLACK = 0.1  # deviations from the mean that an onset's cumulative sum lets pass
 LEVEL, CALIBRATED, BOTH, WEIGHT = range(4)  # places in `config`
 FIRST = 100  # observations on the scale before the first test
 LEAST = 4.0  # nats: the lowest threshold

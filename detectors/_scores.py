@@ -22,9 +22,10 @@ from numba import njit
 from detectors._base import MISSING, Array, Detector, Drift, Floats, N, mean_interval, mean_of
 from detectors._kernels import finite, learn_scale
 
-EVER, EDGES = 2, 3  # places in `counts`: observations ever fed (lives through resets), edges in use
+EVER = 2  # place in `counts`: observations ever fed (lives through resets)
+UPTO, ON = range(2)  # rows of `cells`
 LOW, HALF, SIZE, SUM, SQUARES = range(5)  # places in `floats`: origin and half the unit of the sums, then the sums
-BINS = 64
+EDGES = 64  # the lowest and the highest of the warm-up among them; those not needed are inf
 SPARE = 1.5  # charts of exactly known run length are set to so many arl0: no measurement falls short by chance
 FAR = 2.0**20  # the sums clip at so many units: squares of larger values would drown all others
 
@@ -34,8 +35,8 @@ class Bag(NamedTuple):
 
     counts: Array
     floats: Floats
-    edges: Floats  # [BINS + 1]
-    cells: Array  # [2 * BINS + 3] how many lie in each
+    edges: Floats  # [EDGES]
+    cells: Array  # [2, EDGES + 1] how many lie above the edge before and UPTO this one; ON this one
     sample: Floats  # [warm_up]
 
 
@@ -101,36 +102,43 @@ def add_raw(x: float, floats: Floats) -> None:
 
 
 @njit(cache=True)
-def _cell(x: float, edges: Floats, k: int) -> int:
-    """2 j where j edges lie below x, and one more if x equals the next."""
-    low = 0
-    for j in range(k):  # without branches, four at a time: faster than a binary search
-        low += edges[j] < x
-    return 2 * low + 1 if low < k and edges[low] == x else 2 * low
+def _place(x: float, edges: Floats, cells: Array) -> tuple[int, int]:
+    """How many lie in lower cells than x, and in its own; then x is one of those."""
+    low = below = 0
+    for j in range(EDGES):  # without branches and as long as known: several at a time, faster than a binary search
+        less = edges[j] < x
+        low += less
+        below += cells[UPTO, j] if less else 0
+    between = cells[UPTO, low] - cells[ON, low]
+    cells[UPTO, low] += 1
+    if low < EDGES and edges[low] == x:
+        cells[ON, low] += 1
+        return below + between, cells[ON, low] - 1
+    return below, between
 
 
 @njit(cache=True)
 def _learn(bag: Bag) -> None:
     """Edges, cells and sums from the full warm-up sample."""
     ordered = np.sort(bag.sample)
-    n, k = len(ordered), 0
-    for j in range(BINS + 1):
-        value = ordered[max(0, (j * n) // BINS - 1)]
+    bag.edges[:] = math.inf
+    k = 0
+    for j in range(EDGES):
+        value = ordered[(j * (len(ordered) - 1)) // (EDGES - 1)]
         if k == 0 or value > bag.edges[k - 1]:
             bag.edges[k] = value
             k += 1
-    bag.counts[EDGES] = k
     low, high = learn_scale(bag.sample)
     bag.floats[LOW], bag.floats[HALF] = low, high / 2 - low / 2
     for x in bag.sample:
-        bag.cells[_cell(x, bag.edges, k)] += 1
+        _place(x, bag.edges, bag.cells)
         add_raw(x, bag.floats)
 
 
 @njit(cache=True)
 def score(x: float, bag: Bag) -> float:
     """Take x in; its uniform score, or NaN where there is none (missing, warming up, all one value so far)."""
-    counts, cells = bag.counts, bag.cells
+    counts = bag.counts
     if not finite(x):
         counts[MISSING] += 1
         return math.nan
@@ -142,15 +150,11 @@ def score(x: float, bag: Bag) -> float:
         if seen + 1 == warm:
             _learn(bag)
         return math.nan
-    place = _cell(x, bag.edges, counts[EDGES])
-    same, constant = cells[place], cells[1] == seen
-    cells[place] += 1
+    constant = bag.cells[ON, 0] == seen
+    below, same = _place(x, bag.edges, bag.cells)
     add_raw(x, bag.floats)
     if constant:
         return math.nan
-    below = 0
-    for j in range(place):
-        below += cells[j]
     u: float = (below + tie_breaker(counts[EVER]) * (same + 1.0)) / (seen + 1.0)
     return min(u, 1.0 - 2.0**-53)
 
@@ -173,8 +177,8 @@ class Scored(Detector):
     """
 
     def __init__(self, params: dict[str, Any], warm_up: int, chart: dict[str, Array]) -> None:
-        bag: dict[str, Array] = {"counts": np.zeros(4, np.int64), "floats": np.zeros(5), "edges": np.zeros(BINS + 1)}
-        bag |= {"cells": np.zeros(2 * BINS + 3, np.int64), "sample": np.zeros(warm_up)}
+        bag: dict[str, Array] = {"counts": np.zeros(3, np.int64), "floats": np.zeros(5), "edges": np.zeros(EDGES)}
+        bag |= {"cells": np.zeros((2, EDGES + 1), np.int64), "sample": np.zeros(warm_up)}
         super().__init__(params, bag | chart)
         self._bag = Bag(*bag.values())
 

@@ -187,7 +187,9 @@ def _feed(
                 table[PART, b] = term(test, q, table[SHARE, b], window / (window + counts[REFERENCE]))
             total += table[PART, b]
         if len(limits) > 0:
-            used = np.sum(tallies[:, :bins].sum(axis=0) > 0)
+            used = 0
+            for b in range(bins):
+                used += tallies[BEFORE, b] + tallies[RECENT, b] > 0
             floats[LIMIT] = limits[used] / units(test[TERM], counts[REFERENCE], window)
         floats[TOTAL] = total
         if total > floats[LIMIT]:
@@ -261,7 +263,8 @@ class Separable(Binned):
         reference, window, bins = (int(self._params[key]) for key in ("reference", "window", "bins"))
         even = np.full(bins, max(1, reference // bins), np.int64)
         limit = null_limit(even, bins, window, self._test)
-        return math.sqrt(limit) * max(1.0, window / max(n, 1))
+        noise = (bins - 1) / units(self._kind, reference, window)  # what the sum is on average without a change
+        return math.sqrt(limit - noise) * max(1.0, window / max(n, 1))
 
     def _shown(self, total: float) -> float:
         """The statistic, from the sum over the bins."""

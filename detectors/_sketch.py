@@ -27,24 +27,24 @@ def place(x: float, edges: Floats, k: int, cells: int, categories: bool) -> int:
 def keep_categories(sample: Floats, bins: int, least: float, edges: Floats) -> int:
     """Write the most frequent codes, in order, that occur at least `least` times; how many."""
     ordered = np.sort(sample)
-    starts = np.empty(len(ordered) + 1, np.int64)
+    codes, sizes = np.empty(len(ordered)), np.zeros(len(ordered))
     found = 0
     for i in range(len(ordered)):
         if i == 0 or ordered[i] != ordered[i - 1]:
-            starts[found] = i
+            codes[found] = ordered[i]
             found += 1
-    starts[found] = len(ordered)
-    sizes = starts[1 : found + 1] - starts[:found]
+        sizes[found - 1] += 1.0
     floor, ties = least, bins
-    if found > bins and np.sort(sizes)[found - bins] >= least:
-        floor = float(np.sort(sizes)[found - bins])
-        ties = bins - int(np.sum(sizes > floor))
+    if found > bins:
+        last = np.sort(sizes)[len(sizes) - bins]
+        if last >= least:
+            floor, ties = last, bins - int(np.sum(sizes > last))
     k = 0
     for i in range(found):
         tied = sizes[i] == floor and ties > 0
         if tied or sizes[i] > floor:
             ties -= tied
-            edges[k] = ordered[starts[i]]
+            edges[k] = codes[i]
             k += 1
     return k
 
@@ -160,8 +160,11 @@ class Sketch:
             raise ValueError(f"profile: expected what Sketch.to_dict() gives, with {', '.join(cls.__slots__)}")
         edges, counts = (np.array(data[name], np.float64) for name in ("edges", "counts"))
         fits = edges.ndim == 1 and counts.shape == (len(edges) + 1,) and np.all(np.diff(edges) > 0)
+        fits &= len(edges) <= 2 * data["bins"]
         if not fits or not np.all(np.isfinite(counts)) or np.any(counts < 0):
-            raise ValueError("profile: expected rising edges and one count more than those, none negative")
+            raise ValueError(
+                "profile: expected rising edges, at most 2 bins of them, and one count more, none negative"
+            )
         return cls(**{**data, "edges": edges, "counts": counts})
 
     def _ends(self) -> Floats:

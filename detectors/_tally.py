@@ -65,9 +65,12 @@ def _cell(x: float, track: int, config: Array, counts: Array, edges: Floats) -> 
 @njit(cache=True)
 def _take_over(config: Array, counts: Array, values: Floats, edges: Floats, blocks: Array, tallies: Array) -> None:
     """The second track becomes the first; the next one starts with the newest edges."""
-    edges[0], blocks[0] = edges[1], blocks[1]
+    for j in range(counts[EDGES + 1]):
+        edges[0, j] = edges[1, j]
+    for part in range(config[PARTS]):
+        for b in range(tallies.shape[1]):
+            blocks[0, part, b] = blocks[1, part, b]
     counts[CELLS], counts[EDGES] = counts[CELLS + 1], counts[EDGES + 1]
-    blocks[1] = 0
     tallies[RECENT] = 0
     for i in range(counts[FILLED]):
         x = values[(counts[N] - 1 - i) % len(values)]
@@ -80,19 +83,26 @@ def end_block(
     config: Array, counts: Array, values: Floats, edges: Floats, blocks: Array, tallies: Array, moments: Floats
 ) -> None:
     """The block that filled replaces the oldest."""
-    parts, slot = config[PARTS], counts[BLOCK]
-    blocks[:, slot], moments[slot] = blocks[:, parts], moments[parts]
+    parts, slot = config[PARTS], counts[BLOCK]  # loops, as assigning slices takes seconds to compile
+    for b in range(tallies.shape[1]):
+        for track in range(len(edges)):
+            blocks[track, slot, b] = blocks[track, parts, b]
+    for column in range(moments.shape[1]):
+        moments[slot, column] = moments[parts, column]
     blocks[:, parts], moments[parts] = 0, 0.0
     counts[BLOCK] = (slot + 1) % parts
     if counts[BLOCK] == 0:
-        counts[REFERENCE] = int(moments[:, COUNT].sum())
+        counts[REFERENCE] = 0
+        for part in range(parts):
+            counts[REFERENCE] += int(moments[part, COUNT])
         if len(edges) == 2:
             _take_over(config, counts, values, edges, blocks, tallies)
     if counts[REFERENCE] > 0:
         counts[RENEWED] = 1
-        tallies[BEFORE] = 0
-        for part in range(parts):
-            tallies[BEFORE] += blocks[0, part]
+        for b in range(tallies.shape[1]):
+            tallies[BEFORE, b] = 0
+            for part in range(parts):
+                tallies[BEFORE, b] += blocks[0, part, b]
 
 
 @njit(cache=True)

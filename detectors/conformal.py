@@ -9,14 +9,13 @@ from numba import njit
 from scipy.special import ndtri
 
 from detectors._base import Array, Drift, Floats, flag, number, register, whole
-from detectors._scores import SIZE, SPARE, Bag, Scored, score
+from detectors._scores import SIZE, SQUARES, SUM, Bag, Scored, score
 
 MIDDLE, OCTAVES = 64, 10  # cells of u: 1/64 wide, but the outer two halved ten times towards 0 and 1
 CELLS = MIDDLE + 2 * OCTAVES
 BINS = 16  # of a histogram
 RATES = 1 / 64, 1 / 512  # at which the histograms forget
 HEDGE = 0.5  # share of a histogram's stake that is not bet
-FACTOR, SINCE = range(2)  # rows of `bets`: Shiryaev-Roberts sum; product since it was last below 1
 
 
 @njit(cache=True)
@@ -54,33 +53,62 @@ def payoffs() -> tuple[list[str], Floats]:
 
 
 @njit(cache=True)
+def _keep(floats: Floats, since: Floats, marks: Floats) -> None:
+    """Copy the sums for each bet that starts anew: what comes next may be the first of a new regime."""
+    n, total, squares = floats[SIZE], floats[SUM], floats[SQUARES]
+    for i in range(len(since)):
+        new = since[i] <= 1.0
+        marks[0, i] = n if new else marks[0, i]
+        marks[1, i] = total if new else marks[1, i]
+        marks[2, i] = squares if new else marks[2, i]
+
+
+@njit(cache=True)
+def _remember(u: float, shares: Floats, paid: Floats) -> None:
+    """What each histogram pays for u, by the density it has learned; then it learns u."""
+    place = int(u * BINS)
+    for h in range(len(RATES)):
+        paid[h] = 1.0 + (1.0 - HEDGE) * BINS * shares[h, place]
+        for j in range(BINS):
+            shares[h, j] -= RATES[h] * (shares[h, j] + 1.0 / BINS)  # kept less 1 / BINS: 0 is an even start
+        shares[h, place] += RATES[h]
+
+
+@njit(cache=True)
+def _add(paid: Floats, sums: Floats, since: Floats) -> float:
+    """Each bet's Shiryaev-Roberts sum and its product of payments; the total of the sums."""
+    total = 0.0
+    for i in range(len(paid)):
+        sums[i] = (1.0 + sums[i]) * paid[i]
+        since[i] = (max(1.0, since[i])) * paid[i]
+        total += sums[i]
+    return total
+
+
+@njit(cache=True)
 def _feed(
-    x: Floats, start: int, limit: float, bag: Bag, pay: Floats, bets: Floats, shares: Floats, marks: Floats
+    x: Floats,
+    start: int,
+    limit: float,
+    bag: Bag,
+    pay: Floats,
+    sums: Floats,
+    since: Floats,
+    shares: Floats,
+    marks: Floats,
 ) -> int:
-    """Each bet's sum R = (1 + R) * what it pays; a histogram pays the density it has learned."""
-    fixed, every = pay.shape[1], bets.shape[1]
-    paid = np.empty(every)
+    fixed = pay.shape[1]
+    paid = np.empty(len(sums))
     for at in range(start, len(x)):
-        sums = bag.floats[SIZE:]
-        for row in range(3):
-            for i in range(every):
-                marks[row, i] = sums[row] if bets[SINCE, i] <= 1.0 else marks[row, i]
+        _keep(bag.floats, since, marks)
         u = score(x[at], bag)
         if math.isnan(u):
             continue
-        paid[:fixed] = pay[cell_of(u)]
-        place = int(u * BINS)
-        for h in range(len(RATES)):
-            paid[fixed + h] = 1.0 + (1.0 - HEDGE) * BINS * shares[h, place]
-            for j in range(BINS):
-                shares[h, j] -= RATES[h] * (shares[h, j] + 1.0 / BINS)  # kept less 1 / BINS: 0 is an even start
-            shares[h, place] += RATES[h]
-        total = 0.0
-        for i in range(every):
-            bets[FACTOR, i] = (1.0 + bets[FACTOR, i]) * paid[i]
-            bets[SINCE, i] = max(1.0, bets[SINCE, i]) * paid[i]
-            total += bets[FACTOR, i]
-        if total > limit * every:
+        row = pay[cell_of(u)]
+        for i in range(fixed):
+            paid[i] = row[i]
+        _remember(u, shares, paid[fixed:])
+        if _add(paid, sums, since) > limit * len(sums):
             return at
     return -1
 
@@ -93,10 +121,10 @@ class Conformal(Scored):
     signal's distribution (`_scores`; the first `warm_up` are not scored). Twenty gamblers bet on u: eighteen always the
     same way (that u lies high, low, far out, in the middle, in a tail ...), two on the histogram of the u they
     remember, of the last 64 or 512 or so. A bet is fair: it pays f(u) >= 0 with mean 1. Each keeps the Shiryaev-Roberts
-    sum R = (1 + R) f(u), and the mean of all R fires above 1.5 arl0.
+    sum R = (1 + R) f(u), and the mean of all R fires above arl0.
 
     `arl0` is met by a non-asymptotic bound: in control (mean R) - t is a martingale, so the mean run length is the
-    expected statistic at the alarm, which is above the threshold. It holds for any exchangeable signal.
+    expected statistic at the alarm (about 1.4 arl0). It holds for any exchangeable signal.
 
     Input: any number, or with `categories` codes, whose order then means nothing (direction 0); NaN and inf are
     counted, not fed. A drift starts over, ranks included. `age` counts from where the winner's product of payments was
@@ -123,9 +151,10 @@ class Conformal(Scored):
         }
         names, self._pay = payoffs()
         self._names = [*names, *(f"histogram of {1 / rate:g}" for rate in RATES)]
-        self._limit = SPARE * arl0
+        self._limit = arl0
         chart: dict[str, Array] = {
-            "bets": np.zeros((2, len(self._names))),
+            "sums": np.zeros(len(self._names)),
+            "since": np.zeros(len(self._names)),
             "shares": np.zeros((len(RATES), BINS)),
             "marks": np.zeros((3, len(self._names))),
         }
@@ -134,7 +163,7 @@ class Conformal(Scored):
     @property
     def statistic(self) -> float:
         """The mean of the gamblers' sums."""
-        return float(self._state["bets"][FACTOR].mean()) if self.scored else math.nan
+        return float(self._state["sums"].mean()) if self.scored else math.nan
 
     @property
     def threshold(self) -> float:
@@ -146,17 +175,19 @@ class Conformal(Scored):
         return math.sqrt(2 * math.log(len(self._names) * self._limit) / n)
 
     def _run(self, x: Floats, start: int) -> int:
-        state = self._state
-        return int(_feed(x, start, self._limit, self._bag, self._pay, state["bets"], state["shares"], state["marks"]))
+        chart = (self._state[key] for key in ("sums", "since", "shares", "marks"))
+        return int(_feed(x, start, self._limit, self._bag, self._pay, *chart))
 
     def _evidence(self) -> Drift:
-        sums = self._state["bets"][FACTOR]
+        sums = self._state["sums"]
         winner = int(np.argmax(sums))
         detail = {"bet": self._names[winner], "share": float(sums[winner] / sums.sum())}
         drift = self._since(self._state["marks"][:, winner], 0, detail)
         rose, fell = (
-            low > high for low, high in (
-                (drift.after_interval[0], drift.before_interval[1]), (drift.before_interval[0], drift.after_interval[1])
+            low > high
+            for low, high in (
+                (drift.after_interval[0], drift.before_interval[1]),
+                (drift.before_interval[0], drift.after_interval[1]),
             )
         )
         if self.params["categories"] or not (rose or fell):

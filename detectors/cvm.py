@@ -22,7 +22,7 @@ class Cvm(Distance):
     at p = .01 to .0001: 0 to 1.1 p; 2.2 p for errors at a rate of .05 (tests/test_cvm.py).
 
     Input: any number; NaN and inf are counted, not fed. A drift starts over with a new reference. `before`, `after`,
-    `age` and `detail`: as of `ks`. Cost: 40 ns an observation, 8 W bytes and 4 kB (rolling: 30 kB).
+    `age` and `detail`: as of `ks`. Cost: 0.2 us an observation, 15 kB (rolling: 32 kB).
     Source: Anderson, On the distribution of the two-sample Cramer-von Mises criterion, Annals of Mathematical
     Statistics 1962, section 2; Anderson and Darling, Annals of Mathematical Statistics 1952, section 4 (its law).
 

@@ -1,23 +1,41 @@
 """Generalised likelihood ratio: the best split of all into before and since, for a mean or a spread that moved."""
 
+import functools
 import math
 
 import numpy as np
 from numba import njit
 from scipy.optimize import brentq
+from scipy.special import ndtr
 
 from detectors._base import Array, Drift, Floats, number, register, whole
-from detectors._scores import SIZE, SPARE, Bag, Scored, keep, normal_quantile, score
+from detectors._scores import SIZE, Bag, Scored, keep, normal_quantile, score
 
 LEVELS, SPLITS = 22, 32  # level l keeps the sums at every 2**l-th score, the last 32 of them
 CHANNELS = "mean", "spread"
 FED = 0  # place in `fed`: scores since the reset
-GROWTH = 0.3  # log of the run length, less h, plus log(h) / 2: benchmarks/score_levels.py
+REACH = 2 / 3  # splits up to arl0**REACH scores back have the price of their lag off the limit
 
 
+def limits_of(top: float, furthest: float, lags: Floats) -> Floats:
+    """What the ratio of a split must exceed: the further back, the fewer splits there are that do not overlap."""
+    return top - np.log(np.minimum(lags, furthest))
+
+
+def run_length(top: float, furthest: float) -> float:
+    """The mean run length of both charts: Siegmund and Venkatraman's rate of alarms, added up over the lags."""
+    lags = np.exp(np.linspace(0, math.log(2.0**LEVELS * SPLITS), 4000))
+    limits = np.maximum(limits_of(top, furthest, lags), 1e-9)
+    x = np.sqrt(2 * limits / lags)
+    overshoot = 2 / x * (ndtr(x / 2) - 0.5) / (x / 2 * ndtr(x / 2) + np.exp(-x * x / 8) / math.sqrt(2 * math.pi))
+    rate = np.sqrt(limits / math.pi) * np.exp(-limits) * x * x / 2 * overshoot**2
+    return float(1 / (2 * np.trapezoid(rate, np.log(lags))))
+
+
+@functools.cache
 def limit_of(arl0: float) -> float:
-    """The h whose mean run length is arl0: it grows as exp(h) / sqrt(h), by a simulated constant."""
-    return float(brentq(lambda h: h - math.log(h) / 2 + GROWTH - math.log(arl0), 1, 60))
+    """The limit at lag 1 for a mean run length of arl0."""
+    return float(brentq(lambda top: math.log(run_length(top, arl0**REACH) / arl0), math.log(arl0**REACH) + 0.1, 100))
 
 
 @njit(cache=True)
@@ -41,26 +59,25 @@ def _enter(bag: Bag, fed: int, totals: Floats, rings: Floats, marks: Floats) -> 
 
 
 @njit(cache=True)
-def _exceeds(fed: int, limit: float, totals: Floats, rings: Floats) -> bool:
-    """Whether a split looked at now has (sum since)^2 > 2 h (number since); places not yet written are harmless."""
+def _exceeds(fed: int, limits: Floats, totals: Floats, rings: Floats) -> bool:
+    """Whether a split looked at now has a squared sum above its limit; places not yet written are harmless."""
     hits, count = 0, SPLITS
     for level in range(LEVELS):
         place = fed >> level
         if place << level != fed or place == 0:
             break
-        step = 2.0 * limit * (1 << level)
         oldest = place % SPLITS
         for channel in range(2):
             ring, total = rings[level, channel], totals[channel]
             for j in range(count):
                 since = total - ring[oldest + j]
-                hits += since * since > step * (SPLITS - j)
+                hits += since * since > limits[level, j]
         count = SPLITS // 2  # the newer half of a coarser level are also of a finer one
     return hits > 0
 
 
 @njit(cache=True)
-def best_split(fed: int, totals: Floats, rings: Floats) -> tuple[float, int, int, int]:
+def best_split(fed: int, furthest: float, totals: Floats, rings: Floats) -> tuple[float, int, int, int]:
     """The largest ratio among the splits looked at now, and its channel, level and slot."""
     best, of, at_level, at_slot = 0.0, 0, 0, 0
     for level in range(LEVELS):
@@ -71,7 +88,7 @@ def best_split(fed: int, totals: Floats, rings: Floats) -> tuple[float, int, int
             slot = (place - lag) % SPLITS
             for channel in range(2):
                 since = totals[channel] - rings[level, channel, slot]
-                ratio = since * since / (2.0 * (lag << level))
+                ratio = since * since / (2.0 * (lag << level)) + math.log(min(lag << level, furthest))
                 if ratio > best:
                     best, of, at_level, at_slot = ratio, channel, level, slot
     return best, of, at_level, at_slot
@@ -79,7 +96,7 @@ def best_split(fed: int, totals: Floats, rings: Floats) -> tuple[float, int, int
 
 @njit(cache=True)
 def _feed(
-    x: Floats, start: int, limit: float, bag: Bag, fed: Array, totals: Floats, rings: Floats, marks: Floats
+    x: Floats, start: int, limits: Floats, bag: Bag, fed: Array, totals: Floats, rings: Floats, marks: Floats
 ) -> int:
     for at in range(start, len(x)):
         _enter(bag, fed[FED], totals, rings, marks)
@@ -89,7 +106,7 @@ def _feed(
         fed[FED] += 1
         totals[0] += normal_quantile(u)
         totals[1] += _second(u)
-        if _exceeds(fed[FED], limit, totals, rings):
+        if _exceeds(fed[FED], limits, totals, rings):
             return at
     return -1
 
@@ -123,7 +140,9 @@ class Glr(Scored):
     def __init__(self, *, arl0: float = 1e6, warm_up: int = 256) -> None:
         arl0 = number("arl0", arl0, 100, 1e12)
         warm_up = whole("warm_up", warm_up, 20, 1 << 20)
-        self._limit = limit_of(SPARE * arl0)
+        self._limit, self._furthest = limit_of(arl0), arl0**REACH
+        lags = np.outer(2.0 ** np.arange(LEVELS), np.arange(SPLITS, 0, -1))
+        self._limits = 2 * lags * limits_of(self._limit, self._furthest, lags)
         chart = {
             "fed": np.zeros(1, np.int64),
             "totals": np.zeros(2),
@@ -144,17 +163,19 @@ class Glr(Scored):
 
     def detectable(self, n: int) -> float:
         """The shift whose expected ratio reaches the limit."""
-        return math.sqrt(2 * self._limit / n)
+        return math.sqrt(2 * (self._limit - math.log(min(n, self._furthest))) / n)
 
     def _best(self) -> tuple[float, int, int, int]:
         state = self._state
-        found: tuple[float, int, int, int] = best_split(int(state["fed"][FED]), state["totals"], state["rings"])
+        found: tuple[float, int, int, int] = best_split(
+            int(state["fed"][FED]), self._furthest, state["totals"], state["rings"]
+        )
         return found
 
     def _run(self, x: Floats, start: int) -> int:
         state = self._state
         arrays = state["fed"], state["totals"], state["rings"], state["marks"]
-        return int(_feed(x, start, self._limit, self._bag, *arrays))
+        return int(_feed(x, start, self._limits, self._bag, *arrays))
 
     def _evidence(self) -> Drift:
         state = self._state

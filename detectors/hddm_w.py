@@ -89,22 +89,22 @@ class HddmW(Hddm):
     weights, K the exponent of Hoeffding's bound for values in [0, 1] of a known variance (taken .5 nats too high): the
     variance is the signal's own, not the largest possible, so the false alarms do not vary with the error rate. In
     control an observation alarms with a probability of at most .15 exp(-h): a simulation
-    (benchmarks/bounded_levels.py), the worst of error rates from .003 to .5 and of bounded normal and exponential
-    values; not a proof. With the threshold h = ln(.22 arl0), at least 4, ARL >= arl0. Rises and falls are found.
+    (benchmarks/bounded_levels.py), the worst of error rates from .003 to .9 and of normal, exponential, t3 and
+    lognormal values; not a proof. The threshold is h = ln(.225 arl0), at least 4. Rises and falls are found.
 
     With `drift_confidence`, `warning_confidence`, `lambda_` or `two_sided_test` it is the published test by McDiarmid's
     bound (river 0.26 step by step) of values in [0, 1], clipped to that: the weighted mean since the last cut against
     that at the cut, where it was lowest; `warning` then tells of the warning zone.
 
     Input: any number; NaN and inf are counted, not fed. A drift starts over, the range included. `age` counts from the
-    last zero of a cumulative sum of what exceeds the mean by .2 deviations; `before` and `after` are the means on its
-    two sides. Cost: COSTW ns an observation, constant memory. Source: Frias-Blanco et al., Online and non-parametric
+    last zero of a cumulative sum of what exceeds the mean by .1 deviations; `before` and `after` are the means on its
+    two sides. Cost: 100 ns an observation, constant memory. Source: Frias-Blanco et al., Online and non-parametric
     drift detection methods based on Hoeffding's bounds, IEEE TKDE 2015, section 4; Hoeffding, JASA 1963, theorem 3.
 
     >>> x = np.random.default_rng(1).random(4000)
     >>> x[3000:] **= 2
     >>> [(at - drift.age + 1, drift.direction) for at, drift in HddmW(arl0=1e5).update_many(x)]
-    [(3051, -1)]
+    [(2994, -1)]
     """
 
     _hazard, _tails = 0.15, 1

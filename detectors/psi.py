@@ -19,10 +19,11 @@ class Psi(Separable):
     first 1,024 values. To see a class go from 0.2 % to 0.4 %, window = 30,000 and reference = 100,000 are enough.
 
     How `arl0` is met: analytic, from the null of the index for this reference (`_separable.Separable`), an
-    approximation. Measured over declared, independent observations: 2 to 4 for continuous numbers and categories; up to
-    12 for a number of two values; more where the window is above a quarter of the reference, as the mean run length is
-    then that of the good references. `alpha` (published): each window is tested by itself, against chi-square / E,
-    E = R W / (R + W), of (bins in use - 1) degrees of freedom.
+    approximation. Measured over declared, independent observations: 2 to 4 for continuous numbers and for categories,
+    rare ones included; 4 to 10 for a number of two values, more for events of which the window expects less than 5, and
+    where the window is above a quarter of the reference: the mean run length is then that of the good references.
+    `alpha` (published): each window by itself, against chi-square / E, E = R W / (R + W), of (bins in use - 1) degrees
+    of freedom.
 
     Input: numbers or codes; NaN and inf are counted, not fed, and have no bin. A drift starts over with a new reference
     (with `profile`, the same). `before`, `after`: means of reference and window; `age`: the most likely change point

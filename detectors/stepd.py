@@ -75,9 +75,9 @@ class Stepd(Detector):
 
     With `arl0` (the default way): in control any `window` of the n answers since the reset are as likely to be the last
     ones, whatever the error rate, so the number of errors among the last is hypergeometric: Fisher's exact test. It is
-    made every k = `window` / 20 answers from 2 `window` on; it fires where -ln P(as many errors or more) or -ln P(as few
-    or fewer) exceeds ln(4 arl0 / k). A test errs with probability at most k / (2 arl0), so P(false alarm within t) <=
-    t / (2 arl0) and ARL >= arl0: no approximation, for every error rate. Measured are 6 to 10 arl0 (p = .2 to .5).
+    made every k = `window` / 20 answers from 2 `window` on, and fires where -ln P of as many errors or more, or of as
+    few or fewer, exceeds ln(4 arl0 / k). It errs with probability at most k / (2 arl0), so P(false alarm within t) <=
+    t / (2 arl0) and ARL >= arl0: no approximation, for every error rate. Measured: 6 to 10 times arl0 (p = .2 to .5).
 
     With `alpha_drift` or `alpha_warning` it is the published test at every answer, by the normal approximation with
     continuity correction (MOA); `warning` then tells of the warning zone. Two faults of MOA's are not copied: it takes
@@ -85,7 +85,7 @@ class Stepd(Detector):
 
     Input: 0 (right) or 1 (wrong); other values are rounded to the nearer; NaN and inf are counted, not fed. A drift
     starts over. `age`: where the last answers, at most `window`, split with the greatest likelihood ratio; `before`
-    and `after` are the rates on the two sides. Cost: 60 ns an answer, 8 bytes for each of the window.
+    and `after` are the rates on the two sides. Cost: 45 ns an answer, 8 bytes for each of the window.
     Source: Nishida and Yamauchi, Detecting concept drift using statistical testing, Discovery Science 2007.
 
     >>> errors = np.arange(3000) % 5 == 0

@@ -27,17 +27,17 @@ def test_a_thousand_categories_alarm_no_more_than_declared(name):
 
 @EVERY
 def test_the_limit_is_not_wasteful(name):
-    """Measured over declared mean run length, continuous data: 1 to 4."""
+    """Measured over declared mean run length, continuous data: 1 to 8."""
     x = np.random.default_rng(3).normal(size=500_000)
 
-    assert 40 < len(make(name, arl0=3e3, reference=1000, window=100).update_many(x)) <= 500_000 / 3e3
+    assert 20 < len(make(name, arl0=3e3, reference=1000, window=100).update_many(x)) <= 500_000 / 3e3
 
 
 @EVERY
 @pytest.mark.parametrize("params", [{"categories": True, "bins": 5}, {"bins": 7}, {"rolling": True}], ids=str)
 def test_agrees_with_its_slow_twin(name, params):
     rng = np.random.default_rng(0)
-    x = np.concatenate([rng.zipf(1.6, 1000), rng.integers(1, 9, 500), rng.zipf(1.6, 500)]).clip(0, 10**6).astype(float)
+    x = np.concatenate([rng.zipf(1.6, 700), rng.integers(1, 9, 300)]).clip(0, 10**6).astype(float)
     params = {"arl0": 1e3, "reference": 300, "window": 100, "bins": 10} | params
     found = [(at, found.statistic, found.threshold) for at, found in make(name, **params).update_many(x)]
     expected = twin(name)(x, **params)
@@ -66,10 +66,11 @@ def test_alpha_is_the_chi_square_of_yurdakul_and_naranjo():
     assert detector.threshold == pytest.approx(stats.chi2.isf(1e-6, 9) * (1 / 1000 + 1 / 200))
 
 
-def test_detectable_is_about_what_is_found():
+@pytest.mark.parametrize(("part", "found"), [(0.3, False), (2.5, True)])
+def test_detectable_is_about_what_a_full_window_finds(part, found):
     detector = make("psi", arl0=1e4)
-    share = np.full(10, 0.1) + 0.8 * np.sqrt(detector.detectable(500)) * np.tile([0.1, -0.1], 5)
-    codes = np.random.default_rng(0).choice(10, 1500, p=share / share.sum())
-    x = np.concatenate([np.random.default_rng(1).random(5500), (codes + 0.5) / 10])
+    shift = np.sqrt(part * detector.detectable(500)) * np.tile([0.1, -0.1], 5)
+    bins = np.random.default_rng(0).choice(10, 500, p=0.1 + shift)
+    x = np.concatenate([np.random.default_rng(1).random(5500), (bins + 0.5) / 10])
 
-    assert detector.update_many(x) == []
+    assert bool(detector.update_many(x)) == found

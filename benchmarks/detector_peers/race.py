@@ -10,6 +10,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +85,20 @@ def tune(peer: Peer, streams: np.ndarray, goal: float) -> tuple[float, float, in
     return best[1:]
 
 
-def copied(watch: Watch) -> Watch | None:
-    """A copy; None where a library's objects cannot be copied."""
-    try:
-        return copy.deepcopy(watch)
-    except (TypeError, NotImplementedError):
+def at_change(peer: Peer, value: float, quiet: np.ndarray) -> Callable[[], Watch] | None:
+    """Gives detectors that have read the quiet stream; None if it alarmed there."""
+    watch = peer.make(value)
+    if watch.first_alarm(quiet) >= 0:
         return None
+    if peer.copies:
+        return lambda: copy.deepcopy(watch)
+
+    def again() -> Watch:
+        other = peer.make(value)
+        other.first_alarm(quiet)
+        return other
+
+    return again
 
 
 def delays(peer: Peer, value: float, plan: Plan, distribution: str) -> tuple[dict[str, list[int]], int]:
@@ -99,16 +108,12 @@ def delays(peer: Peer, value: float, plan: Plan, distribution: str) -> tuple[dic
     found: dict[str, list[int]] = {case: [] for case in after}
     early, stop = 0, time.process_time() + plan.seconds
     for i, row in enumerate(quiet):
-        watch = peer.make(value)
-        if watch.first_alarm(np.asarray(row)) >= 0:
+        ready = at_change(peer, value, np.asarray(row))
+        if ready is None:
             early += 1
             continue
         for case, streams in after.items():
-            now = copied(watch)
-            if now is None:
-                now = peer.make(value)
-                now.first_alarm(np.asarray(row))
-            at = now.first_alarm(np.asarray(streams[i]))
+            at = ready().first_alarm(np.asarray(streams[i]))
             found[case].append(at + 1 if at >= 0 else -streams.shape[1])
         if time.process_time() > stop and i >= 9:
             break

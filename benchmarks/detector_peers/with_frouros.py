@@ -39,7 +39,7 @@ PEERS = {
     "DDM": _peer(fr.DDM, fr.DDMConfig, "drift_level", 0.5, 30, ERROR, warning_level=0.4),
     "EDDM": _peer(fr.EDDM, fr.EDDMConfig, "beta", 0.9999, 0.2, ERROR, alpha=1.0),
     "RDDM": Peer(_rddm, 0.5, 30, ERROR, "drift_level"),
-    "ECDD": _peer(fr.ECDDWT, fr.ECDDWTConfig, "lambda_", 0.9, 0.001, ERROR, average_run_length=1000),
+    "ECDD": _peer(fr.ECDDWT, fr.ECDDWTConfig, "lambda_", 0.2, 0.0001, ERROR, average_run_length=1000),
     "HDDM_A": _peer(fr.HDDMA, fr.HDDMAConfig, "alpha_d", 0.9, 1e-20, ERROR, alpha_w=0.95),
     "HDDM_W": _peer(fr.HDDMW, fr.HDDMWConfig, "alpha_d", 0.9, 1e-20, ERROR, alpha_w=0.95),
     "STEPD": _peer(fr.STEPD, fr.STEPDConfig, "alpha_d", 0.5, 1e-20, ERROR, alpha_w=0.6),

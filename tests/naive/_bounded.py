@@ -1,3 +1,5 @@
+"""What the twins of bounded signals need."""
+
 import math
 
 import numpy as np

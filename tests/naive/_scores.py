@@ -11,10 +11,10 @@ def tie_breaker(ordinal):
     return (((h ^ h >> 31) >> 12) + 0.5) / 2**52
 
 
-def uniform_scores(x, start, warm_up, bins=64):
+def uniform_scores(x, start, warm_up):
     """(index, u) of each value that is scored when the detector starts over at `start`."""
     ordered = sorted(x[start : start + warm_up])
-    edges = sorted({ordered[max(0, j * warm_up // bins - 1)] for j in range(bins + 1)}) if ordered else []
+    edges = sorted({ordered[j * (warm_up - 1) // 63] for j in range(64)}) if len(x) >= start + warm_up else []
 
     def cell(value):
         return 2 * bisect.bisect_left(edges, value) + (value in edges)

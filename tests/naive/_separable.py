@@ -4,6 +4,7 @@
 `shown(sum, even=)`: the statistic, even = R W / (R + W); `scale * even` makes the sum a chi-square.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -15,6 +16,7 @@ MASK = 2**64 - 1
 GRID = 2048
 
 
+@functools.cache
 def hashed(code, groups):
     """One of `groups`, by splitmix64 of the bits of the code."""
     z = int(np.array(code).view(np.uint64)) * 0x9E3779B97F4A7C15 & MASK
@@ -81,12 +83,11 @@ def limit(before, window, arl0, terms, scale, pseudo, least):
 
 def stretches(n, reference, window, rolling):
     """Of the first n observations: the ends of the reference, and of the sample that its edges come from."""
-    room = max(window, min(reference, max(window, 1024)))
-    sample = min(reference, max(window, 1024))
     if not rolling:
-        return (0, reference), (0, sample)
+        return (0, reference), (0, min(reference, max(window, 1024)))
     size = reference // 8
     sample = min(8 * size, max(window, 1024))
+    room = max(window, sample)
     blocks = max(8, (n - window) // size)
     turn = blocks // 8  # edges take over at every 8th block, having been chosen 8 blocks before
     chosen = sample if turn == 1 else 8 * size * (turn - 1) + (window if turn > 2 else 0)
@@ -104,15 +105,16 @@ def run(x, arl0, reference, window, bins, *, terms, shown, categories=False, rol
             (low, high), sample = stretches(n, reference, window, rolling)
             count = binning(x[slice(*sample)], bins, window, categories)
             before = count(x[low:high])
-            if sample not in known:
-                known[sample] = limit(before, window, arl0, terms, scale, pseudo, least)
+            turn = high // start  # of a rolling reference: the limit is made anew with the edges
+            if turn not in known:
+                known[turn] = limit(before, window, arl0, terms, scale, pseudo, least)
             total, recent = high - low, count(x[n - window : n])
             r = (before + pseudo) / (total + pseudo * len(before))
             q = (recent + pseudo) / (window + pseudo * len(before))
             statistic = np.sum(terms(q, r, w=window / (total + window), least=least))
-            if statistic > known[sample]:
+            if statistic > known[turn]:
                 even = total * window / (total + window)
-                return n - 1, shown(statistic, even=even), shown(known[sample], even=even)
+                return n - 1, shown(statistic, even=even), shown(known[turn], even=even)
         return None
 
     return restart(x, first)

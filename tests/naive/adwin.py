@@ -1,3 +1,5 @@
+"""ADWIN with arl0, every window kept whole."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Pearson's chi-square of the two rows of counts."""
+
 from functools import partial
 
 import numpy as np

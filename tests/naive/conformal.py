@@ -25,8 +25,8 @@ def twin(x, arl0, warm_up):
             u.append(value)
             payments.append(paid(u))
             statistic = np.cumprod(payments[::-1], axis=0).sum(axis=0).mean()
-            if statistic > 1.5 * arl0:
-                return at, statistic, 1.5 * arl0
+            if statistic > arl0:
+                return at, statistic, arl0
         return None
 
     return scored_restarts(x, warm_up, first)

@@ -1,3 +1,5 @@
+"""DDM on the root scale, every level kept."""
+
 import math
 
 import numpy as np
@@ -6,8 +8,6 @@ from tests.naive._shared import restart
 
 
 def twin(x, arl0):
-    limit = math.sqrt(1 - 2 * math.log(100 / (2.5 * 2 * arl0)))
-
     def first(x):
         x = np.clip(x, 0, 1)
         levels = {}
@@ -19,6 +19,7 @@ def twin(x, arl0):
             levels[n] = rate
             at = min(levels, key=lambda i: (levels[i] + 1 / math.sqrt(i), -i))
             statistic = (rate + 1 / math.sqrt(n) - levels[at]) * math.sqrt(at)
+            limit = math.sqrt(max(2.25, 1 - 2 * math.log(n / (3 * 1.5 * arl0))))
             if statistic > limit:
                 return n - 1, statistic, limit
         return None

@@ -1,3 +1,5 @@
+"""The e-detector, every bet on every cell recomputed from the whole stream."""
+
 import numpy as np
 
 from tests.naive._shared import cuts, restart, scale, unit

@@ -1,3 +1,5 @@
+"""ECDD with arl0, recomputed from the whole stream at every answer."""
+
 import functools
 import math
 

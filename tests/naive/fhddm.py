@@ -1,3 +1,5 @@
+"""FHDDM with arl0, recomputed from the whole stream at every answer."""
+
 import numpy as np
 
 from detectors.fhddm import LOG_RUN_LENGTHS

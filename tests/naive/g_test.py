@@ -1,3 +1,5 @@
+"""Likelihood ratio of the two rows of counts."""
+
 from functools import partial
 
 from scipy.special import rel_entr

@@ -1,3 +1,5 @@
+"""HDDM_A: every mean and every split anew."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""HDDM_W: the weighted mean from its weights."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Hellinger distance."""
+
 from functools import partial
 
 import numpy as np

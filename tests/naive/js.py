@@ -1,3 +1,5 @@
+"""Jensen-Shannon distance."""
+
 from functools import partial
 
 import numpy as np

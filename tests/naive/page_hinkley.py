@@ -1,3 +1,5 @@
+"""Page-Hinkley with arl0, every sum computed from the whole stream."""
+
 import math
 
 import numpy as np

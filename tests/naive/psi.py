@@ -1,3 +1,5 @@
+"""Population stability index, half an observation added to each bin."""
+
 from functools import partial
 
 import numpy as np

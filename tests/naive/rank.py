@@ -13,7 +13,7 @@ LONGEST, SPLITS = 8192, 16
 def scores(x, warm_up, before):
     """The rank of each observation among all earlier ones in [0, 1], NaN where there is none."""
     s = sorted(x[:warm_up])
-    steps = [s[max(0, j * len(s) // 64 - 1)] for j in range(65)]
+    steps = [s[j * (len(s) - 1) // 63] for j in range(64)]
     edges = sorted(set(steps))
     cells = [2 * bisect.bisect_left(edges, value) + (value in edges) for value in x]
     found = []

@@ -1,3 +1,5 @@
+"""RDDM with arl0, recomputed from the whole stream at every answer."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""SEED: every boundary from the values themselves."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""STEPD: every test by scipy."""
+
 import math
 
 import numpy as np
