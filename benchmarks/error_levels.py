@@ -1,8 +1,8 @@
-"""How far apart false alarms of ecdd, eddm, fhddm and rddm lie: the constants that these files ship.
+"""How far apart false alarms of ddm, ecdd, eddm, fhddm and rddm lie: the constants that these files ship.
 
-Each runs on streams of Bernoulli(p) errors. For the first three the table is the logarithm of the mean run length at
-each level, the lowest over p (`LOG_RUN_LENGTHS`); for rddm it is what `HAZARD` would have to be for run lengths of
-1.5 times the declared.
+Each runs on streams of Bernoulli(p) errors. For ecdd, eddm and fhddm the table is the logarithm of the mean run length
+at each level, the lowest over p (`LOG_RUN_LENGTHS`); for ddm and rddm it is what `HAZARD` would have to be for run
+lengths of 1.5 times the declared.
 
 The last lines show the measured over the declared run length, beyond the usual window too. Run:
 python benchmarks/error_levels.py [ANSWERS a cell, 2e8 as shipped]
@@ -49,7 +49,7 @@ def check(name: str, answers: float, **params: float) -> None:
         cells = [run_length(answers, p, name, arl0=arl0, **params) for p in RATES]
         ratios = "  ".join(f"{length / arl0:.2f} ({alarms})" for length, alarms in cells)
         least = min(length for length, alarms in cells if alarms >= 20 or length > arl0)
-        hazard = f", HAZARD {HAZARD * math.exp(MARGIN) * arl0 / least:.2f}" if name == "rddm" else ""
+        hazard = f", HAZARD {HAZARD * math.exp(MARGIN) * arl0 / least:.2f}" if name in ("ddm", "rddm") else ""
         print(f"{name} {params or ''} arl0 {arl0:g}: measured / declared {ratios}{hazard}", flush=True)
 
 
@@ -66,6 +66,7 @@ if __name__ == "__main__":
         ("eddm", {"errors": 20}),
         ("eddm", {}),
         ("eddm", {"errors": 1000}),
+        ("ddm", {}),
         ("rddm", {"memory": 500}),
         ("rddm", {}),
     ):

@@ -1,6 +1,6 @@
 """Simulates the limits of detectors/rank.py: the largest statistic over the splits of uniform scores, by run length.
 
-Run: python -m benchmarks.rank_levels [--runs 3000] [--length 131072]
+Run: python -m benchmarks.rank_levels [--runs 1500] [--length 131072]
 """
 
 import argparse
@@ -47,7 +47,7 @@ def limit(runs: list[tuple[Array, Floats]], length: int, arl0: float) -> float:
 def main() -> None:
     """Print the table of LIMITS."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=3000)
+    parser.add_argument("--runs", type=int, default=1500)
     parser.add_argument("--length", type=int, default=1 << 17)
     args = parser.parse_args()
     at, value = np.zeros(1000, np.int64), np.zeros(1000)

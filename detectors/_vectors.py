@@ -187,7 +187,7 @@ class Vectors(Detector):
         limit = 2 * number("arl0", params["arl0"], 100, 1e12)
         weight = params["weight"] = number("weight", params["weight"], 1e-4, 0.5)
         params["arl0"] = limit / 2
-        inner, outer, points, opponents = self._shapes(d)
+        inner, outer, points, opponents = self._shapes(d, warm_up)
         self._config = np.array([weight, warm_up, warm_up + warm_up // 2, limit])
         memory = Memory(
             counts=np.zeros(4, np.int64),
@@ -236,7 +236,7 @@ class Vectors(Detector):
         noise = len(self._memory.direction) * float(self._config[WEIGHT]) / 2
         return math.sqrt((needed**2 + math.sqrt(needed**4 + 4 * needed**2 * noise)) / 2)
 
-    def _shapes(self, d: int) -> tuple[int, int, int, int]:
+    def _shapes(self, d: int, warm_up: int) -> tuple[int, int, int, int]:
         """Columns of `inner`, rows of `outer`, coordinates of a point, rows that a classifier is told from."""
         raise NotImplementedError
 

@@ -9,11 +9,17 @@ from numba import njit
 from detectors._base import MISSING, Array, Floats, N, number, register, whole
 from detectors._errors import ERRORS, MARGIN, ErrorDetector, note
 from detectors._kernels import finite
-from detectors.rddm import ENOUGH, multiplier
+from detectors.rddm import ENOUGH, HAZARD
 
 MEAN, LEVEL, LOW_LEVEL, LOW_RATE, LOW_SCALE = range(3, 8)  # places in `floats`, after those of _errors
 BEST_AT = 3  # place in `counts`, after those of _errors: n at the lowest level, 0 before there is one
 WARM_START, LIMIT, RUN_LENGTH = range(3)  # places in `config`; RUN_LENGTH 0: the published mode
+
+
+@njit(cache=True)
+def multiplier(n: float, run_length: float) -> float:
+    """The k >= 1 at which alarms per answer, HAZARD exp(-(k^2 - 1) / 2) / n, are 1 / run_length."""
+    return math.sqrt(1.0 + 2.0 * max(0.0, math.log(HAZARD * run_length / n)))
 
 
 @njit(cache=True)
@@ -51,8 +57,9 @@ class Ddm(ErrorDetector):
     With `arl0` (the default way): the rate p of n answers is put on the scale g = 2 asin(sqrt(p)), where its deviation
     is 1 / sqrt(n) whatever p; fires when g + 1/sqrt(n) > g_min + k(n) / sqrt(n_min). There the in-control process is
     the same for every error rate and self-similar: alarms come at a rate of hazard(k) / n. k(n) makes that rate
-    1 / (1.5 arl0) at every n, from 101 answers (at least 30 wrong and 30 right ones) on. hazard(k) is a curve fitted to
-    a simulation (benchmarks/error_levels.py), extrapolated for arl0 above 1e6: a calibration, not a proof.
+    1 / (1.5 arl0) at every n, from 101 answers (at least 30 wrong and 30 right ones) on; past n = 4.5 arl0, k = 1 and
+    any level but the lowest fires. hazard(k) is a curve fitted to a simulation (benchmarks/error_levels.py),
+    extrapolated for arl0 above 1e6: a calibration, not a proof.
 
     With a parameter of the published detector it is that: p + s > p_min + drift_threshold s_min with
     s = sqrt(p (1 - p) / n) (river 0.26 step by step); `warning` then tells of the warning zone.
@@ -60,7 +67,7 @@ class Ddm(ErrorDetector):
     Input: 0 (right) or 1 (wrong); values between are fractions of an error, values outside are clipped to [0, 1]; NaN
     and inf are counted, not fed. Only rises are found, and the later they come the slower: the rate is a mean over all
     since the reset (`rddm` forgets). A drift starts over. `age` counts from the last zero of a cumulative sum of the
-    excess errors. Cost: COST ns an observation, constant memory. Source: Gama, Medas, Castillo and Rodrigues, Learning
+    excess errors. Cost: 25 ns an observation, constant memory. Source: Gama, Medas, Castillo and Rodrigues, Learning
     with drift detection, SBIA 2004.
 
     >>> errors = np.arange(3000) % 5 == 0

@@ -5,7 +5,6 @@ import pytest
 from river import drift
 
 from detectors import make
-from detectors.ddm import hazard, multiplier
 from tests.test_adwin import river_alarms
 
 
@@ -34,9 +33,12 @@ def test_warning_zone_agrees_with_river():
             assert ours.warning == theirs.warning_detected
 
 
-def test_multiplier_makes_the_hazard_after_the_warm_up_half_of_one_in_arl0():
-    for arl0 in (1e4, 1e6, 1e9):
-        assert hazard(multiplier(arl0, 100)) / 100 == pytest.approx(1 / (2 * arl0), rel=1e-6)
+@pytest.mark.parametrize(("p", "arl0"), [(0.05, 1e4), (0.2, 1e3), (0.4, 1e4), (0.8, 1e3)])
+def test_alarms_are_as_rare_as_declared_and_not_much_rarer(p, arl0):
+    n = int(200 * arl0)
+    alarms = len(make("ddm", arl0=arl0).update_many(errors(1, (p,), n)))
+
+    assert n / arl0 / 2.5 <= alarms <= n / arl0
 
 
 def test_falling_errors_are_no_drift():

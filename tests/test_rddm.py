@@ -13,8 +13,7 @@ from tests.test_ddm import errors
 
 def moa_rddm(x, least=129, warning=1.773, drift=2.258, longest=40_000, size=7000, limit=1400):
     """RDDM.java of MOA in Python, ring and all: indices of the drifts and of the warnings."""
-    stored = [0] * size
-    held = first = taken = 0
+    stored, held, first, taken = [0] * size, 0, 0, 0
     last = warned_pos = warned = -1
     n, p, pmin, smin, psmin = 1, 1.0, math.inf, math.inf, math.inf
     over = changed = False

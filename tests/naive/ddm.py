@@ -19,7 +19,7 @@ def twin(x, arl0):
             levels[n] = rate
             at = min(levels, key=lambda i: (levels[i] + 1 / math.sqrt(i), -i))
             statistic = (rate + 1 / math.sqrt(n) - levels[at]) * math.sqrt(at)
-            limit = math.sqrt(max(2.25, 1 - 2 * math.log(n / (3 * 1.5 * arl0))))
+            limit = math.sqrt(max(1, 1 - 2 * math.log(n / (3 * 1.5 * arl0))))
             if statistic > limit:
                 return n - 1, statistic, limit
         return None

@@ -1,0 +1,19 @@
+import numpy as np
+
+from tests.naive._vectors import bets, whitening
+
+
+def points_of(sample):
+    sizes, axes = np.linalg.eigh(np.cov(sample, rowvar=False))
+    kept = next(k for k in range(1, len(sizes) + 1) if sizes[-k:].sum() >= 0.5 * sizes.sum())
+    main = axes[:, -min(kept, len(sizes) - 1) :]
+
+    def errors(z):
+        return z - z @ main @ main.T
+
+    scale = np.maximum(np.sqrt(np.mean(errors(sample) ** 2, axis=0)), 1e-3)
+    white = whitening(np.abs(errors(sample) / scale))
+    return lambda z: np.abs(errors(z) / scale) @ white
+
+
+twin = bets(points_of)
