@@ -8,7 +8,7 @@ READY := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka-demo test check accept accept-embedded accept-kafka bench bench-kafka chaos calibrate lock clean
+.PHONY: help setup demo kafka-demo test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors chaos calibrate states lock clean
 
 help: ## Lists what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,9 +59,20 @@ bench-kafka: $(READY) ## Measures the worker against Faust and Quix Streams, its
 chaos: $(READY) ## Kills, pauses, adds and removes workers and restarts the broker over 200,000 flights; five minutes
 	$(BIN)/python benchmarks/kafka_chaos.py
 
-calibrate: $(READY) ## Simulates what the detectors' calibration rests on; takes long
-	$(BIN)/python benchmarks/ddm_hazard.py
-	$(BIN)/python benchmarks/in_control.py
+bench-detectors: $(READY) ## Measures false alarms, delays and speed of the detectors beside other libraries; an hour and a half
+	$(BIN)/python benchmarks/in_control.py --out docs/detectors/in_control.md
+	$(BIN)/python benchmarks/out_of_control.py --out docs/detectors/out_of_control.md
+	$(BIN)/python benchmarks/elec2_drift.py "$(DATA_DIR)" --out docs/detectors/elec2.md
+	$(BIN)/python benchmarks/detector_speed.py --out docs/detectors/speed.md
+
+calibrate: $(READY) ## Simulates the tables that some detectors' limits rest on, and prints them; takes long
+	$(BIN)/python benchmarks/error_levels.py
+	$(BIN)/python benchmarks/bounded_levels.py
+	$(BIN)/python benchmarks/score_levels.py
+	$(BIN)/python benchmarks/rank_levels.py
+
+states: $(READY) ## Writes tests/detector_states.npz anew, after a detector's state has changed its form
+	$(BIN)/python -m tests.test_detector_states
 
 lock: $(READY) ## Pins the dependencies of pyproject.toml anew; ARGS=--upgrade takes the newest
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-header \

@@ -15,8 +15,7 @@ import sys
 import numpy as np
 
 from detectors import make
-from detectors._errors import LEVELS, MARGIN
-from detectors.rddm import HAZARD
+from detectors._errors import HAZARD, LEVELS, MARGIN
 
 RATES = (0.01, 0.05, 0.1, 0.2, 0.35, 0.5)
 ENOUGH, BLOCK = 200, 200_000  # alarms; answers made at a time

@@ -22,6 +22,10 @@ LEVELS = (0.5, 1.25, 2.5, 5.0, 7.5, 10.0, 12.5, 15.0)
 NODES = 128
 MARGIN = math.log(1.5)  # measured run lengths are this much above the declared ones
 
+# Of ddm and rddm. HAZARD: alarms per unit of log n are at most HAZARD exp(-(k^2 - 1) / 2), benchmarks/error_levels.py.
+ENOUGH = 30  # errors, and correct answers, before the normal approximation of the root scale may be used
+HAZARD = 3.0
+
 
 def level(arl0: float, log_run_lengths: tuple[float, ...]) -> float:
     """The level at which alarms are 1.5 arl0 apart, from the logarithm of the run length at the first of LEVELS."""
@@ -50,6 +54,12 @@ def chernoff_limits(weights: Floats, times: Floats, exponent: float) -> Floats:
         below = np.exp(middle) * z - psi < exponent
         low, high = np.where(below, middle, low), np.where(below, high, middle)
     return np.concatenate([z[:1] * largest, z[:-1] * largest, [1.0, 1.0]])
+
+
+@njit(cache=True)
+def multiplier(n: float, run_length: float) -> float:
+    """The k >= 1 at which alarms per answer, HAZARD exp(-(k^2 - 1) / 2) / n, are 1 / run_length."""
+    return math.sqrt(1.0 + 2.0 * max(0.0, math.log(HAZARD * run_length / n)))
 
 
 @njit(cache=True)

@@ -151,11 +151,11 @@ def chart(
     return -1
 
 
-def whitening(sample: Floats, most: int | None = None) -> Floats:
-    """The matrix that makes the sample's columns (or their `most` leading axes) uncorrelated, of variance 1.
+def whitening(sample: Floats, least: float = 0.01) -> Floats:
+    """The matrix that makes the sample's columns uncorrelated, of variance 1, and keeps them as near as can be.
 
-    Correlations shrink towards none by the intensity of Schaefer and Strimmer (2005). Without `most` it is the root
-    that stays nearest to the columns, so that point j is about column j (Kessy, Lewin and Strimmer, 2018: ZCA-cor).
+    Point j is about column j (Kessy, Lewin and Strimmer, Optimal whitening, 2018: ZCA-cor). Correlations shrink towards
+    none by the intensity of Schaefer and Strimmer (2005), at least by `least`, which mutes what hardly varies.
     """
     rows, d = sample.shape
     spread = np.sqrt(np.maximum(np.var(sample, axis=0, ddof=1), FAINT))
@@ -163,15 +163,12 @@ def whitening(sample: Floats, most: int | None = None) -> Floats:
     correlation = standard.T @ standard / (rows - 1)
     off = correlation[~np.eye(d, dtype=bool)]
     noise = np.sum((1 - off**2) ** 2) / (rows - 1)
-    shrink = min(1.0, max(0.01, noise / max(float(np.sum(off**2)), 1e-12)))
+    shrink = min(1.0, max(least, noise / max(float(np.sum(off**2)), 1e-12)))
     correlation = (1 - shrink) * correlation
     np.fill_diagonal(correlation, 1.0)
     sizes, axes = np.linalg.eigh(correlation)
-    if most is None:
-        return (axes / np.sqrt(sizes)) @ axes.T / spread[:, None]
-    sizes, axes = sizes[-most:], axes[:, -most:]
-    level = min(0.5, most / rows)
-    return axes / np.sqrt((1 - level) * sizes + level * sizes.mean()) / spread[:, None]
+    root: Floats = (axes / np.sqrt(sizes)) @ axes.T / spread[:, None]
+    return root
 
 
 class Vectors(Detector):
@@ -187,7 +184,7 @@ class Vectors(Detector):
         limit = 2 * number("arl0", params["arl0"], 100, 1e12)
         weight = params["weight"] = number("weight", params["weight"], 1e-4, 0.5)
         params["arl0"] = limit / 2
-        inner, outer, points, opponents = self._shapes(d, warm_up)
+        inner, outer, points, opponents = self._shapes(d)
         self._config = np.array([weight, warm_up, warm_up + warm_up // 2, limit])
         memory = Memory(
             counts=np.zeros(4, np.int64),
@@ -236,7 +233,7 @@ class Vectors(Detector):
         noise = len(self._memory.direction) * float(self._config[WEIGHT]) / 2
         return math.sqrt((needed**2 + math.sqrt(needed**4 + 4 * needed**2 * noise)) / 2)
 
-    def _shapes(self, d: int, warm_up: int) -> tuple[int, int, int, int]:
+    def _shapes(self, d: int) -> tuple[int, int, int, int]:
         """Columns of `inner`, rows of `outer`, coordinates of a point, rows that a classifier is told from."""
         raise NotImplementedError
 

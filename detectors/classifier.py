@@ -11,7 +11,7 @@ class Classifier(Vectors):
     def __init__(self, *, arl0: float = 1e6, features: int = 2, warm_up: int = 200, weight: float = 0.02) -> None:
         super().__init__({"arl0": arl0, "features": features, "warm_up": warm_up, "weight": weight})
 
-    def _shapes(self, d: int, warm_up: int) -> tuple[int, int, int, int]:  # noqa: ARG002
+    def _shapes(self, d: int) -> tuple[int, int, int, int]:
         return 0, 0, 2 * d, KEPT
 
     def _fit(self, z: Floats) -> None:

@@ -7,19 +7,12 @@ import numpy as np
 from numba import njit
 
 from detectors._base import MISSING, Array, Floats, N, number, register, whole
-from detectors._errors import ERRORS, MARGIN, ErrorDetector, note
+from detectors._errors import ENOUGH, ERRORS, MARGIN, ErrorDetector, multiplier, note
 from detectors._kernels import finite
-from detectors.rddm import ENOUGH, HAZARD
 
 MEAN, LEVEL, LOW_LEVEL, LOW_RATE, LOW_SCALE = range(3, 8)  # places in `floats`, after those of _errors
 BEST_AT = 3  # place in `counts`, after those of _errors: n at the lowest level, 0 before there is one
 WARM_START, LIMIT, RUN_LENGTH = range(3)  # places in `config`; RUN_LENGTH 0: the published mode
-
-
-@njit(cache=True)
-def multiplier(n: float, run_length: float) -> float:
-    """The k >= 1 at which alarms per answer, HAZARD exp(-(k^2 - 1) / 2) / n, are 1 / run_length."""
-    return math.sqrt(1.0 + 2.0 * max(0.0, math.log(HAZARD * run_length / n)))
 
 
 @njit(cache=True)
@@ -67,7 +60,7 @@ class Ddm(ErrorDetector):
     Input: 0 (right) or 1 (wrong); values between are fractions of an error, values outside are clipped to [0, 1]; NaN
     and inf are counted, not fed. Only rises are found, and the later they come the slower: the rate is a mean over all
     since the reset (`rddm` forgets). A drift starts over. `age` counts from the last zero of a cumulative sum of the
-    excess errors. Cost: 25 ns an observation, constant memory. Source: Gama, Medas, Castillo and Rodrigues, Learning
+    excess errors. Cost: 35 ns an observation, constant memory. Source: Gama, Medas, Castillo and Rodrigues, Learning
     with drift detection, SBIA 2004.
 
     >>> errors = np.arange(3000) % 5 == 0

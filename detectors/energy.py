@@ -7,7 +7,7 @@ from detectors._vectors import Vectors, product, random_normals, whitening
 
 DIRECTIONS = 32
 STEPS = np.array([-1.0, -1 / 3, 1 / 3, 1.0])
-AXES = 64  # the leading ones of so many coordinates
+MUTED = 0.2
 
 
 @register
@@ -15,13 +15,13 @@ class Energy(Vectors):
     def __init__(self, *, arl0: float = 1e6, features: int = 2, warm_up: int = 200, weight: float = 0.02) -> None:
         super().__init__({"arl0": arl0, "features": features, "warm_up": warm_up, "weight": weight})
 
-    def _shapes(self, d: int, warm_up: int) -> tuple[int, int, int, int]:
-        return DIRECTIONS, DIRECTIONS * len(STEPS), min(AXES, warm_up // 2), 0
+    def _shapes(self, d: int) -> tuple[int, int, int, int]:
+        return DIRECTIONS, DIRECTIONS * len(STEPS), DIRECTIONS * len(STEPS), 0
 
     def _fit(self, z: Floats) -> None:
         directions = random_normals(z.shape[1], DIRECTIONS)
         self._state["inner"][...] = self._state["white"] @ (directions / np.linalg.norm(directions, axis=0))
-        self._state["outer"][...] = whitening(self._steps(z), self._state["outer"].shape[1])
+        self._state["outer"][...] = whitening(self._steps(z), MUTED)
 
     def _points(self, z: Floats) -> Floats:
         return product(self._steps(z), self._state["outer"])

@@ -37,7 +37,7 @@ class Hotelling(Vectors):
     def __init__(self, *, arl0: float = 1e6, features: int = 2, warm_up: int = 200, weight: float = 0.02) -> None:
         super().__init__({"arl0": arl0, "features": features, "warm_up": warm_up, "weight": weight})
 
-    def _shapes(self, d: int, warm_up: int) -> tuple[int, int, int, int]:  # noqa: ARG002
+    def _shapes(self, d: int) -> tuple[int, int, int, int]:
         return 0, 0, d, 0
 
     def _points(self, z: Floats) -> Floats:

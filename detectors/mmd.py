@@ -6,7 +6,7 @@ from detectors._base import Floats, register
 from detectors._vectors import Vectors, product, random_normals, whitening
 
 FREQUENCIES = 64
-AXES = 64  # the leading ones of so many coordinates
+MUTED = 0.2
 
 
 @register
@@ -14,8 +14,8 @@ class Mmd(Vectors):
     def __init__(self, *, arl0: float = 1e6, features: int = 2, warm_up: int = 200, weight: float = 0.02) -> None:
         super().__init__({"arl0": arl0, "features": features, "warm_up": warm_up, "weight": weight})
 
-    def _shapes(self, d: int, warm_up: int) -> tuple[int, int, int, int]:
-        return FREQUENCIES, 2 * FREQUENCIES, min(AXES, warm_up // 2), 0
+    def _shapes(self, d: int) -> tuple[int, int, int, int]:
+        return FREQUENCIES, 2 * FREQUENCIES, 2 * FREQUENCIES, 0
 
     def _fit(self, z: Floats) -> None:
         state = self._state
@@ -23,7 +23,7 @@ class Mmd(Vectors):
         squares = ((some[:, None] - some) ** 2).sum(axis=2)
         width = np.sqrt(np.median(squares[np.triu_indices(len(some), 1)]))
         state["inner"][...] = state["white"] @ random_normals(z.shape[1], FREQUENCIES) / max(width, 1e-3)
-        state["outer"][...] = whitening(self._waves(z), self._state["outer"].shape[1])
+        state["outer"][...] = whitening(self._waves(z), MUTED)
 
     def _points(self, z: Floats) -> Floats:
         return product(self._waves(z), self._state["outer"])

@@ -22,7 +22,7 @@ class Pca(Vectors):
             {"arl0": arl0, "features": features, "warm_up": warm_up, "weight": weight, "explained": self._explained}
         )
 
-    def _shapes(self, d: int, warm_up: int) -> tuple[int, int, int, int]:  # noqa: ARG002
+    def _shapes(self, d: int) -> tuple[int, int, int, int]:
         return d, d, d, 0
 
     def _fit(self, z: Floats) -> None:

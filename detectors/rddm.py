@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 
 from detectors._base import MISSING, Array, Floats, N, number, register, whole
-from detectors._errors import ERRORS, EXCESS, MARGIN, QUIET_AT, QUIET_ERRORS, ErrorDetector, note
+from detectors._errors import ENOUGH, ERRORS, EXCESS, MARGIN, QUIET_AT, QUIET_ERRORS, ErrorDetector, multiplier, note
 from detectors._kernels import finite
 
 MEAN, LEVEL, LIMIT, LOW_LEVEL, LOW_RATE, LOW_SCALE = range(3, 9)  # places in `floats`, after those of _errors
@@ -15,19 +15,7 @@ MEAN, LEVEL, LIMIT, LOW_LEVEL, LOW_RATE, LOW_SCALE = range(3, 9)  # places in `f
 # which the warning zone began (0: none), numbered from 1: number % size is their place in the ring.
 BEST_AT, LAST, FIRST, WARNED_AT = range(3, 7)
 LEAST, WARNING, DRIFT, LONGEST, PATIENCE, RUN_LENGTH = range(6)  # places in `config`; RUN_LENGTH 0: the published mode
-ENOUGH = 30  # errors, and correct answers, before the normal approximation of the root scale may be used
 CONCEPT = 6  # times `memory` answers at most make one concept
-
-# Alarms per unit of log n at multiplier k: an upper envelope, measured by benchmarks/error_levels.py up to k = 5.
-HAZARD = 3.0
-LEAST_MULTIPLIER = 1.5
-
-
-@njit(cache=True)
-def multiplier(n: float, run_length: float) -> float:
-    """The k at which alarms per answer, HAZARD exp(-(k^2 - 1) / 2) / n, are 1 / run_length."""
-    square = 1.0 - 2.0 * math.log(n / (run_length * HAZARD))
-    return math.sqrt(max(square, LEAST_MULTIPLIER * LEAST_MULTIPLIER))
 
 
 @njit(cache=True)

@@ -21,8 +21,7 @@ from stream_app.flow import STAGES
 
 ROOT = Path(__file__).parent.parent
 README, ARCHITECTURE, CONFIGURATION, DETECTORS = (
-    (ROOT / name).read_text()
-    for name in ("README.md", "ARCHITECTURE.md", "docs/configuration.md", "docs/detectors.md")
+    (ROOT / name).read_text() for name in ("README.md", "ARCHITECTURE.md", "docs/configuration.md", "docs/detectors.md")
 )
 MODULES = sorted(
     path.relative_to(ROOT).as_posix()

@@ -24,7 +24,7 @@ def test_agrees_with_river_step_by_step(params):
 def test_warning_zone_agrees_with_river():
     """There the warning stays on when the distance reaches a new maximum."""
     ours, theirs, stays = make("eddm", alpha=0.95), drift.binary.EDDM(), 0
-    for x in errors(3, (0.1, 0.3, 0.05)):
+    for x in errors(7, (0.1, 0.3, 0.05)):
         longest = theirs._p2s_prime_max
         found = ours.update(x)
         theirs.update(x)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detectors import make
-from detectors.rddm import HAZARD, multiplier
+from detectors._errors import HAZARD, multiplier
 from tests.naive import twin
 from tests.test_ddm import errors
 

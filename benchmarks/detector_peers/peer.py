@@ -25,7 +25,6 @@ class Peer:
     rarely: float
     signals: str = "number error"  # what it takes
     tuned: str = ""  # name of the parameter
-    copies: bool = True  # whether copy.deepcopy gives one that goes on by itself; a Java object is shared instead
 
 
 class Loop:

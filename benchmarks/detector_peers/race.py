@@ -10,12 +10,11 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peer import Peer, Watch
+from peer import Peer
 
 FULL = 4  # runs over all in-control streams that a search takes, the early-stopped ones together
 STEPS = 24  # bisections at most
@@ -85,22 +84,6 @@ def tune(peer: Peer, streams: np.ndarray, goal: float) -> tuple[float, float, in
     return best[1:]
 
 
-def at_change(peer: Peer, value: float, quiet: np.ndarray) -> Callable[[], Watch] | None:
-    """Gives detectors that have read the quiet stream; None if it alarmed there."""
-    watch = peer.make(value)
-    if watch.first_alarm(quiet) >= 0:
-        return None
-    if peer.copies:
-        return lambda: copy.deepcopy(watch)
-
-    def again() -> Watch:
-        other = peer.make(value)
-        other.first_alarm(quiet)
-        return other
-
-    return again
-
-
 def delays(peer: Peer, value: float, plan: Plan, distribution: str) -> tuple[dict[str, list[int]], int]:
     """Delays by case over the streams without an earlier alarm, as many as time allows; and how many had one."""
     quiet = plan.load("quiet", distribution)
@@ -108,12 +91,12 @@ def delays(peer: Peer, value: float, plan: Plan, distribution: str) -> tuple[dic
     found: dict[str, list[int]] = {case: [] for case in after}
     early, stop = 0, time.process_time() + plan.seconds
     for i, row in enumerate(quiet):
-        ready = at_change(peer, value, np.asarray(row))
-        if ready is None:
+        watch = peer.make(value)
+        if watch.first_alarm(np.asarray(row)) >= 0:
             early += 1
             continue
         for case, streams in after.items():
-            at = ready().first_alarm(np.asarray(streams[i]))
+            at = copy.deepcopy(watch).first_alarm(np.asarray(streams[i]))
             found[case].append(at + 1 if at >= 0 else -streams.shape[1])
         if time.process_time() > stop and i >= 9:
             break

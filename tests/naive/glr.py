@@ -23,8 +23,10 @@ def twin(x, arl0, warm_up):
         for at, value in scores:
             u.append(value)
             back = lags(len(u))
+            discount = 1.5 * np.log(np.minimum(back, (1.5 * arl0) ** (2 / 3)))
             both = np.array(u), np.abs(2 * np.array(u) - 1)
-            statistic = max((np.cumsum(stats.norm.ppf(v)[::-1])[back - 1] ** 2 / (2 * back)).max() for v in both)
+            sums = [np.cumsum(stats.norm.ppf(v)[::-1])[back - 1] for v in both]
+            statistic = max((total**2 / (2 * back) + discount).max() for total in sums)
             if statistic > h:
                 return at, statistic, h
         return None

@@ -21,7 +21,7 @@ def twin(x, arl0, memory):
             for i in range(max(begin, tested), len(part)):
                 lowest = begin + np.argmin((rates + scales)[begin : i + 1])
                 statistic = (rates[i] + scales[i] - rates[lowest]) / scales[lowest]
-                limit = math.sqrt(max(2.25, 1 - 2 * math.log((i + 1) / (3 * 1.5 * arl0))))
+                limit = math.sqrt(max(1, 1 - 2 * math.log((i + 1) / (3 * 1.5 * arl0))))
                 if statistic > limit:
                     return start + i, statistic, limit
             start, tested = start + len(part) - memory, memory

@@ -1,0 +1,63 @@
+"""Conformal test martingale: fair bets, the bound on the mean run length, changes that no mean shows."""
+
+import numpy as np
+import pytest
+
+from detectors import make
+from detectors.conformal import CELLS, cell_of, payoffs
+
+
+def test_cells_are_where_the_payoffs_think():
+    depth = 2.0 ** -np.arange(1, 11) / 64
+    edges = np.concatenate([depth[::-1], np.arange(1, 64) / 64, 1 - depth])
+    u = np.concatenate([np.random.default_rng(0).random(3000), edges - 1e-12, edges + 1e-12])
+
+    assert len(edges) + 1 == CELLS
+    assert [cell_of(value) for value in u] == np.searchsorted(edges, u, side="right").tolist()
+
+
+def test_every_bet_is_fair():
+    names, pay = payoffs()
+    u = (np.arange(2**16) + 0.5) / 2**16
+
+    assert (pay > 0).all()
+    np.testing.assert_allclose(pay[[cell_of(value) for value in u]].mean(axis=0), 1)
+    assert len(set(names)) == pay.shape[1]
+
+
+def test_arl0_is_met_for_any_signal():
+    rng = np.random.default_rng(0)
+    signals = rng.normal(size=10**6), (rng.random(10**6) < 0.05).astype(float), rng.lognormal(sigma=3, size=10**6)
+    alarms = [len(make("conformal", arl0=2000).update_many(x)) for x in signals]
+
+    for one in alarms:
+        assert 1.1 * 2000 < 10**6 / one - 256 < 1.7 * 2000
+
+
+CHANGES = {
+    "two values": np.sign,
+    "no middle": lambda x: x + 0.7 * np.sign(x),
+    "heavy tails": lambda x: np.sinh(2 * x) / 3,
+    "one value more often": lambda x: np.where(np.arange(len(x)) % 4, x, 0.3),
+    "rare outliers": lambda x: np.where(np.arange(len(x)) % 25, x, 9.0),
+    "skewed": lambda x: (np.exp(x) - 1.6) / 2,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_finds_changes_of_any_kind(change):
+    x = np.random.default_rng(3).normal(size=5000)
+    x[4000:] = CHANGES[change](x[4000:])
+    (at, drift), *_ = make("conformal", arl0=1e5).update_many(x)
+
+    assert 4000 <= at < 4300
+    assert abs(at - drift.age + 1 - 4000) < 150
+
+
+def test_finds_a_category_that_comes_up_and_names_no_direction():
+    x = np.random.default_rng(0).zipf(1.5, 6000).clip(max=1000).astype(float)
+    x[4000:][::10] = 500.5
+    (at, drift), *_ = make("conformal", categories=True).update_many(x)
+
+    assert 4000 <= at < 4400
+    assert drift.direction == 0
