@@ -1,55 +1,27 @@
-"""What the detectors of rows share: a bet, row by row, that the next row lies where the recent ones did.
+"""What the detectors of rows share: normal scores, whitening, the evidence; how they bet stands in `_bets`.
 
-1. The first `warm_up` rows are learned from and then frozen. Each column becomes normal scores by its place among
-   them (scale, units and outliers do not matter); a detector makes points of the scores, coordinates that are
-   uncorrelated and of variance 1 in control.
-2. r_t: the point less the mean of all points so far, times sqrt((n - 1) / n), a recursive residual: mean 0, and no
-   correlation with the earlier ones, though the mean is only estimated. The direction m is the exponentially weighted
-   mean of the residuals before t (the classifier learns another); the payoff is y_t = m' r_t / |m|, over its standard
-   deviation so far. After a change the payoffs are positive: a row lies where the recent ones did.
-3. e_t = (1 + q + q^2 / 3) / (1 + h^2 / 3), q = h min(y_t, 6), is positive and has mean at most 1 for *any* law of y_t
-   with mean 0 and variance 1. So R_t = (1 + R_{t-1}) e_t has R_t - t a supermartingale (Shiryaev-Roberts form), and an
-   alarm at a mean over the stakes h of R > 2 arl0 comes at a mean of 2 arl0 rows or later, whatever the joint
-   distribution. The 2 is for what is not known but estimated: the variance (which is taken 1 / sqrt(n) larger).
+The first `warm_up` rows are learned from and then frozen. Each column becomes normal scores by its place among them, so
+that scale, units and outliers do not matter; a detector makes points of the scores: coordinates that are about
+uncorrelated and of variance 1 in control, and whose mean moves when what it watches changes.
 
 A cell that is missing (NaN, inf) takes the score 0, as in control; a row without a number counts in `missing`.
-Source: Shin, Ramdas and Rinaldo, E-detectors, 2022 (the form); Delyon, Exponential inequalities for sums of weakly
-dependent variables, EJP 2009 (the bet's shape: exp(q - q^2 / 6) <= 1 + q + q^2 / 3).
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
 from scipy.special import ndtri
 
 from detectors._base import MISSING, Array, Detector, Drift, Floats, Interval, N, mean_interval, number, whole
-from detectors._kernels import finite, learn_scale, locate, random_unit
-from detectors._scores import HALF, LOW, SIZE, add_raw, keep, normal_quantile
+from detectors._bets import EVIDENCE, EXCESS, KEPT, LIMIT, ONSET, QUIET, STAKES, WARM_UP, WEIGHT, Memory, chart
+from detectors._kernels import finite, learn_scale, locate
+from detectors._scores import HALF, LOW, SIZE, add_raw, normal_quantile
 
-ONSET = 2  # place in `counts`: n when EXCESS was last 0
-STAKES = (0.125, 0.25, 0.5, 1.0)
-SQUARES, EVIDENCE, EXCESS = 4, 5, 6  # places in `bets`, after R for each stake
-WEIGHT, WARM_UP, QUIET, LIMIT = range(4)  # places in `config`
-CAP = 6.0  # standard deviations: a larger payoff wins no more
-SLACK = 0.25  # what a payoff must exceed to be a sign of the new regime
-FEW = 50.0  # rows that the nominal variance, 1, counts for in that of the payoffs
-KEPT = 64  # rows of the warm-up, and of the recent ones, that are kept
 BLOCK = 256  # rows whose points are made at a time
+MUTED = 0.5  # the least shrinkage of correlated features: between none (Fisher) and all (a plain mean distance)
 FAINT = 0.05  # the least variance of scores: of a column that never changed, or rarely
-
-
-class Memory(NamedTuple):
-    """What the chart changes, all of it a detector's state."""
-
-    counts: Array
-    columns: Floats  # [d, 5] each as `add_raw` has it
-    mark: Floats  # [d, 3] their sums at the onset
-    recent: Floats  # [KEPT, d] the last scores
-    mean: Floats  # [p] of the points
-    direction: Floats  # [p]
-    bets: Floats
 
 
 @njit(cache=True)
@@ -81,76 +53,6 @@ def normal_scores(x: Floats, ordered: Floats, known: Array, out: Floats, kept: A
             out[t, j] = normal_quantile((0.5 * (low + high) + 0.5) / (seen + 1.0))
 
 
-@njit(cache=True)
-def _payoff(point: Floats, fed: float, memory: Memory) -> float:
-    """What the bet on the direction brings, in standard deviations; the point becomes its residual."""
-    mean, direction = memory.mean, memory.direction
-    shrink = math.sqrt((fed - 1.0) / fed)
-    along, length = 0.0, 0.0
-    for i in range(len(point)):
-        off = point[i] - mean[i]
-        mean[i] += off / fed
-        point[i] = off * shrink
-        along += direction[i] * point[i]
-        length += direction[i] * direction[i]
-    y = along / math.sqrt(length) if length > 0.0 else 0.0
-    variance = (memory.bets[SQUARES] + FEW) / (fed - 1.0 + FEW) * (1.0 + 1.0 / math.sqrt(fed))
-    memory.bets[SQUARES] += y * y
-    return y / math.sqrt(variance)
-
-
-@njit(cache=True)
-def _logistic(point: Floats, other: Floats, weight: float, memory: Memory) -> None:
-    """One step of a logistic regression that tells the recent row (1) from one of the reference (0)."""
-    direction, mean = memory.direction, memory.mean
-    mine, theirs = 0.0, 0.0
-    for i in range(len(point)):
-        mine += direction[i] * point[i]
-        theirs += direction[i] * (other[i] - mean[i])
-    wrong, wrong_other = 1.0 / (1.0 + math.exp(min(mine, 500.0))), 1.0 / (1.0 + math.exp(min(-theirs, 500.0)))
-    for i in range(len(point)):
-        step = wrong * point[i] - wrong_other * (other[i] - mean[i])
-        direction[i] += weight * (step - direction[i])
-
-
-@njit(cache=True)
-def chart(
-    x: Floats, z: Floats, points: Floats, kept: Array, opponents: Floats, config: Floats, memory: Memory
-) -> int:
-    """Bet on each row in turn; the first that raises an alarm, or -1. With opponents the direction is a classifier's."""
-    counts, bets, direction = memory.counts, memory.bets, memory.direction
-    for t in range(len(x)):
-        if not kept[t]:
-            counts[MISSING] += 1
-            continue
-        counts[N] += 1
-        memory.recent[counts[N] % KEPT] = z[t]
-        y = min(CAP, _payoff(points[t], counts[N] - config[WARM_UP], memory))
-        if len(opponents) > 0:
-            _logistic(points[t], opponents[int(random_unit(counts[N]) * len(opponents))], config[WEIGHT], memory)
-        else:
-            for i in range(len(direction)):
-                direction[i] += config[WEIGHT] * (points[t, i] - direction[i])
-        bets[EXCESS] = max(0.0, bets[EXCESS] + y - SLACK)
-        if bets[EXCESS] == 0.0:
-            counts[ONSET] = counts[N]
-        for j in range(x.shape[1]):
-            if finite(x[t, j]):
-                add_raw(x[t, j], memory.columns[j])
-            if bets[EXCESS] == 0.0:
-                keep(memory.columns[j], memory.mark[j])
-        if counts[N] <= config[QUIET]:
-            continue
-        bets[EVIDENCE] = 0.0
-        for k in range(len(STAKES)):
-            q = STAKES[k] * y
-            bets[k] = (1.0 + bets[k]) * (1.0 + q + q * q / 3.0) / (1.0 + STAKES[k] ** 2 / 3.0)
-            bets[EVIDENCE] += bets[k] / len(STAKES)
-        if bets[EVIDENCE] > config[LIMIT]:
-            return t
-    return -1
-
-
 def whitening(sample: Floats, least: float = 0.01) -> Floats:
     """The matrix that makes the sample's columns uncorrelated, of variance 1, and keeps them as near as can be.
 
@@ -175,16 +77,16 @@ class Vectors(Detector):
     """A detector of rows: `white` is learned from the warm-up's scores, `_fit` adds what else `_points` needs."""
 
     kinds = frozenset({"vector"})
-    monitors = "distribution"
     unit = "shift of the mean point, in standard deviations"
 
-    def __init__(self, params: dict[str, Any]) -> None:
-        d = params["features"] = whole("features", params["features"], 1, 1000)
+    def __init__(
+        self, params: dict[str, Any], points: int, *, inner: int = 0, outer: int = 0, opponents: int = 0
+    ) -> None:
+        d = params["features"]
         warm_up = params["warm_up"] = whole("warm_up", params["warm_up"], 20, 100_000)
         limit = 2 * number("arl0", params["arl0"], 100, 1e12)
         weight = params["weight"] = number("weight", params["weight"], 1e-4, 0.5)
         params["arl0"] = limit / 2
-        inner, outer, points, opponents = self._shapes(d)
         self._config = np.array([weight, warm_up, warm_up + warm_up // 2, limit])
         memory = Memory(
             counts=np.zeros(4, np.int64),
@@ -232,10 +134,6 @@ class Vectors(Detector):
         needed = min(math.log(self._config[LIMIT]) / (n * stake) + stake / 2 for stake in STAKES)
         noise = len(self._memory.direction) * float(self._config[WEIGHT]) / 2
         return math.sqrt((needed**2 + math.sqrt(needed**4 + 4 * needed**2 * noise)) / 2)
-
-    def _shapes(self, d: int) -> tuple[int, int, int, int]:
-        """Columns of `inner`, rows of `outer`, coordinates of a point, rows that a classifier is told from."""
-        raise NotImplementedError
 
     def _fit(self, z: Floats) -> None:
         """Learn `inner` and `outer` from the scores of the warm-up, where there are any."""
@@ -287,6 +185,8 @@ class Vectors(Detector):
         state["reference"][...] = z[np.arange(-KEPT, 0) % len(z)]
         state["white"][...] = whitening(z)
         self._fit(z)
+        if len(state["opponents"]):
+            state["opponents"][...] = self._points(state["reference"])
 
     def _scores(self, x: Floats) -> tuple[Floats, Array]:
         """Normal scores of rows, and which of them have any number."""
@@ -348,6 +248,11 @@ def _side(column: Floats, sums: Floats, spread: float) -> tuple[float, Interval]
     places = sums[1] / n, *mean_interval(float(sums[1]) / n, spread, max(2.0, n))
     mean, low, high = (2 * min(max(float(column[LOW] / 2 + y * column[HALF]), -8.9e307), 8.9e307) for y in places)
     return mean, (low, high)
+
+
+def columns(features: object) -> int:
+    """The parameter `features`."""
+    return whole("features", features, 1, 1000)
 
 
 def random_normals(rows: int, columns: int) -> Floats:

@@ -129,7 +129,7 @@ class Conformal(Scored):
     Input: any number, or with `categories` codes, whose order then means nothing (direction 0); NaN and inf are
     counted, not fed. A drift starts over, ranks included. `age` counts from where the winner's product of payments was
     last below 1; `before` and `after` are the means on either side (of values up to 2**20 times the spread).
-    `detail`: the winner's `bet` and its share of the statistic. Cost: 160 ns an observation, 6 kB. Source: Vovk,
+    `detail`: the winner's `bet` and its share of the statistic. Cost: 180 ns an observation, 6 kB. Source: Vovk,
     Testing randomness online, Statistical Science 2021; Vovk et al., Retrain or not retrain: conformal test martingales
     for change-point detection, COPA 2021.
 

@@ -92,16 +92,16 @@ class Cusum(Scored):
     With `arl0` (the default way): each observation becomes a normal score z, which in control is exactly independent
     N(0, 1) whatever the signal's distribution (`_scores`; the first `warm_up` are not scored). Up = max(0, Up + z - k)
     and Down = max(0, Down - z - k) fire above h. h solves the chart's integral equation, which is exact, for a mean
-    run length of 1.5 arl0; the warm-up comes on top. k is half the shift, in deviations, that is found soonest; .25 is
-    the best for half a deviation (FILL).
+    run length of 1.5 arl0; the warm-up comes on top. k is half the shift, in deviations, that is found soonest: .25 is
+    best for half a deviation, slower by half for a quarter and for two.
 
     With `h` it is the textbook chart on (x - mean) / sd, `mean` and `sd` known. With any of `delta, lambda_,
     min_num_instances` it is MOA's CusumDM: max(0, S + x - running mean - delta) > lambda_, rises only.
 
     Input: any number; NaN and inf are counted, not fed. A drift starts over, ranks included. `age` counts from the last
     zero of the sum that fired; `before` and `after` are the means on either side (of values up to 2**20 times the
-    spread). Cost: 90 ns an observation, 5 kB. Source: Page, Continuous inspection schemes, Biometrika 1954; Hawkins and
-    Olwell, Cumulative sum charts, 1998.
+    spread). Cost: 100 ns an observation, 4 kB. Source: Page, Continuous inspection schemes, Biometrika 1954; Hawkins
+    and Olwell, Cumulative sum charts, 1998.
 
     >>> x = np.random.default_rng(1).normal(size=6000)
     >>> x[5000:] -= 1

@@ -55,14 +55,14 @@ def _enter(bag: Bag, fed: int, totals: Floats, rings: Floats, marks: Floats) -> 
             return
         slot = place % SPLITS
         for channel in range(2):
-            rings[level, channel, slot] = totals[channel]
-            rings[level, channel, slot + SPLITS] = totals[channel]
+            rings[channel, level, slot] = totals[channel]
+            rings[channel, level, slot + SPLITS] = totals[channel]
         keep(bag.floats, marks[level, slot])
 
 
 @njit(cache=True)
 def _exceeds(fed: int, limits: Floats, totals: Floats, rings: Floats) -> bool:
-    """Whether a split looked at now has a squared sum above its limit; places not yet written are harmless."""
+    """Whether a split looked at now has a squared sum above its limit; one not yet written never has it alone."""
     hits, count = 0, SPLITS
     for level in range(LEVELS):
         place = fed >> level
@@ -70,7 +70,7 @@ def _exceeds(fed: int, limits: Floats, totals: Floats, rings: Floats) -> bool:
             break
         oldest = place % SPLITS
         for channel in range(2):
-            ring, total = rings[level, channel], totals[channel]
+            ring, total = rings[channel, level], totals[channel]
             for j in range(count):
                 since = total - ring[oldest + j]
                 hits += since * since > limits[level, j]
@@ -103,8 +103,8 @@ class Glr(Scored):
     whatever the signal's distribution (`_scores`; the first `warm_up` are not scored). For the m scores since a split
     the log likelihood ratio of any shift against none is (sum z)^2 / 2 m, likewise of w. The largest of
     ratio + 1.5 log(min(m, (1.5 arl0)^(2/3))), over all splits and both, must exceed h: far back there are fewer splits
-    that differ, so that the limit can be lower. Splits up to 32 scores back are all looked at; those
-    further back on a grid of 1/16 to 1/32 of their distance, and as often.
+    that differ, so that the limit can be lower. Splits up to 32 scores back are all looked at; those further back on a
+    grid of 1/16 to 1/32 of their distance, and as often.
 
     `arl0` is met by h from Siegmund and Venkatraman's asymptotic rate of alarms at each m, added up over m, for 1.5
     arl0; it holds for any signal, as its scores are always the same. Measured run lengths are 1.7 (arl0 = 1e5) to 1.9
@@ -120,7 +120,7 @@ class Glr(Scored):
     >>> x[5000:] *= 2
     >>> [(at, drift)] = Glr(arl0=1e5).update_many(x)
     >>> at, at - drift.age + 1, drift.detail["changed"]
-    (5017, 5009, 'spread')
+    (5018, 5009, 'spread')
     """
 
     def __init__(self, *, arl0: float = 1e6, warm_up: int = 256) -> None:
@@ -132,7 +132,7 @@ class Glr(Scored):
         chart = {
             "fed": np.zeros(1, np.int64),
             "totals": np.zeros(2),
-            "rings": np.zeros((LEVELS, 2, 2 * SPLITS)),
+            "rings": np.zeros((2, LEVELS, 2 * SPLITS)),
             "marks": np.zeros((LEVELS, SPLITS, 3)),
         }
         super().__init__({"arl0": arl0, "warm_up": warm_up}, warm_up, chart)
@@ -152,20 +152,20 @@ class Glr(Scored):
         return math.sqrt(2 * (self._limit - DISCOUNT * math.log(min(n, self._furthest))) / n)
 
     def _ratios(self) -> tuple[Floats, Array]:
-        """The log likelihood ratio of each kept split[level, channel, slot], and how far back[level, slot] it lies."""
+        """The log likelihood ratio of each kept split[channel, level, slot], and how far back[level, slot] it lies."""
         fed, levels = int(self._state["fed"][FED]), np.arange(LEVELS)[:, None]
         newest = (fed - 1) >> levels
         lags = fed - ((newest - (newest - np.arange(SPLITS)) % SPLITS) << levels)
-        since = self._state["totals"][None, :, None] - self._state["rings"][:, :, :SPLITS]
-        return np.where(lags <= fed, since.transpose(1, 0, 2) ** 2 / (2 * lags), 0.0).transpose(1, 0, 2), lags
+        since = self._state["totals"][:, None, None] - self._state["rings"][:, :, :SPLITS]
+        return np.where(lags <= fed, since * since / (2 * lags), 0.0), lags
 
     def _best(self) -> tuple[float, int]:
         """The statistic and its channel, over the splits looked at now."""
         ratios, lags = self._ratios()
         levels = np.arange(LEVELS)[:, None]
         due = (lags % (1 << levels) == 0) & ((levels == 0) | (lags > SPLITS // 2 << levels))
-        discounted = ratios + (DISCOUNT * np.log(np.minimum(lags, self._furthest)))[:, None]
-        tops = np.where((due & (lags <= self._state["fed"][FED]))[:, None], discounted, 0.0).max(axis=(0, 2))
+        discounted = ratios + DISCOUNT * np.log(np.minimum(lags, self._furthest))
+        tops = np.where(due & (lags <= self._state["fed"][FED]), discounted, 0.0).max(axis=(1, 2))
         return float(tops.max()), int(tops.argmax())
 
     def _run(self, x: Floats, start: int) -> int:
@@ -176,10 +176,9 @@ class Glr(Scored):
     def _evidence(self) -> Drift:
         state = self._state
         _, channel = self._best()
-        ratios = self._ratios()[0][:, channel]
+        ratios = self._ratios()[0][channel]
         split = np.unravel_index(np.argmax(ratios), ratios.shape)  # the likeliest, without the discount
-        mark, ring = state["marks"][split], state["rings"][split[0], channel]
-        moved = state["totals"][channel] - ring[split[1]]
+        mark, moved = state["marks"][split], state["totals"][channel] - state["rings"][channel][split]
         sides = (mark, self._bag.floats[SIZE:] - mark)
         before, after = (self._deviation(sums) for sums in sides)
         detail = {"changed": CHANNELS[channel], "sd_before": before, "sd_after": after}

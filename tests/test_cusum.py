@@ -22,7 +22,7 @@ def test_run_lengths_of_the_textbooks(h, row):
 
 @pytest.mark.parametrize(("h", "shift"), [(4, 0), (5, 1)])
 def test_the_textbook_chart_has_those_run_lengths(h, shift):
-    x = 7 + 3 * np.random.default_rng(h).normal(shift, 1, 400_000)
+    x = 7 + 3 * np.random.default_rng(h).normal(shift, 1, 60_000)
     alarms = len(make("cusum", h=h, mean=7, sd=3).update_many(x))
 
     assert len(x) / alarms == pytest.approx(TABLE[h][SHIFTS.index(shift)], rel=4 / np.sqrt(alarms))
@@ -36,7 +36,7 @@ def test_the_textbook_chart_by_hand():
     assert (drift.before, drift.after) == (9.5, 13.5)
 
 
-@pytest.mark.parametrize("k", [0.25, 1])
+@pytest.mark.parametrize("k", [0.5, 1])
 def test_limits_beyond_what_is_solved_go_on_as_they_grew(k):
     limits = [limit_of(k, arl0) for arl0 in (1e7, 1e9, 1e10)]
 
@@ -76,12 +76,12 @@ def test_moa_seeded_sequence():
 
 
 def test_arl0_is_met_for_any_signal():
-    rng = np.random.default_rng(0)
-    signals = rng.normal(size=10**6), (rng.random(10**6) < 0.05).astype(float), rng.lognormal(sigma=3, size=10**6)
+    rng, n = np.random.default_rng(0), 500_000
+    signals = rng.normal(size=n), (rng.random(n) < 0.05).astype(float), rng.lognormal(sigma=3, size=n)
     alarms = [len(make("cusum", arl0=2000).update_many(x)) for x in signals]
 
     for one in alarms:
-        assert 1.3 * 2000 < 10**6 / one - 256 < 1.7 * 2000
+        assert 1.3 * 2000 < n / one - 256 < 1.7 * 2000
 
 
 def test_small_shifts_are_found_by_small_k():

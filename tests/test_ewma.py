@@ -22,7 +22,7 @@ def test_run_lengths_of_the_textbooks(chart, row):
 
 @pytest.mark.parametrize(("lambda_", "limit", "shift"), [(0.1, 2.814, 0), (0.4, 3.054, 1)])
 def test_the_textbook_chart_has_those_run_lengths(lambda_, limit, shift):
-    x = 7 + 3 * np.random.default_rng(1).normal(shift, 1, 400_000)
+    x = 7 + 3 * np.random.default_rng(1).normal(shift, 1, 60_000)
     alarms = len(make("ewma", lambda_=lambda_, limit=limit, mean=7, sd=3).update_many(x))
 
     assert len(x) / alarms == pytest.approx(TABLE[lambda_, limit][SHIFTS.index(shift)], rel=4 / np.sqrt(alarms))
@@ -39,13 +39,13 @@ def test_the_textbook_chart_by_hand():
 @pytest.mark.parametrize("lambda_", [0.03, 0.2])
 def test_limits_beyond_what_is_solved_are_on_the_safe_side(lambda_):
     assert run_length(lambda_, limit_of(lambda_, 1e8)) == pytest.approx(1e8, rel=1e-6)
-    assert 1 < run_length(lambda_, limit_of(lambda_, 1e10)) / 1e10 < 1.2
+    assert 1 < run_length(lambda_, limit_of(lambda_, 1e11)) / 1e11 < 1.3
 
 
 def test_arl0_is_met_for_any_signal():
-    rng = np.random.default_rng(0)
-    signals = rng.normal(size=10**6), (rng.random(10**6) < 0.05).astype(float), rng.lognormal(sigma=3, size=10**6)
+    rng, n = np.random.default_rng(0), 500_000
+    signals = rng.normal(size=n), (rng.random(n) < 0.05).astype(float), rng.lognormal(sigma=3, size=n)
     alarms = [len(make("ewma", arl0=2000).update_many(x)) for x in signals]
 
     for one in alarms:
-        assert 1.3 * 2000 < 10**6 / one - 256 < 1.7 * 2000
+        assert 1.3 * 2000 < n / one - 256 < 1.7 * 2000

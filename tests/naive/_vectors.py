@@ -19,32 +19,23 @@ def scores(x, sample):
     return norm.ppf((below + same / 2 + 0.5) / (len(sample) + 1))
 
 
-def shrunken(sample):
+def shrunken(sample, least):
     """Standard deviations and the correlation, shrunk by the intensity of Schaefer and Strimmer."""
     spread = np.sqrt(np.maximum(sample.var(axis=0, ddof=1), 0.05))
     correlation = np.cov(sample, rowvar=False) / np.outer(spread, spread)
     off = correlation[~np.eye(len(spread), dtype=bool)]
-    shrink = min(1, max(0.01, np.sum((1 - off**2) ** 2) / (len(sample) - 1) / max(np.sum(off**2), 1e-12)))
+    shrink = min(1, max(least, np.sum((1 - off**2) ** 2) / (len(sample) - 1) / max(np.sum(off**2), 1e-12)))
     correlation = (1 - shrink) * correlation
     np.fill_diagonal(correlation, 1)
     return spread, correlation
 
 
-def whitening(sample):
-    spread, correlation = shrunken(sample)
+def whitening(sample, least=0.01):
+    spread, correlation = shrunken(sample, least)
     return np.linalg.inv(sqrtm(correlation).real) / spread[:, None]
 
 
-def leading(sample, most):
-    """Coordinates along the leading axes of the correlation, small variances raised towards their mean."""
-    spread, correlation = shrunken(sample)
-    sizes, axes = np.linalg.eigh(correlation)
-    sizes, axes = sizes[-most:], axes[:, -most:]
-    level = min(0.5, most / len(sample))
-    return axes / np.sqrt((1 - level) * sizes + level * sizes.mean()) / spread[:, None]
-
-
-def averaged(residuals, before, means, weight):
+def averaged(residuals, _before, _means, weight):
     """The direction: the exponentially weighted mean of the residuals so far."""
     t = len(residuals)
     return weight * (1 - weight) ** np.arange(t)[::-1] @ residuals
@@ -64,7 +55,7 @@ def logistic(residuals, before, means, weight):
 def bets(points_of, learn=averaged):
     """A twin: `points_of(scores of the warm-up)` gives the function from scores to points."""
 
-    def twin(x, arl0, features, warm_up, weight=0.02):
+    def twin(x, arl0, warm_up, weight=0.02):
         def first(x):
             if len(x) <= warm_up:
                 return None

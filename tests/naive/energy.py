@@ -1,7 +1,7 @@
 import numpy as np
 
 from detectors._vectors import random_normals
-from tests.naive._vectors import bets, leading, whitening
+from tests.naive._vectors import bets, whitening
 
 
 def points_of(sample):
@@ -11,8 +11,8 @@ def points_of(sample):
     def steps(z):
         return np.hstack([(z @ projection > at) * 1.0 for at in (-1, -1 / 3, 1 / 3, 1)])
 
-    axes = leading(steps(sample), min(64, len(sample) // 2))
-    return lambda z: steps(z) @ axes
+    mixed = whitening(steps(sample), 0.5)
+    return lambda z: steps(z) @ mixed
 
 
 twin = bets(points_of)

@@ -12,8 +12,8 @@ def points_of(sample):
         return z - z @ main @ main.T
 
     scale = np.maximum(np.sqrt(np.mean(errors(sample) ** 2, axis=0)), 1e-3)
-    white = whitening(np.abs(errors(sample) / scale))
-    return lambda z: np.abs(errors(z) / scale) @ white
+    white = whitening(np.minimum(np.abs(errors(sample) / scale), 4))
+    return lambda z: np.minimum(np.abs(errors(z) / scale), 4) @ white
 
 
 twin = bets(points_of)
