@@ -31,7 +31,7 @@ kafka-demo: $(READY) ## The same flights over Apache Kafka and two workers; need
 	$(BIN)/python -m compose.demo
 
 test: $(READY) ## Runs the tests, some on a real Kafka (Java 17, Maven); ARGS=... goes to pytest
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
 
 check: $(READY) ## Lints, checks the format and the types
 	$(BIN)/ruff check .
@@ -68,7 +68,6 @@ bench-detectors: $(READY) ## Measures false alarms, delays and speed of the dete
 calibrate: $(READY) ## Simulates the tables that some detectors' limits rest on, and prints them; takes long
 	$(BIN)/python benchmarks/error_levels.py
 	$(BIN)/python benchmarks/bounded_levels.py
-	$(BIN)/python benchmarks/score_levels.py
 	$(BIN)/python benchmarks/rank_levels.py
 
 states: $(READY) ## Writes tests/detector_states.npz anew, after a detector's state has changed its form

@@ -3,7 +3,7 @@
 1. r_t: the t-th point less the mean of all so far, times sqrt((t - 1) / t), a recursive residual: of mean 0 and not
    correlated with the earlier ones, though the mean is only estimated.
 2. The direction m is the exponentially weighted mean of the residuals before t (or what a classifier learned from
-   them); the payoff y_t = m' r_t / |m| is divided by its standard deviation so far. A change makes payoffs positive.
+   them); the payoff y_t = m' r_t is divided by its standard deviation. A change makes payoffs positive.
 3. e_t = (1 + q + q^2 / 3) / (1 + h^2 / 3), q = h min(y_t, 6), is positive and has mean at most 1 for *any* law of y_t
    with mean 0 and variance 1. So R_t = (1 + R_{t-1}) e_t has R_t - t a supermartingale (Shiryaev-Roberts form), and an
    alarm when the mean of R over the stakes h exceeds 2 arl0 comes after 2 arl0 rows or more on average. The 2 is for
@@ -41,6 +41,7 @@ class Memory(NamedTuple):
     recent: Floats  # [KEPT, d] the last scores
     mean: Floats  # [p] of the points
     direction: Floats  # [p]
+    variances: Floats  # [p] of the points, in control
     bets: Floats
 
 
@@ -55,7 +56,7 @@ def _payoff(point: Floats, fed: float, memory: Memory) -> float:
         mean[i] += off / fed
         point[i] = off * shrink
         along += direction[i] * point[i]
-        length += direction[i] * direction[i]
+        length += direction[i] * direction[i] * memory.variances[i]
     y = along / math.sqrt(length) if length > 0.0 else 0.0
     variance = (memory.bets[SQUARES] + FEW) / (fed - 1.0 + FEW) * (1.0 + 1.0 / math.sqrt(fed))
     memory.bets[SQUARES] += y * y

@@ -12,7 +12,7 @@ is always that of the first observations fed. Of dependent categories every k-th
 that is left is at most .05.
 
 Source: Brown, Durbin and Evans, Techniques for testing the constancy of regression relationships over time, JRSS B
-1975, section 2; Harrell and Davis, change detection on prewhitened residuals, as in SPC: Alwan and Roberts 1988.
+1975, section 2; Alwan and Roberts, Time-series modeling for statistical process control, JBES 1988.
 """
 
 import math
@@ -20,182 +20,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from detectors._base import CALENDAR, Array, Detector, Drift, Floats, Interval, whole
-from detectors._kernels import HUGE, random_unit
+from detectors._residuals import BASE, DRAWS, LEFT_MEAN, ORDER, RAW_MEAN, SCALE, SEEN, STRIDE, residuals, thin
 
-ORDER = 3  # of the autoregression
-VISITS, FITTED = 4, 64  # observations that a phase, and the autoregression, learn from before any is fed
-SHRINK = 16.0  # observations that the spread of all phases counts for in the spread of one
 STRIDE_SAMPLE = 512  # categories from which the stride is learned
-
-SEEN, DRAWS, STRIDE = range(3)  # places in `null_counts`
-SCALE, RAW_N, RAW_MEAN, LEFT_N, LEFT_MEAN, WITHIN, WITHIN_N, FITS, BASE = range(
-    9
-)  # places in a column's row of `columns`
-PHASE_N, PHASE_MEAN, PHASE_M2 = range(3)  # places in a phase
-
-
-@njit(cache=True)
-def _deseason(y: float, phase: Floats, column: Floats) -> float:
-    """What the phase does not explain, in the unit of y; NaN while the phase is young. The phase learns y."""
-    n = phase[PHASE_N]
-    off = y - phase[PHASE_MEAN]
-    left = math.nan
-    if n >= VISITS:
-        left = off / math.sqrt(1.0 + 1.0 / n)
-        if column[WITHIN] > 0.0:
-            pooled = column[WITHIN] / column[WITHIN_N]
-            left *= math.sqrt(pooled * (n - 1.0 + SHRINK) / (phase[PHASE_M2] + SHRINK * pooled))
-    phase[PHASE_N] = n + 1.0
-    phase[PHASE_MEAN] += off / (n + 1.0)
-    grown = off * (y - phase[PHASE_MEAN])
-    phase[PHASE_M2] += grown
-    if n > 0.0:
-        column[WITHIN] += grown
-        column[WITHIN_N] += 1.0
-    return left
-
-
-@njit(cache=True)
-def _whiten(d: float, column: Floats, lags: Floats, weights: Floats, spread: Floats) -> tuple[float, float]:
-    """(d less its prediction from the past, over its standard error; the prediction); NaN while the fit is young.
-
-    Recursive least squares on (1, the last ORDER values).
-    """
-    if column[FITS] == 0.0:
-        for i in range(ORDER + 1):
-            spread[i, i] = 1e8
-    row, gain = np.ones(ORDER + 1), np.zeros(ORDER + 1)
-    row[1:] = lags
-    expected, leverage = 0.0, 0.0
-    for i in range(ORDER + 1):
-        expected += weights[i] * row[i]
-        for j in range(ORDER + 1):
-            gain[i] += spread[i, j] * row[j]
-        leverage += row[i] * gain[i]
-    off = d - expected
-    for i in range(ORDER + 1):
-        weights[i] += gain[i] * off / (1.0 + leverage)
-        for j in range(ORDER + 1):
-            spread[i, j] -= gain[i] * gain[j] / (1.0 + leverage)
-    for i in range(ORDER - 1, 0, -1):
-        lags[i] = lags[i - 1]
-    lags[0] = d
-    column[FITS] += 1.0
-    if column[FITS] <= FITTED:
-        return math.nan, math.nan
-    return off / math.sqrt(1.0 + leverage), expected
-
-
-@njit(cache=True)
-def _couple(x: float, expected: float, base: float, u: float) -> float:
-    """0 or 1 with the expectation `base` if that of x is `expected`."""
-    error = min(max(x, 0.0), 1.0)
-    expected = min(max(expected, 1e-3), 1.0 - 1e-3)
-    if expected > base:
-        chance = error * base / expected
-    else:
-        chance = error + (1.0 - error) * (base - expected) / (1.0 - expected)
-    return 1.0 if u < chance else 0.0
-
-
-@njit(cache=True)
-def _residuals(
-    x: Floats,
-    phases: Array,
-    whiten: bool,
-    couple: bool,
-    counts: Array,
-    columns: Floats,
-    season: Floats,
-    lags: Floats,
-    weights: Floats,
-    spread: Floats,
-    out: Floats,
-    places: Array,
-) -> int:
-    """Writes the residual of each row that is to be fed, and where it came from; how many. Missing cells stay NaN."""
-    fed = 0
-    for at in range(len(x)):
-        counts[SEEN] += 1
-        ready = True
-        for c in range(x.shape[1]):
-            column = columns[c]
-            value = x[at, c]
-            out[fed, c] = math.nan
-            if not math.isfinite(value):
-                continue
-            if column[SCALE] == 0.0 and value != 0.0:
-                column[SCALE] = math.ldexp(1.0, min(1000, -math.frexp(value)[1]))
-            scale = column[SCALE] if column[SCALE] > 0.0 else 1.0
-            y = min(max(value * scale, -HUGE), HUGE)
-            left, expected = y, 0.0
-            if len(season) > 0:
-                expected = season[phases[at], c, PHASE_MEAN]
-                left = _deseason(y, season[phases[at], c], column)
-            if whiten and not math.isnan(left):
-                left, ahead = _whiten(left, column, lags[c], weights[c], spread[c])
-                expected += ahead
-            column[RAW_N] += 1.0
-            column[RAW_MEAN] += (y - column[RAW_MEAN]) / column[RAW_N]
-            if math.isnan(left):
-                ready = False
-                continue
-            if couple:
-                if column[BASE] == 0.0:
-                    column[BASE] = min(max(column[RAW_MEAN] / scale, 1e-3), 1.0 - 1e-3)
-                counts[DRAWS] += 1
-                left = _couple(value, expected / scale, column[BASE], random_unit(counts[DRAWS]))
-            else:
-                left = min(max(left, -HUGE), HUGE)
-                column[LEFT_N] += 1.0
-                column[LEFT_MEAN] += (left - column[LEFT_MEAN]) / column[LEFT_N]
-            out[fed, c] = left
-        if ready:
-            places[fed] = at
-            fed += 1
-    return fed
-
-
-@njit(cache=True)
-def _learn_stride(sample: Floats) -> int:
-    """Every how many-th code must be taken for a correlation of at most .05, if it decays geometrically."""
-    n = len(sample)
-    ordered = np.sort(sample)
-    by_chance, run, same = 0.0, 1.0, 0.0
-    for i in range(1, n + 1):
-        if i < n and ordered[i] == ordered[i - 1]:
-            run += 1.0
-        else:
-            by_chance += (run / n) ** 2
-            run = 1.0
-    for i in range(1, n):
-        same += sample[i] == sample[i - 1]
-    if by_chance >= 1.0:
-        return 1
-    correlation = (same / (n - 1.0) - by_chance) / (1.0 - by_chance)
-    return 1 if correlation <= 0.05 else min(1000, math.ceil(math.log(0.05) / math.log(min(correlation, 0.999))))
-
-
-@njit(cache=True)
-def _thin(x: Floats, counts: Array, sample: Floats, out: Floats, places: Array) -> int:
-    """Writes every stride-th code and where it came from; how many. The first len(sample) give the stride."""
-    fed = 0
-    for at in range(len(x)):
-        if math.isfinite(x[at, 0]):
-            counts[SEEN] += 1
-            if counts[SEEN] <= len(sample):
-                sample[counts[SEEN] - 1] = x[at, 0]
-                if counts[SEEN] == len(sample):
-                    counts[STRIDE] = _learn_stride(sample)
-                continue
-            if counts[SEEN] % counts[STRIDE] != 0:
-                continue
-        out[fed, 0], places[fed] = x[at, 0], at
-        fed += 1
-    return fed
 
 
 class Adjusted(Detector):
@@ -290,10 +119,10 @@ class Adjusted(Detector):
         state = self._state
         counts, columns = state["null_counts"], state["columns"]
         if self._categories:
-            return int(_thin(rows, counts, state["codes"], out, places))
+            return int(thin(rows, counts, state["codes"], out, places))
         phases = self._phase(len(rows), time_ms)
         learned = columns, state["seasons"], state["lags"], state["weights"], state["spread"]
-        return int(_residuals(rows, phases, self._whiten, self.error_only, counts, *learned, out, places))
+        return int(residuals(rows, phases, self._whiten, self.error_only, counts, *learned, out, places))
 
     def _phase(self, n: int, time_ms: Array | None) -> Array:
         """The phase of each of the next n observations."""

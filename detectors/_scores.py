@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 
 from detectors._base import MISSING, Array, Detector, Drift, Floats, N, mean_interval, mean_of
-from detectors._kernels import finite, learn_scale
+from detectors._kernels import finite, learn_scale, random_unit
 
 EVER = 2  # place in `counts`: observations ever fed (lives through resets)
 UPTO, ON = range(2)  # rows of `cells`
@@ -38,16 +38,6 @@ class Bag(NamedTuple):
     edges: Floats  # [EDGES]
     cells: Array  # [2, EDGES + 1] how many lie above the edge before and UPTO this one; ON this one
     sample: Floats  # [warm_up]
-
-
-@njit(cache=True)
-def tie_breaker(ordinal: int) -> float:
-    """A number in (0, 1) that looks random: splitmix64 of the ordinal."""
-    h = np.uint64(ordinal) * np.uint64(0x9E3779B97F4A7C15)
-    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    h ^= h >> np.uint64(31)
-    return (float(h >> np.uint64(12)) + 0.5) * 2.0**-52
 
 
 @njit(cache=True)
@@ -155,7 +145,7 @@ def score(x: float, bag: Bag) -> float:
     add_raw(x, bag.floats)
     if constant:
         return math.nan
-    u: float = (below + tie_breaker(counts[EVER]) * (same + 1.0)) / (seen + 1.0)
+    u: float = (below + random_unit(counts[EVER]) * (same + 1.0)) / (seen + 1.0)
     return min(u, 1.0 - 2.0**-53)
 
 

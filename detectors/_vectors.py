@@ -20,7 +20,7 @@ from detectors._kernels import finite, learn_scale, locate
 from detectors._scores import HALF, LOW, SIZE, add_raw, normal_quantile
 
 BLOCK = 256  # rows whose points are made at a time
-MUTED = 0.5  # the least shrinkage of correlated features: between none (Fisher) and all (a plain mean distance)
+MUTED = 0.75  # between 0 (all axes of the features weigh the same: kernel Fisher) and 1 (as they vary: plain MMD)
 FAINT = 0.05  # the least variance of scores: of a column that never changed, or rarely
 
 
@@ -53,11 +53,10 @@ def normal_scores(x: Floats, ordered: Floats, known: Array, out: Floats, kept: A
             out[t, j] = normal_quantile((0.5 * (low + high) + 0.5) / (seen + 1.0))
 
 
-def whitening(sample: Floats, least: float = 0.01) -> Floats:
-    """The matrix that makes the sample's columns uncorrelated, of variance 1, and keeps them as near as can be.
+def _axes(sample: Floats) -> tuple[Floats, Floats, Floats]:
+    """The columns' standard deviations; variances along, and directions of, the axes of their correlation.
 
-    Point j is about column j (Kessy, Lewin and Strimmer, Optimal whitening, 2018: ZCA-cor). Correlations shrink towards
-    none by the intensity of Schaefer and Strimmer (2005), at least by `least`, which mutes what hardly varies.
+    Correlations shrink towards none by the intensity of Schaefer and Strimmer (2005), at least by a hundredth.
     """
     rows, d = sample.shape
     spread = np.sqrt(np.maximum(np.var(sample, axis=0, ddof=1), FAINT))
@@ -65,12 +64,27 @@ def whitening(sample: Floats, least: float = 0.01) -> Floats:
     correlation = standard.T @ standard / (rows - 1)
     off = correlation[~np.eye(d, dtype=bool)]
     noise = np.sum((1 - off**2) ** 2) / (rows - 1)
-    shrink = min(1.0, max(least, noise / max(float(np.sum(off**2)), 1e-12)))
-    correlation = (1 - shrink) * correlation
+    correlation *= 1 - min(1.0, max(0.01, noise / max(float(np.sum(off**2)), 1e-12)))
     np.fill_diagonal(correlation, 1.0)
-    sizes, axes = np.linalg.eigh(correlation)
-    root: Floats = (axes / np.sqrt(sizes)) @ axes.T / spread[:, None]
+    variances, axes = np.linalg.eigh(correlation)
+    return spread, variances, axes
+
+
+def whitening(sample: Floats) -> Floats:
+    """The matrix that makes the sample's columns uncorrelated, of variance 1, and keeps them as near as can be.
+
+    Point j is about column j (Kessy, Lewin and Strimmer, Optimal whitening, 2018: ZCA-cor).
+    """
+    spread, variances, axes = _axes(sample)
+    root: Floats = (axes / np.sqrt(variances)) @ axes.T / spread[:, None]
     return root
+
+
+def muting(sample: Floats) -> tuple[Floats, Floats]:
+    """The matrix to coordinates along the axes; their variances, `MUTED` of the way from 1 to what they were."""
+    spread, variances, axes = _axes(sample)
+    partly = (1 - MUTED) * variances + MUTED
+    return axes / np.sqrt(partly) / spread[:, None], variances / partly
 
 
 class Vectors(Detector):
@@ -95,6 +109,7 @@ class Vectors(Detector):
             recent=np.zeros((KEPT, d)),
             mean=np.zeros(points),
             direction=np.zeros(points),
+            variances=np.zeros(points),
             bets=np.zeros(EXCESS + 1),
         )
         learned = {
@@ -139,12 +154,15 @@ class Vectors(Detector):
         """Learn `inner` and `outer` from the scores of the warm-up, where there are any."""
 
     def _points(self, z: Floats) -> Floats:
-        """Coordinates of each row of scores, uncorrelated and of variance 1 in control."""
+        """Coordinates of each row of scores, uncorrelated and of `variances` in control."""
         raise NotImplementedError
 
     def _run(self, x: Floats, start: int) -> int:
-        start = self._warm(x, start)
         while start < len(x):
+            need = int(self._config[WARM_UP]) - self.n
+            if need > 0:
+                start += self._warm(x[start : start + need])
+                continue
             block = x[start : start + BLOCK]
             z, kept = self._scores(block)
             at = int(chart(block, z, self._points(z), kept, self._state["opponents"], self._config, self._memory))
@@ -153,20 +171,15 @@ class Vectors(Detector):
             start += len(block)
         return -1
 
-    def _warm(self, x: Floats, start: int) -> int:
-        """Take rows up to the end of the warm-up; where the next one is."""
-        need = int(self._config[WARM_UP]) - self.n
-        if need <= 0:
-            return start
-        kept = np.isfinite(x[start:]).any(axis=1)
-        taken = start + np.flatnonzero(kept)[:need]
-        end = int(taken[-1]) + 1 if len(taken) == need else len(x)
-        self._state["ordered"][:, self.n : self.n + len(taken)] = x[taken].T
-        self._counts[MISSING] += end - start - len(taken)
-        self._counts[N] += len(taken)
-        if len(taken) == need:
+    def _warm(self, x: Floats) -> int:
+        """Take rows into the warm-up, which has room for all; how many they are."""
+        kept = x[np.isfinite(x).any(axis=1)]
+        self._state["ordered"][:, self.n : self.n + len(kept)] = kept.T
+        self._counts[MISSING] += len(x) - len(kept)
+        self._counts[N] += len(kept)
+        if self.n == self._config[WARM_UP]:
             self._learn()
-        return end
+        return len(x)
 
     def _learn(self) -> None:
         state = self._state
@@ -184,6 +197,7 @@ class Vectors(Detector):
         z, _ = self._scores(rows)
         state["reference"][...] = z[np.arange(-KEPT, 0) % len(z)]
         state["white"][...] = whitening(z)
+        state["variances"][...] = 1.0
         self._fit(z)
         if len(state["opponents"]):
             state["opponents"][...] = self._points(state["reference"])

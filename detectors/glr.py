@@ -14,7 +14,7 @@ from detectors._scores import SIZE, SPARE, Bag, Scored, keep, normal_quantile, s
 LEVELS, SPLITS = 22, 32  # level l keeps the sums at every 2**l-th score, the last 32 of them
 CHANNELS = "mean", "spread"
 FED = 0  # place in `fed`: scores since the reset
-DISCOUNT, REACH = 1.5, 2 / 3  # the limit falls by DISCOUNT * log(lag), for lags up to arl0**REACH
+DISCOUNT, REACH = 1.5, 1 / 2  # the limit falls by DISCOUNT * log(lag), for lags up to arl0**REACH
 
 
 def limits_of(top: float, furthest: float, lags: Floats) -> Floats:
@@ -102,12 +102,12 @@ class Glr(Scored):
     Each observation becomes a normal score z, and |z| another, w; in control each is exactly independent N(0, 1)
     whatever the signal's distribution (`_scores`; the first `warm_up` are not scored). For the m scores since a split
     the log likelihood ratio of any shift against none is (sum z)^2 / 2 m, likewise of w. The largest of
-    ratio + 1.5 log(min(m, (1.5 arl0)^(2/3))), over all splits and both, must exceed h: far back there are fewer splits
+    ratio + 1.5 log(min(m, sqrt(1.5 arl0))), over all splits and both, must exceed h: far back there are fewer splits
     that differ, so that the limit can be lower. Splits up to 32 scores back are all looked at; those further back on a
     grid of 1/16 to 1/32 of their distance, and as often.
 
     `arl0` is met by h from Siegmund and Venkatraman's asymptotic rate of alarms at each m, added up over m, for 1.5
-    arl0; it holds for any signal, as its scores are always the same. Measured run lengths are 1.7 (arl0 = 1e5) to 1.9
+    arl0; it holds for any signal, as its scores are always the same. Measured run lengths are 1.5 (arl0 = 1e5) to 1.9
     (100) times arl0; the warm-up comes on top.
 
     Input: any number; NaN and inf are counted, not fed. A drift starts over, ranks included. `age`: since the likeliest
@@ -120,7 +120,7 @@ class Glr(Scored):
     >>> x[5000:] *= 2
     >>> [(at, drift)] = Glr(arl0=1e5).update_many(x)
     >>> at, at - drift.age + 1, drift.detail["changed"]
-    (5018, 5009, 'spread')
+    (5017, 5009, 'spread')
     """
 
     def __init__(self, *, arl0: float = 1e6, warm_up: int = 256) -> None:

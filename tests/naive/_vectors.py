@@ -19,20 +19,27 @@ def scores(x, sample):
     return norm.ppf((below + same / 2 + 0.5) / (len(sample) + 1))
 
 
-def shrunken(sample, least):
+def shrunken(sample):
     """Standard deviations and the correlation, shrunk by the intensity of Schaefer and Strimmer."""
     spread = np.sqrt(np.maximum(sample.var(axis=0, ddof=1), 0.05))
     correlation = np.cov(sample, rowvar=False) / np.outer(spread, spread)
     off = correlation[~np.eye(len(spread), dtype=bool)]
-    shrink = min(1, max(least, np.sum((1 - off**2) ** 2) / (len(sample) - 1) / max(np.sum(off**2), 1e-12)))
+    shrink = min(1, max(0.01, np.sum((1 - off**2) ** 2) / (len(sample) - 1) / max(np.sum(off**2), 1e-12)))
     correlation = (1 - shrink) * correlation
     np.fill_diagonal(correlation, 1)
     return spread, correlation
 
 
-def whitening(sample, least=0.01):
-    spread, correlation = shrunken(sample, least)
+def whitening(sample):
+    spread, correlation = shrunken(sample)
     return np.linalg.inv(sqrtm(correlation).real) / spread[:, None]
+
+
+def muting(sample):
+    """A matrix that whitens a quarter of the correlation, and the covariance that this leaves."""
+    spread, correlation = shrunken(sample)
+    root = np.linalg.inv(sqrtm(0.25 * correlation + 0.75 * np.eye(len(spread))).real)
+    return root / spread[:, None], root @ correlation @ root
 
 
 def averaged(residuals, _before, _means, weight):
@@ -53,14 +60,15 @@ def logistic(residuals, before, means, weight):
 
 
 def bets(points_of, learn=averaged):
-    """A twin: `points_of(scores of the warm-up)` gives the function from scores to points."""
+    """A twin: `points_of(scores of the warm-up)` gives the function from scores to points, and their covariance."""
 
     def twin(x, arl0, warm_up, weight=0.02):
         def first(x):
             if len(x) <= warm_up:
                 return None
             z = scores(x, x[:warm_up])
-            points = points_of(z[:warm_up])(z)
+            to_points, covariance = points_of(z[:warm_up])
+            points = to_points(z)
             before, after = points[:warm_up], points[warm_up:]
             steps = np.arange(1, len(after) + 1)[:, None]
             means = np.cumsum(after, axis=0) / steps
@@ -68,7 +76,7 @@ def bets(points_of, learn=averaged):
             payoffs, evidence = np.zeros(len(after)), np.zeros(len(STAKES))
             for t in range(len(after)):
                 direction = learn(residuals[:t], before, means[:t], weight)
-                length = np.linalg.norm(direction)
+                length = math.sqrt(direction @ covariance @ direction)
                 payoffs[t] = direction @ residuals[t] / length if length else 0
                 variance = (np.sum(payoffs[:t] ** 2) + 50) / (t + 50) * (1 + 1 / math.sqrt(t + 1))
                 q = np.array(STAKES) * min(payoffs[t] / math.sqrt(variance), 6)

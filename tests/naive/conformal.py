@@ -1,3 +1,5 @@
+"""The conformal martingales, every bet recomputed from the whole stream of scores."""
+
 import numpy as np
 
 from detectors.conformal import BINS, HEDGE, RATES, cell_of, payoffs

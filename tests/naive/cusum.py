@@ -1,3 +1,5 @@
+"""CUSUM on scores ranked anew at every observation."""
+
 import itertools
 
 from scipy import stats

@@ -1,3 +1,5 @@
+"""Cramer-von Mises against a reference, recomputed at every test."""
+
 import math
 
 import numpy as np

@@ -1,7 +1,9 @@
+"""Steps along random directions."""
+
 import numpy as np
 
 from detectors._vectors import random_normals
-from tests.naive._vectors import bets, whitening
+from tests.naive._vectors import bets, muting, whitening
 
 
 def points_of(sample):
@@ -11,8 +13,8 @@ def points_of(sample):
     def steps(z):
         return np.hstack([(z @ projection > at) * 1.0 for at in (-1, -1 / 3, 1 / 3, 1)])
 
-    mixed = whitening(steps(sample), 0.5)
-    return lambda z: steps(z) @ mixed
+    mixed, covariance = muting(steps(sample))
+    return lambda z: steps(z) @ mixed, covariance
 
 
 twin = bets(points_of)

@@ -1,3 +1,5 @@
+"""EWMA on scores ranked anew at every observation."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The likelihood ratio at every split, from sums over the whole stream of scores."""
+
 import numpy as np
 from scipy import stats
 
@@ -23,7 +25,7 @@ def twin(x, arl0, warm_up):
         for at, value in scores:
             u.append(value)
             back = lags(len(u))
-            discount = 1.5 * np.log(np.minimum(back, (1.5 * arl0) ** (2 / 3)))
+            discount = 1.5 * np.log(np.minimum(back, (1.5 * arl0) ** 0.5))
             both = np.array(u), np.abs(2 * np.array(u) - 1)
             sums = [np.cumsum(stats.norm.ppf(v)[::-1])[back - 1] for v in both]
             statistic = max((total**2 / (2 * back) + discount).max() for total in sums)

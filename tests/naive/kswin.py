@@ -1,3 +1,5 @@
+"""KSWIN with arl0: both parts of the whole window compared at every observation."""
+
 import numpy as np
 from scipy import stats
 

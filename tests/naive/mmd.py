@@ -1,8 +1,10 @@
+"""Waves of random frequencies."""
+
 import numpy as np
 from scipy.spatial.distance import pdist
 
 from detectors._vectors import random_normals
-from tests.naive._vectors import bets, whitening
+from tests.naive._vectors import bets, muting, whitening
 
 
 def points_of(sample):
@@ -13,8 +15,8 @@ def points_of(sample):
     def waves(z):
         return np.hstack([np.cos(z @ frequencies), np.sin(z @ frequencies)])
 
-    mixed = whitening(waves(sample), 0.5)
-    return lambda z: waves(z) @ mixed
+    mixed, covariance = muting(waves(sample))
+    return lambda z: waves(z) @ mixed, covariance
 
 
 twin = bets(points_of)

@@ -1,9 +1,11 @@
+"""The change-point model: every split of all ranks, recomputed at every test."""
+
 import bisect
 import math
 
 import numpy as np
 
-from detectors._scores import tie_breaker
+from detectors._kernels import random_unit
 from detectors.rank import limit_of
 from tests.naive._shared import restart
 
@@ -22,7 +24,7 @@ def scores(x, warm_up, before):
             continue
         below = sum(cell < cells[n] for cell in cells[:n])
         same = sum(cell == cells[n] for cell in cells[:n])
-        found.append((n, (below + tie_breaker(before + n + 1) * (same + 1)) / (n + 1)))
+        found.append((n, (below + random_unit(before + n + 1) * (same + 1)) / (n + 1)))
     return found
 
 

@@ -1,3 +1,5 @@
+"""Wasserstein distance against a reference, recomputed at every test."""
+
 import math
 
 import numpy as np
