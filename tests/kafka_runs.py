@@ -27,6 +27,11 @@ PROCESSES.set_forkserver_preload(["stream_app.runners.embedded", "stream_app.run
 T = TypeVar("T")
 
 
+def own(name: str) -> str:
+    """A name that another process running tests of the same file does not use for its topics."""
+    return name + os.environ.get("PYTEST_XDIST_WORKER", "")
+
+
 def monitor(
     folder: Path, bootstrap: str, name: str, *, partitions: int = 1, text: str = CONFIG, kafka_lines: str = "",
     labels: bool = True,

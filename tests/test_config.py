@@ -194,7 +194,7 @@ MISTAKES = [
     ('by = "origin"', 'by = "distance"', "$.watch[0].by", "number field"),
     ('by = "origin"', "max_segments = 0", "$.watch[0].max_segments", "more than 0"),
     ('by = "origin"', "arl0 = 0", "$.watch[0].arl0", "more than 0"),
-    ('"10000 events"', '"1h"', "$.watch[0].reference", 'use "N events"'),
+    ('detector = "ks"', 'detector = "rank"', "$.watch[0].reference", "no reference"),
     ('"10000 events"', '"2000000 events"', "$.watch[0].reference", "engine.max_values"),
     ('detector = "adwin"', 'detector = "adwin"\nreference = "9 events"', "$.watch[1].reference", "no reference"),
     ('detector = "adwin"', 'detector = "adwin"\nparams = { dleta = 1 }', "$.watch[1].params.dleta", '"delta"?'),
@@ -372,6 +372,22 @@ def test_a_wildcard_that_fits_nothing_is_a_problem():
     )
 
     assert found == ['$.watch[2].signal: "missing:*" watches nothing: no field has required = false']
+
+
+def test_a_reference_of_a_stretch_of_time_needs_times():
+    timed = ('"10000 events"', '"1h"')
+
+    assert config_of(changed(timed)).watch[0].reference == Window(duration_ms=3_600_000)
+    assert "$.watch[0].reference: no time: use N events, or name schema.time" in problems_of(
+        changed(timed, ('time = "event_time"\n', ""))
+    )
+
+
+def test_categories_have_no_season():
+    watch = '[[watch]]\nsignal = "feature:origin"\ndetector = "g_test"\nseason = "hour-of-day"\n[alarms]'
+    (found,) = problems_of(changed(("[alarms]", watch)))
+
+    assert found.startswith("$.watch[2].season: season: categories have no seasonal mean")
 
 
 def test_the_budget_is_split_over_the_expanded_signals():

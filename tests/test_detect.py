@@ -276,3 +276,16 @@ def test_state_comes_back_in_the_middle_of_a_shift() -> None:
 
     assert whole
     assert before + after == whole
+
+
+def test_all_features_as_one_signal_name_those_that_moved() -> None:
+    watch = '[[watch]]\nsignal = "features"\ndetector = "hotelling"\narl0 = 10000\n'
+    schema = SCHEMA.replace("c = {", 'b = { type = "number" }\nc = {')
+    x = np.random.default_rng(4).normal(size=(2000, 2))
+    x[1500:, 1] += 2
+    stream = [event(f"e{i}", 7 * i, a=row[0], b=row[1], c="x") for i, row in enumerate(x.tolist())]
+    (alarm,) = through(config_of(BUDGET + watch, schema), stream)[0].alarms
+
+    assert alarm.signal == "features"
+    assert alarm.detail["features"][0]["feature"] == "b"
+    assert abs(alarm.onset_offset - 1500) < 40

@@ -59,6 +59,8 @@ def make(config: Config) -> None:
         async with asyncio.timeout(TIMEOUT_S), kafka.admin(config) as client:
             names = [kafka.topic(config, stream) for stream in kafka.inputs(config)]
             await client.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
+            while not set(names) <= {topic["topic"] for topic in await client.describe_topics()}:
+                continue
 
     asyncio.run(work())
 

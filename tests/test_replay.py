@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic, RecordsToDelete
 from command import driftline
 from kafka_results import records
-from kafka_runs import Worker, all_taken, monitor, producing, send, two_streams, wait_until
+from kafka_runs import Worker, all_taken, monitor, own, producing, send, two_streams, wait_until
 from msgspec import structs
 from runs import CONFIG, configured, in_process, landed, rows, without, write
 
@@ -39,7 +39,7 @@ COMMANDS = [b'{"command": "reset", "by": "ada"}', b"not a command"]
 def file(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Path:
     """A monitor over two partitions, with labels, commands and bad records; its worker has ended."""
     folder = tmp_path_factory.mktemp("replay")
-    file = monitor(folder, broker.bootstrap, "replayed", partitions=PARTITIONS, text=RICH)
+    file = monitor(folder, broker.bootstrap, own("replayed"), partitions=PARTITIONS, text=RICH)
     config = load(file)
     send(config, "control", {0: COMMANDS})
     with Worker(file) as worker:

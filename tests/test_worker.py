@@ -23,6 +23,7 @@ from kafka_runs import (
     in_topics,
     last_commits,
     monitor,
+    own,
     send,
     shared,
     taken,
@@ -71,7 +72,7 @@ def members(config: Config) -> dict[str, dict[str, set[int]]]:
 def ended(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterator[tuple[Path, Config, int, float]]:
     """A worker that has taken everything and was stopped: its folder, configuration, exit code and the stop's time."""
     folder = tmp_path_factory.mktemp("ended")
-    file = monitor(folder, broker.bootstrap, "ended", partitions=PARTITIONS)
+    file = monitor(folder, broker.bootstrap, own("ended"), partitions=PARTITIONS)
     config = load(file)
     ends = two_streams(config, rows(1, 4000))
     with Worker(file) as worker:

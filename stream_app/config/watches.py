@@ -184,8 +184,8 @@ def _blamed(watch: "Watch", path: str, error: str) -> str:
     name = error.partition(":")[0]
     if name == "arl0":
         return "$.alarms.budget" if watch.arl0 is None else f"{path}.arl0"
-    if name == "reference":
-        return f"{path}.reference"
+    if name in ("reference", "season", "dependence"):
+        return f"{path}.{name}"
     return child(f"{path}.params", name) if name in watch.params else f"{path}.params" if watch.params else path
 
 
