@@ -12,7 +12,9 @@ DRIFTLINE = [sys.executable, "-m", "stream_app.cli"]
 TIMEOUT_S = 60  # of any one process
 CAPTURED = ".stdout", ".stderr"  # files in the folder of the command
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["stream_app.runners.embedded", "stream_app.edges.profile", "rich.progress", "pandas"])
+HEAVY = ["stream_app.runners.embedded", "stream_app.edges.profile", "rich.progress", "pandas"]
+DETECTORS = [f"detectors.{name}" for name in ("adwin", "ddm", "ks", "page_hinkley", "psi")]  # those that tests run with
+PROCESSES.set_forkserver_preload(HEAVY + DETECTORS)
 
 CONFIG = """
 name = "small"

@@ -313,6 +313,9 @@ def run(config: Config, *, key: bytes, instance: str, health: str | None = None)
             raise member.failure from None
         if ended.code:
             raise BrokerError("the worker ended without having been asked to; its log says why") from None
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # all is committed: who asks again must not get another exit code
 
 
 async def _prepared(config: Config) -> int:
