@@ -264,6 +264,9 @@ class Process(faust.Worker):
 
     def _asked(self, number: signal.Signals) -> None:
         journal.tell("stopping", signal=number.name)
+        for again in (signal.SIGINT, signal.SIGTERM):  # who asks again must not get another exit code
+            self.loop.remove_signal_handler(again)
+            signal.signal(again, signal.SIG_IGN)
         end_after(GRACE_S, 1)
         self._schedule_shutdown(number)
 
@@ -313,9 +316,6 @@ def run(config: Config, *, key: bytes, instance: str, health: str | None = None)
             raise member.failure from None
         if ended.code:
             raise BrokerError("the worker ended without having been asked to; its log says why") from None
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # all is committed: who asks again must not get another exit code
 
 
 async def _prepared(config: Config) -> int:
