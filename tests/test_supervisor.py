@@ -66,6 +66,7 @@ def supervised(command: list[str], before: tuple[str, ...] = (), **paces: float)
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509  (whoever runs the tests may ignore it)
     ) as process:
         try:
             yield process
