@@ -19,6 +19,7 @@ from stream_app.flow.detect import Detect
 from stream_app.flow.features import Features
 from stream_app.flow.join import Join, Kept
 from stream_app.flow.measure import Measure
+from stream_app.flow.sample import Sample
 from stream_app.flow.score import Score
 from stream_app.flow.signals import Signals
 from stream_app.flow.store import FeatureStore
@@ -38,9 +39,10 @@ class Pipeline:
         self.features = FeatureStore(origin, features)
         self.score = Score(config, self.validate, features, kept)
         signals = Signals(config, self.validate, self.score, kept)
-        self.measure = Measure(config, origin, self.validate, self.score, signals, kept)
+        self.sample = Sample(config, self.validate, self.score, kept)
+        self.measure = Measure(config, origin, self.validate, self.score, signals, kept, self.sample)
         self.detect = Detect(config, origin, self.validate, signals.keys)
-        self.decide = Decide(config, origin, self.score, self.detect)
+        self.decide = Decide(config, origin, self.score, self.detect, self.sample)
         self.stages: dict[str, Any] = {name: getattr(self, name) for name in STAGES}
         self.records = 0
         self.effects: list[dict[str, Any]] = []  # wait for the next epoch boundary

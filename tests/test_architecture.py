@@ -20,7 +20,14 @@ FOLDERS = (*PACKAGES, "tests", "benchmarks")
 MODULES = sorted(path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 FILES = sorted(path.relative_to(ROOT).as_posix() for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 
-PURE = ("stream_app/flow/", "stream_app/models/", "stream_app/pipeline.py", "stream_app/messages.py", "detectors/")
+PURE = (
+    "stream_app/flow/",
+    "stream_app/evidence/",
+    "stream_app/models/",
+    "stream_app/pipeline.py",
+    "stream_app/messages.py",
+    "detectors/",
+)
 WORLD = {  # modules by which a core would touch clocks, chance, files, processes, networks or logs
     *("time", "random", "secrets", "uuid", "os", "pathlib", "shutil", "tempfile", "glob", "fcntl", "mmap", "sqlite3"),
     *("logging", "warnings", "sys", "signal", "subprocess", "threading", "multiprocessing", "concurrent", "asyncio"),
@@ -96,6 +103,12 @@ def test_the_core_asks_no_clock_no_chance_and_no_file(file: str) -> None:
             found.append(f"{file}:{call.lineno}: {name}")
 
     assert found == []
+
+
+def test_evidence_knows_no_stage() -> None:
+    pure = [file for file in MODULES if file.startswith("stream_app/evidence/")]
+
+    assert [file for file in pure if any(name.startswith("stream_app.flow") for name in imports(file))] == []
 
 
 def test_the_core_imports_no_random_of_numpy() -> None:

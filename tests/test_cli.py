@@ -203,7 +203,7 @@ def test_the_story_of_an_incident(folder: Path) -> None:
     text = asked(folder, "story", "small.toml", "small-1")
 
     assert told["alerts"][0]["data"]["status"] == "opened"
-    assert "missing:x rose from" in text
+    assert "x is missing in 100.0% instead of 0.0% since offset 1000" in text
     assert "evidence" in text
     assert "…" not in text
 
@@ -257,7 +257,7 @@ def test_check_tells_false_alarms_and_what_can_be_found(folder: Path) -> None:
     (plan,) = json_lines(asked(folder, "check", "small.toml", "--json"))
 
     assert "validate → join → features → score → measure → detect → decide" in text
-    assert "expected false alarms: 100 per 1,000,000 events (budget 1 per 10,000)" in text
+    assert "false alarms to expect: 1 of the 1 allowed per 10,000 events, all watches together; 0 left" in text
     assert "…" not in text
     assert "page_hinkley" in text
     assert plan["false_alarms_per_million"] == pytest.approx(100)

@@ -1,6 +1,5 @@
 """Decide: incidents as alerts, retraining triggers, commands, the audit chain and dead letters."""
 
-import hashlib
 import json
 import re
 from datetime import datetime
@@ -9,52 +8,12 @@ import numpy as np
 import pytest
 from alarms import alarm
 from chunks import SCHEMA, TIMELESS, config_of, event, label, through, values
+from deciding import RETRAIN, Shard, statuses
 from streams import flat, tape_of
 
-from stream_app.flow.chunk import Alarm, Chunk
 from stream_app.flow.decide import rfc3339
-from stream_app.messages import CONTROL, EVENT, NO_TIME, Message, Outputs
+from stream_app.messages import CONTROL, EVENT, NO_TIME, Message
 from stream_app.pipeline import Pipeline
-
-WATCH = """
-[[watch]]
-signal = "error"
-detector = "adwin"
-[[watch]]
-signal = "feature:a"
-detector = "adwin"
-[[watch]]
-signal = "missing:*"
-detector = "page_hinkley"
-"""
-RETRAIN = '[retrain]\non = ["error"]\n'
-
-
-class Shard:
-    """A decide stage that is handed alarms as if they had come from the stream, one second a record."""
-
-    def __init__(self, text: str = RETRAIN, schema: str = SCHEMA) -> None:
-        self.pipeline = Pipeline(config_of(WATCH + text, schema))
-        self.decide = self.pipeline.decide
-        self.records = 0
-        self.ms = 1000 if schema is SCHEMA else 1  # a record
-
-    def take(self, *alarms: Alarm, until: int, closes: bool = False, control: tuple[bytes, ...] = ()) -> list[Message]:
-        """Messages of the chunk that ends before record `until`; its commands are its last records."""
-        n = until - self.records
-        tape = tape_of(self.pipeline.config, [])
-        tape.order = np.array([EVENT] * (n - len(control)) + [CONTROL] * len(control), np.uint8)
-        tape.control = list(control)
-        self.chunk = Chunk(tape, self.records, closes, Outputs(), alarms=list(alarms))
-        self.chunk.clock_ms = self.ms * np.arange(self.records, until)
-        self.decide.run(self.chunk)
-        self.records = until
-        return self.chunk.out.messages
-
-
-def statuses(messages: list[Message]) -> list[tuple[str, str]]:
-    return [(e["data"]["incident"], e["data"]["status"]) for e in values(messages, "alerts")]
-
 
 # incidents
 
@@ -63,9 +22,30 @@ def test_one_cause_is_one_incident() -> None:
     shard = Shard()
     alarms = [alarm(100), alarm(110, signal="feature:a"), alarm(120), alarm(130, signal="missing:a")]
 
-    assert statuses(shard.take(*alarms, until=200)) == [("s-1", "opened"), ("s-1", "updated"), ("s-1", "updated")]
+    assert statuses(shard.take(*alarms, until=200)) == [("s-1", "opened")]
     assert len(shard.decide.open) == 1
     assert shard.decide.open[0].alarms == 4
+    assert statuses(shard.take(until=300, closes=True)) == [("s-1", "updated")]  # once, with all that joined
+    assert statuses(shard.take(until=400, closes=True)) == []
+
+
+def test_what_gets_worse_is_told_at_once() -> None:
+    shard = Shard()
+    found = shard.take(alarm(100, signal="feature:a"), alarm(120), alarm(130), until=200)
+
+    assert [(e["data"]["status"], e["data"]["severity"]) for e in values(found, "alerts")] == [
+        ("opened", "info"), ("updated", "critical"),
+    ]  # fmt: skip
+
+
+def test_labels_and_columns_do_not_break_together() -> None:
+    """Two causes at once; the error follows from either, so it joins the first."""
+    shard = Shard('[[watch]]\nsignal = "expired"\ndetector = "adwin"\n')
+    alarms = [alarm(100, signal="expired"), alarm(101, signal="feature:a"), alarm(102)]
+
+    assert statuses(shard.take(*alarms, until=200)) == [
+        ("s-1", "opened"), ("s-2", "opened"), ("s-1", "updated"),
+    ]  # fmt: skip
 
 
 def test_another_cause_is_another_incident() -> None:
@@ -84,27 +64,37 @@ def test_it_recovers_when_the_cooldown_has_passed_without_an_alarm(schema: str, 
     shard = Shard(f"[alarms]\ncooldown = {span}\n", schema)
     shard.take(alarm(50, time_ms=50 * shard.ms), until=60)
     shard.take(alarm(90, time_ms=90 * shard.ms), until=100)
+    shard.sees("error", 0.2)
 
     assert shard.take(until=191) == []  # not on the grid
-    assert shard.take(until=192, closes=True)[0].stream == "alerts"
+    assert statuses(shard.take(until=192, closes=True))[-1] == ("s-1", "recovered")
     assert shard.decide.open == []
+
+
+def test_silence_is_no_evidence_of_recovery() -> None:
+    shard = Shard('[alarms]\ncooldown = "10s"\n')
+    shard.take(alarm(5), until=60, closes=True)
+    shard.sees("error", 0.2, n=29)
+    assert statuses(shard.take(until=10_000, closes=True)) == []
+
+    shard.sees("error", 0.2, n=1)
+    assert statuses(shard.take(until=10_100, closes=True)) == [("s-1", "recovered")]
 
 
 def test_it_does_not_recover_before() -> None:
     shard = Shard('[alarms]\ncooldown = "100s"\n')
-    shard.take(alarm(50), until=60)
+    shard.take(alarm(50), until=60, closes=True)
+    shard.sees("error", 0.2)
 
-    assert shard.take(until=150, closes=True) == []  # the clock stands at 149
+    assert statuses(shard.take(until=150, closes=True)) == []  # the clock stands at 149
     assert statuses(shard.take(until=151, closes=True)) == [("s-1", "recovered")]
 
 
 @pytest.mark.parametrize(("now", "outcome"), [(0.1, "returned"), (0.9, "settled")])
 def test_recovery_tells_where_the_signal_is_now(now: float, outcome: str) -> None:
     shard = Shard('[alarms]\ncooldown = "10s"\n')
-    shard.take(alarm(5, watch=1, signal="feature:a", before=0.1, after=0.9), until=10)
-    monitor = next(m for m in shard.pipeline.detect.monitors if m.signal.name == "feature:a")
-    monitor.segments[-2] = monitor.fresh()
-    monitor.segments[-2].detector.update_many(np.full(2000, now) + np.random.default_rng(1).normal(0, 0.01, 2000))
+    shard.take(alarm(5, watch=1, signal="feature:a", before=0.1, after=0.9), until=10, closes=True)
+    shard.sees("feature:a", now, 2000)
     (found,) = values(shard.take(until=100, closes=True), "alerts")
 
     assert found["data"]["outcome"] == outcome
@@ -114,15 +104,75 @@ def test_recovery_tells_where_the_signal_is_now(now: float, outcome: str) -> Non
 
 def test_a_new_alarm_after_recovery_opens_the_next_incident() -> None:
     shard = Shard('[alarms]\ncooldown = "10s"\n')
+    shard.sees("error", 0.2)
     shard.take(alarm(5), until=100, closes=True)
 
     assert statuses(shard.take(alarm(105), until=110)) == [("s-2", "opened")]
 
 
+def come_and_go(shard: Shard, times: int) -> list[dict]:
+    """The error alarms and recovers so often, 100 s each; the alerts."""
+    found = []
+    for i in range(times):
+        at = 100 * i
+        found += values(shard.take(alarm(at + 5), until=at + 10), "alerts")
+        shard.sees("error", 0.2)
+        found += values(shard.take(until=at + 100, closes=True), "alerts")
+    return found
+
+
+def test_what_comes_and_goes_is_marked_and_stays_open_longer() -> None:
+    shard = Shard('[alarms]\ncooldown = "50s"\n')
+    found = come_and_go(shard, times=4)
+    told = [(e["data"]["incident"], e["data"]["flapping"]) for e in found if e["data"]["status"] == "opened"]
+
+    assert told == [("s-1", 0), ("s-2", 0), ("s-3", 2)]  # which is open still at its next alarm, and takes it
+    assert found[-1]["data"]["status"] == "updated"
+    assert shard.decide.open[0].alarms == 2
+    assert "it comes and goes (recovered 2 times before)" in found[-1]["data"]["message"]
+
+
+def test_what_happened_long_ago_does_not_make_it_flap() -> None:
+    shard = Shard('[alarms]\ncooldown = "50s"\n')
+    come_and_go(shard, times=2)
+    shard.take(until=1000, closes=True)
+
+    assert values(shard.take(alarm(1005), until=1010), "alerts")[0]["data"]["flapping"] == 0
+    assert shard.decide.policies.recovered == {}
+
+
+def test_what_is_held_back_calls_nobody_and_is_counted() -> None:
+    window = 'during = "00:01-00:02"\nsignals = ["err*"]\nwhy = "the nightly load"\n'
+    shard = Shard(f"[[alarms.suppress]]\n{window}")
+    (held,) = values(shard.take(alarm(70), until=80), "alerts")
+    assert (held["data"]["severity"], held["data"]["suppressed"]) == ("info", "the nightly load")
+    assert held["data"]["message"].endswith("held back: the nightly load")
+
+    found = shard.take(alarm(119, signal="missing:a"), alarm(120), until=4096, closes=True)
+    told = [(e["data"]["status"], e["data"]["severity"], e["data"]["suppressed"]) for e in values(found, "alerts")]
+    assert told[0] == ("updated", "warning", None)  # of another signal, which is not held back
+    assert told[1] == ("updated", "critical", None)  # after the window
+    figures = next(m for m in values(found, "metrics") if m["signal"] == "incidents")
+    assert {k: figures[k] for k in ("alarms", "suppressed", "opened", "open")} == {
+        "alarms": 3, "suppressed": 1, "opened": 1, "open": 1,
+    }  # fmt: skip
+
+
+def test_the_budget_stands_in_each_alert_and_in_the_metrics() -> None:
+    shard = Shard('[alarms]\nbudget = "2 per 1000 events"\n')
+    found = shard.take(alarm(70), alarm(71, signal="feature:a"), until=80, closes=True)
+    budgets = [e["data"]["budget"] for e in values(found, "alerts")]
+    figures = next(m for m in values(found, "metrics") if m["signal"] == "incidents")
+
+    assert [(b["per_events"], b["alarms"]) for b in budgets] == [(500, 1), (500, 2)]
+    assert figures["budget"] == budgets[-1]
+    assert figures["expected_false"] == 0
+
+
 def test_alerts_are_cloud_events() -> None:
     shard = Shard()
     found = shard.take(alarm(100, segment="c=x"), alarm(100, signal="feature:a"), until=200)
-    (opened, _) = values(found, "alerts")
+    (opened,) = values(found, "alerts")
 
     assert {k: opened[k] for k in opened if k not in ("data", "id")} == {
         "specversion": "1.0",
@@ -132,15 +182,20 @@ def test_alerts_are_cloud_events() -> None:
         "time": "1970-01-01T00:01:40.000Z",
         "datacontenttype": "application/json",
     }
-    assert {k: opened["data"][k] for k in opened["data"] if k not in ("effect", "contributions", "message")} == {
+    nested = ("effect", "contributions", "message", "causes", "harm", "budget")
+    assert {k: opened["data"][k] for k in opened["data"] if k not in nested} == {
         "incident": "s-1", "status": "opened", "severity": "critical", "signal": "error", "segment": "c=x",
         "detector": "adwin", "statistic": 8.0, "threshold": 5.0, "offset": 100, "time": 100_000,
-        "onset_offset": 50, "onset_time": 50_000, "alarms": 1, "acknowledged_by": None, "outcome": None,
+        "onset_offset": 50, "onset_time": 50_000, "onset_interval": None, "alarms": 1, "acknowledged_by": None,
+        "outcome": None, "changes": [], "segments": [], "explanation": None, "examples": [], "benign": None,
+        "flapping": 0, "suppressed": None, "signals": 1,
     }  # fmt: skip
+    assert [cause["signal"] for cause in opened["data"]["causes"]] == ["error"]
+    assert (opened["data"]["harm"]["basis"], opened["data"]["harm"]["benign"]) == ("unknown", None)
     assert opened["data"]["effect"]["before"] == 0.2
     assert opened["data"]["contributions"][0]["signal"] == "error"
     assert opened["data"]["message"].startswith("error where c=x rose from 0.2 to 0.4")
-    assert [(m.key, m.time_ms) for m in found if m.stream == "alerts"] == [("s-1", 100_000)] * 2
+    assert [(m.key, m.time_ms) for m in found if m.stream == "alerts"] == [("s-1", 100_000)]
 
 
 def test_ids_are_unique_even_for_alarms_of_one_record() -> None:
@@ -148,7 +203,7 @@ def test_ids_are_unique_even_for_alarms_of_one_record() -> None:
     one_record = [alarm(100, signal=s) for s in ("error", "feature:a", "missing:a", "missing:c")]
     found = shard.take(*one_record, until=200, closes=True, control=(b'{"command": "reset"}',) * 2)
 
-    assert len([m for m in found if m.stream == "alerts"]) == 5
+    assert len([m for m in found if m.stream == "alerts"]) == 2
     assert len([m for m in found if m.stream == "triggers"]) == 1
     assert len({m.id for m in found}) == len(found)
     assert all(json.loads(m.value)["id"] == m.id for m in found if m.stream in ("alerts", "triggers"))
@@ -221,131 +276,6 @@ def test_what_a_trigger_does(action: str, effects: int) -> None:
     shard.take(alarm(100), until=200)
 
     assert shard.chunk.effects == [{"command": "reset", "why": "s-1", "by": "policy"}] * effects
-
-
-# commands
-
-
-def obeyed(*commands: bytes, shard: Shard | None = None) -> tuple[list[Message], Shard]:
-    shard = shard or Shard()
-    return shard.take(until=shard.records + 10, control=commands), shard
-
-
-def test_an_incident_is_acknowledged_by_command() -> None:
-    shard = Shard()
-    shard.take(alarm(100), until=200)
-    found, _ = obeyed(b'{"command": "acknowledge", "incident": "s-1", "by": "ann"}', shard=shard)
-    (told,) = values(found, "alerts")
-
-    assert (told["data"]["status"], told["data"]["acknowledged_by"]) == ("acknowledged", "ann")
-    assert told["type"] == "driftline.alert.acknowledged"
-    assert shard.decide.open[0].acknowledged_by == "ann"
-    assert [m.stream for m in found] == ["alerts", "audit"]
-
-
-def test_records_that_were_lost_open_an_incident_of_their_own() -> None:
-    found, shard = obeyed(b'{"command": "gap", "stream": "events", "from": 100, "to": 150}')
-    (told,) = values(found, "alerts")
-    data = told["data"]
-
-    assert (data["status"], data["severity"], data["signal"], data["statistic"]) == (
-        "opened", "critical", "gap:events", 50.0
-    )  # fmt: skip
-    assert (data["onset_offset"], data["offset"]) == (100, 150)
-    assert data["message"] == "50 records of events were deleted before they were read, since offset 100"
-    assert values(found, "audit")[0]["from"] == 100
-    closing = shard.take(until=shard.records + 100_000, closes=True)
-    assert statuses(closing) == [(data["incident"], "recovered")]
-
-
-@pytest.mark.parametrize(
-    ("raw", "reason", "path"),
-    [
-        (b'{"command": "dance"}', "unknown command 'dance'; known: acknowledge, reset, set-reference", "$.command"),
-        (b'{"command": "acknowledge", "incident": "s-9"}', "no open incident 's-9'; open: none", "$.incident"),
-        (b'{"command": "set-reference", "signal": "mood"}', "signal 'mood' is not watched; watched: err", "$.signal"),
-        (b'{"command": "set-reference"}', "signal None is not watched", "$.signal"),
-        (
-            b'{"command": "gap", "stream": "moods", "from": 1, "to": 2}',
-            "a gap needs stream (events, labels",
-            "$.stream",
-        ),
-        (
-            b'{"command": "gap", "stream": "events", "from": 2, "to": 2}',
-            "a gap needs stream (events, labels",
-            "$.stream",
-        ),
-        (b'{"command": "gap", "stream": "events", "from": 0, "to": %d}' % 2**70, "a gap needs", "$.stream"),
-        (b'{"command": ["reset"]}', "not a command: ", "$"),
-        (b'{"by": "ann"}', "not a command: ", "$"),
-        (b'["reset"]', "not a command: ", "$"),
-        (b"", "not a command: ", "$"),
-        (b'{"command": "\xff"}', "not a command: ", "$"),
-        (b'{"command": "reset", "why": ' + b"[" * 100_000, "not a command: ", "$"),
-    ],
-)
-def test_what_is_no_command_is_a_dead_letter(raw: bytes, reason: str, path: str) -> None:
-    found, shard = obeyed(raw)
-    (letter,) = values(found, "dead-letters")
-
-    assert [m.stream for m in found] == ["dead-letters"]
-    assert letter["reason"].startswith(reason)
-    assert (letter["path"], letter["stream"], letter["offset"]) == (path, "control", 9)
-    assert shard.chunk.effects == []
-
-
-def test_a_command_waits_for_the_epoch_with_what_is_known_of_it_and_nothing_else() -> None:
-    huge = b"9" * 400
-    raw = b'{"command": "reset", "why": "tired", "by": "ann", "before": "x", "what": "y", "z": %b}' % huge
-    found, shard = obeyed(raw)
-
-    assert shard.chunk.effects == [{"command": "reset", "why": "tired", "by": "ann"}]
-    (entry,) = values(found, "audit")
-    assert entry == {
-        "number": 0, "record": 9, "time": 9000, "before": "", "what": "command",
-        "command": "reset", "why": "tired", "by": "ann",
-    }  # fmt: skip
-
-
-def test_the_audit_is_a_chain_that_breaks_where_it_is_altered() -> None:
-    config = config_of(WATCH + "[engine]\nepoch = 16\n[measure]\nevery = 32\n")
-    commands = [
-        (CONTROL, b'{"command": "reset", "by": "ann"}'),
-        (CONTROL, b'{"command": "set-reference", "signal": "error", "before": "forged", "number": 7}'),
-        (CONTROL, b'{"command": "reset", "by": "bob"}'),
-    ]
-    stream = [event(f"e{i}", i) for i in range(60)]
-    for i, command in enumerate(commands):
-        stream.insert(20 + 21 * i, command)
-    out = Pipeline(config).handle(tape_of(config, stream))
-    entries = [m.value for m in out.messages if m.stream == "audit"]
-
-    def holds(chain: list[bytes]) -> bool:
-        hashes = ["", *(hashlib.sha256(entry).hexdigest() for entry in chain)]
-        numbers = [json.loads(entry)["number"] for entry in chain]
-        return numbers == list(range(len(chain))) and all(
-            json.loads(entry)["before"] == before for entry, before in zip(chain, hashes, strict=False)
-        )
-
-    what = [json.loads(entry)["what"] for entry in entries]
-
-    assert what == ["command", "reset", "command", "set-reference", "command"]
-    assert holds(entries)
-    for i in range(len(entries) - 1):
-        altered = [e.replace(b'"what"', b'"When"') if k == i else e for k, e in enumerate(entries)]
-        assert not holds(altered)
-        assert not holds(entries[:i] + entries[i + 1 :])
-
-
-def test_a_reference_set_by_command_starts_the_detectors_over() -> None:
-    config = config_of(WATCH + "[engine]\nepoch = 16\n[measure]\nevery = 32\n")
-    pipeline = Pipeline(config)
-    stream = [event(f"e{i}", i, a=1, y=1) for i in range(40)]
-    stream.insert(20, (CONTROL, b'{"command": "set-reference", "signal": "feature:a"}'))
-    pipeline.handle(tape_of(config, stream))
-    seen = {m.signal.name: m.segments[-2].detector.n for m in pipeline.detect.monitors}
-
-    assert seen == {"error": 40, "feature:a": 9, "missing:a": 40, "missing:c": 40}  # from record 32 on
 
 
 # dead letters and the rest

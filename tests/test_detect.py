@@ -249,12 +249,13 @@ def test_figures_of_each_detector_on_the_grid() -> None:
     assert {"statistic", "threshold", "estimate"} <= one.keys()
 
 
-def test_the_estimate_is_the_segments_mean() -> None:
+def test_the_level_is_the_segments_mean() -> None:
     _, stage = run(BY, column([1, 10, 3, 20] * 500, [0, 1, 0, 1] * 500))
 
-    assert stage.estimate(0, "feature:a", "c=y") == pytest.approx(15)
-    assert np.isnan(stage.estimate(0, "feature:a", "c=z"))
-    assert np.isnan(stage.estimate(1, "feature:a", "c=y"))
+    mean, n = stage.level(0, "feature:a", "c=y")
+    assert mean == pytest.approx(15)
+    assert n > 0
+    assert repr(stage.level(0, "feature:a", "c=z")) == repr(stage.level(1, "feature:a", "c=y")) == "(nan, 0)"
 
 
 def test_a_restart_forgets_the_signal_and_only_it() -> None:

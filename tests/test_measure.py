@@ -139,7 +139,7 @@ def test_metrics_come_on_the_grid_and_nowhere_else(schema: str) -> None:
 
     assert [m["record"] for m in metrics if m["signal"] == "stream"] == [64, 128, 192]
     assert {m["signal"] for m in metrics} == {
-        "stream", "labels", "performance:champion", "performance:no-change", "performance:majority",
+        "stream", "labels", "incidents", "performance:champion", "performance:no-change", "performance:majority",
     }  # fmt: skip
     assert [m["time"] for m in metrics if m["signal"] == "stream"] == [63, 127, 191]
     assert [m["version"] for m in metrics if m["signal"] == "performance:champion"] == ["v1"] * 3
@@ -151,7 +151,7 @@ def test_without_labels_there_is_no_performance() -> None:
     config = config_of(EVERY + '[task]\ntype = "anomaly"\n[model]\nuse = "river.anomaly.HalfSpaceTrees"\n', schema)
     messages, pipeline = run(config, [event(f"e{i}", i, a=1) for i in range(64)])
 
-    assert [m["signal"] for m in values(messages, "metrics")] == ["stream"]
+    assert [m["signal"] for m in values(messages, "metrics")] == ["stream", "incidents"]
     assert pipeline.summary()["performance"] == {}
 
 

@@ -1,4 +1,4 @@
-"""The commands that ask for one thing, of the embedded log or over Kafka: features, a story; and acknowledge."""
+"""The commands that ask for one thing, of the log or over Kafka, and those that say something of an incident."""
 
 import contextlib
 import os
@@ -86,9 +86,28 @@ def acknowledge(config: Config, state: Path | None, incident: str, by: str, *, a
 
     Example: driftline acknowledge flights.toml flights-3 --by ada
     """
+    _say(config, state, {"command": "acknowledge", "incident": incident, "by": by}, as_json=as_json)
+
+
+@cli.command()
+@on_log
+@click.argument("incident")
+@click.option("--by", default=lambda: os.environ.get("USER", "unknown"), help="Who; default: $USER.")
+def close(config: Config, state: Path | None, incident: str, by: str, *, as_json: bool) -> None:
+    """Says that INCIDENT is over, where the monitor cannot see it: its signal has ended, say.
+
+    An incident recovers by itself when its signal is seen to be back, or settled; silence alone does not close it.
+
+    Example: driftline close flights.toml flights-3 --by ada
+    """
+    _say(config, state, {"command": "close", "incident": incident, "by": by}, as_json=as_json)
+
+
+def _say(config: Config, state: Path | None, command: dict[str, str], *, as_json: bool) -> None:
+    """Puts a command about an incident into the control stream of its shard."""
     from stream_app.edges.log import Log  # noqa: PLC0415
 
-    command = {"command": "acknowledge", "incident": incident, "by": by}
+    incident = command["incident"]
     if state is None:
         shard, number = over_kafka(config, _send_to_shard(config, incident, to_json(command)))
         place = {"shard": shard, "control": number}
@@ -118,4 +137,4 @@ def _check_open(incident: str, alerts: list[bytes], where: str) -> None:
     if not alerts:
         raise DriftlineError(f"no incident {incident!r} in {where}; `driftline alerts CONFIG` lists them")
     if msgspec.json.decode(alerts[-1])["data"]["status"] == "recovered":
-        raise DriftlineError(f"incident {incident!r} has recovered: there is nothing left to acknowledge")
+        raise DriftlineError(f"incident {incident!r} has recovered: there is nothing left to do")

@@ -17,6 +17,7 @@ from msgspec import Struct, field, structs, to_builtins
 from detectors import CALENDAR
 from stream_app.config.checks import check
 from stream_app.config.reading import Reader, duration_ms, nearest, plain_data, quoted
+from stream_app.config.spans import During
 from stream_app.config.watched import Kind as Kind  # offered here
 from stream_app.config.watched import Signal as Signal
 from stream_app.config.watched import arl0_of as arl0_of
@@ -207,10 +208,20 @@ class Budget(Struct, frozen=True):
         return Budget(float(found[1]), int(found[2].replace("_", "")))
 
 
+class Suppress(Section, frozen=True, kw_only=True):
+    """Alarms in these hours call nobody; they are recorded as held back."""
+
+    during: During
+    signals: tuple[str, ...] = ("*",)
+    why: str = "a window of [[alarms.suppress]]"
+
+
 class Alarms(Section, frozen=True, kw_only=True):
     budget: Budget = Budget()
     cooldown: Window | None = None  # None: 6 hours; 5,000 events where the stream has no time
-    group: Window | None = None  # alarms this near share an incident; None: 1 hour, or 500 events
+    group: Window | None = None  # alarms this near may share an incident; None: 1 hour, or 500 events
+    tolerance: float = 0.05  # a rise of the loss by this share of what it was costs nothing
+    suppress: tuple[Suppress, ...] = ()
     notify: tuple[Notify, ...] = ()
 
 

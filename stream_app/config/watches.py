@@ -196,6 +196,16 @@ def _alarms(config: "Config", watched: list[Signal]) -> Found:
         left = f" and leave nothing for the {others} other signals" if others else ""
         own = f"watches with their own arl0 spend {spent:g} of {budget.alarms:g} per {budget.events} events{left}"
         yield "$.alarms.budget", f"{own}; raise the budget or their arl0"
+    if not 0 <= config.alarms.tolerance < math.inf:
+        yield "$.alarms.tolerance", "must be 0 or more: a share of the loss before"
+    names = {signal.name for signal in watched} | {watch.signal for watch in config.watch}
+    for i, window in enumerate(config.alarms.suppress):
+        path = f"$.alarms.suppress[{i}]"
+        if config.schema.time is None:
+            yield f"{path}.during", "no time: name schema.time"
+        for j, name in enumerate(window.signals):
+            if not any(_covered(name, signal) for signal in names):
+                yield f"{path}.signals[{j}]", f"is not watched: {unknown('signal', name, sorted(names))}"
     for i, notify in enumerate(config.alarms.notify):
         if notify.webhook is None:
             yield f"$.alarms.notify[{i}].webhook", "missing: whom to notify?"
@@ -213,6 +223,10 @@ def _retrain(config: "Config", watched: list[Signal]) -> Found:
         if signal not in names and not wild:
             yield f"$.retrain.on[{i}]", f"is not watched: {unknown('signal', signal, sorted(names))}"
     yield from check_unique("$.retrain.on[{}]", config.retrain.on)
+
+
+def _covered(pattern: str, signal: str) -> bool:
+    return signal == pattern or (pattern.endswith("*") and signal.startswith(pattern[:-1]))
 
 
 def _covers(wildcard: str, signal: str) -> bool:

@@ -189,20 +189,21 @@ def print_plan(config: Config, state: Path, *, as_json: bool) -> None:
     )
     OUT.print(f"streams in {escape(str(state))}: {', '.join(plan['streams'])}", soft_wrap=True)
     found_in = ("smallest change found in 1,000 events", "in 10,000 events", "unit of the change")
-    table = whole("signal", "detector", "mean events between false alarms", *found_in)
+    table = whole("signal", "detector", "mean events between false alarms", "of the budget", *found_in)
     for row in plan["watches"]:
         found = [f"{row['detectable'][n]:.3g}" for n in ("1000", "10000")]
-        table.add_row(escape(row["signal"]), row["detector"], f"{row['arl0']:,.0f}", *found, row["unit"])
+        shares = f"{row['arl0']:,.0f}", f"{row['share']:.1%}"
+        table.add_row(escape(row["signal"]), row["detector"], *shares, *found, row["unit"])
     OUT.print(table)
-    budget = config.alarms.budget
+    budget = plan["budget"]
     OUT.print(
-        f"expected false alarms: {plan['false_alarms_per_million']:.3g} per 1,000,000 events"
-        f" (budget {budget.alarms:g} per {budget.events:,}), all watches together"
+        f"false alarms to expect: {budget['spent']:.3g} of the {budget['alarms']:g} allowed per {budget['events']:,}"
+        f" events, all watches together; {budget['left']:.3g} left"
     )
 
 
 def _plan(config: Config, state: Path) -> dict[str, Any]:
-    watches, share = [], arl0_of(config)
+    watches, share, budget = [], arl0_of(config), config.alarms.budget
     for signal in signals(config):
         watch, params = config.watch[signal.watch], detector_params(config, signal, share)
         detector = detectors.make(watch.detector, **params)
@@ -212,6 +213,7 @@ def _plan(config: Config, state: Path) -> dict[str, Any]:
                 "by": watch.by,
                 "detector": watch.detector,
                 "arl0": params.get("arl0", math.nan),
+                "share": budget.events / budget.alarms / params.get("arl0", math.nan),
                 "detectable": {str(n): detector.detectable(n) for n in (1000, 10_000)},
                 "unit": detector.unit,
             }
@@ -219,9 +221,12 @@ def _plan(config: Config, state: Path) -> dict[str, Any]:
     from stream_app.flow import STAGES  # noqa: PLC0415
 
     streams = ("predictions", "outcomes", "metrics", "alerts", "triggers", "features", "dead-letters", "audit", "panes")
+    spent = sum(budget.events / row["arl0"] for row in watches if row["arl0"] == row["arl0"])
+    left = max(0.0, budget.alarms - spent) if spent < budget.alarms * (1 - 1e-9) else 0.0
     return {
         "name": config.name,
         "state": str(state),
+        "budget": {"alarms": budget.alarms, "events": budget.events, "spent": spent, "left": left},
         "flow": " → ".join(STAGES),
         "streams": streams,
         "watches": watches,

@@ -1,55 +1,46 @@
 """Decide: alarms become incidents, incidents become alerts and retraining triggers; commands are obeyed.
 
-One incident per cause: an alarm joins an open incident that already holds its signal, or whose onset or newest alarm is
-within `alarms.group` of its own. An incident is closed when `alarms.cooldown` has passed without an alarm, and says
-whether the signal went back to what it was or settled at a new level. What a decision does to a model or a detector
-takes effect at the next epoch boundary (`effects`); each such act is an entry of the audit chain.
+One incident per cause: an alarm joins an open incident that holds its signal already, or one near in time with the
+same cause (`evidence.causes`). An incident is told at once when it opens and when it gets worse; what else is new of it
+(signals that joined, harm that labels have shown, the model's own explanation) on the next line of the metrics grid. It
+has recovered when `alarms.cooldown` has passed without an alarm and its signal was seen often enough since: silence is
+no evidence. What a decision does to a model or a detector takes effect at the next epoch boundary (`effects`); each
+such act is an entry of the audit chain.
 """
 
 import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from detectors import Drift
-from stream_app.config import Config, Window
-from stream_app.config.watched import WILDCARDS, signals
+from stream_app.config import Config
+from stream_app.config.watched import signals
+from stream_app.evidence.causes import Kin, Subject, dependent
 from stream_app.flow.chunk import Alarm, Chunk, Reject
-from stream_app.flow.decode import MAX_DEPTH
+from stream_app.flow.commands import read_command
 from stream_app.flow.detect import Detect
 from stream_app.flow.incidents import Incident, evidence, is_worse, sentence
-from stream_app.flow.measure import message
+from stream_app.flow.inquiry import Cut, Inquiry
+from stream_app.flow.measure import message, metric
+from stream_app.flow.policies import Policies, apart, asked_for, span
+from stream_app.flow.sample import Sample
 from stream_app.flow.score import CHAMPION, Score
 from stream_app.messages import CONTROL, STREAMS, Ints, Message, Origin, Problem, to_json
 
-COMMANDS = ("acknowledge", "reset", "set-reference", "gap")
-
-
-class Command(msgspec.Struct):
-    """A record of the control stream; other members are ignored."""
-
-    command: str
-    incident: str | None = None
-    signal: str | None = None
-    why: str | None = None
-    by: str | None = None
-    stream: str | None = None
-    start: int | None = msgspec.field(default=None, name="from")
-    stop: int | None = msgspec.field(default=None, name="to")
+ENOUGH = 30  # observations since the last alarm without which nothing is said to have recovered
 
 
 class Decide:
-    """The stage; state: open incidents, the number of the next, when each signal last triggered, the audit chain."""
+    """The stage; state: open incidents, the number of the next, policies, the last triggers, the audit chain."""
 
-    def __init__(self, config: Config, origin: Origin, score: Score, detect: Detect) -> None:
+    def __init__(self, config: Config, origin: Origin, score: Score, detect: Detect, sample: Sample) -> None:
         self.origin, self.config, self.score, self.detect = origin, config, score, detect
+        self.inquiry, self.kin, self.policies = Inquiry(config, sample), Kin(config), Policies(config)
         timed = config.schema.time is not None
-        self.cooldown = _span(config.alarms.cooldown, timed=timed, hours=6, events=5000)
-        self.group = _span(config.alarms.group, timed=timed, hours=1, events=500)
-        self.trigger_cooldown = _span(config.retrain.cooldown, timed=timed, hours=24, events=20_000)
+        self.group = span(config.alarms.group, timed=timed, hours=1, events=500)
+        self.trigger_cooldown = span(config.retrain.cooldown, timed=timed, hours=24, events=20_000)
         self.watched = list(dict.fromkeys(signal.name for signal in signals(config)))
-        self.retrain_on = {name for name in self.watched if _asked_for(name, config.retrain.on)}
+        self.retrain_on = {name for name in self.watched if asked_for(name, config.retrain.on)}
         self.prefix = f"{origin.name}-{origin.shard}" if origin.shard else origin.name
         self.open: list[Incident] = []
         self.opened = 0
@@ -63,44 +54,124 @@ class Decide:
         if chunk.closes:
             for alarm in self.detect.together(chunk, self._just_alarmed(chunk)):
                 self._alarm(chunk, alarm)
+            self._look_again(chunk)
             self._recover(chunk)
+            self.policies.forget(chunk.end, chunk.end_ms)
+            figures = self._figures(chunk.end)
+            chunk.out.messages.append(metric(self.origin, "incidents", chunk.end, chunk.end_ms, figures))
         for reject in sorted(chunk.rejects, key=lambda reject: reject.at):
             chunk.out.messages.append(self._dead_letter(reject, int(chunk.clock_ms[reject.at - chunk.first])))
 
     # incidents
 
     def _alarm(self, chunk: Chunk, alarm: Alarm) -> None:
-        incident = next((known for known in self.open if known.takes(alarm, self.group)), None)
+        why = self.policies.suppressed_by(alarm.signal, alarm.time_ms)
+        self.policies.counts.update({"alarms": 1, "suppressed": bool(why)})
+        incident = next((known for known in self.open if self._one_cause(known, alarm)), None)
         if incident is None:
-            self.opened += 1
-            incident = Incident.of(f"{self.prefix}-{self.opened}", alarm)
-            self.open.append(incident)
+            incident = self._open(alarm, why)
             chunk.out.messages.append(self._alert("opened", incident, alarm))
-        elif incident.add(alarm):
+        elif incident.add(alarm, why):
+            incident.explain({})
             chunk.out.messages.append(self._alert("updated", incident, alarm))
         if alarm.signal in self.retrain_on and is_worse(alarm):
             self._trigger(chunk, incident, alarm)
 
+    def _one_cause(self, incident: Incident, alarm: Alarm) -> bool:
+        if not incident.near(alarm, self.group) or incident.holds(alarm):
+            return incident.holds(alarm)
+        subject = Subject.named(alarm.signal)
+        roots = self.kin.roots([seen["signal"] for seen in incident.signals.values()])
+        told = [self.kin.structural(subject, root) for root in roots]
+        if any(told) or "together" in alarm.detail:
+            return True
+        unclear = [root for root, said in zip(roots, told, strict=True) if said is None]
+        if not unclear:
+            return False
+        cut = self.inquiry.cut(incident.onset_offset, alarm.record)
+        return any(dependent(cut.before, cut.after, subject, root) for root in unclear)
+
+    def _open(self, alarm: Alarm, why: str) -> Incident:
+        self.opened += 1
+        incident = Incident.of(f"{self.prefix}-{self.opened}", alarm, self.inquiry.onset(alarm), why)
+        incident.flapping = self.policies.flapping(_name(incident), alarm.record, alarm.time_ms)
+        incident.explain(self.inquiry.compare(self._cut(incident, alarm.record), incident.columns()))
+        self.policies.counts["flapping"] += incident.flapping > 0
+        self.open.append(incident)
+        return incident
+
+    def _cut(self, incident: Incident, record: int) -> Cut:
+        return self.inquiry.cut(incident.onset_offset, record)
+
     def _just_alarmed(self, chunk: Chunk) -> int:
         """Signals of the incident that an alarm now would join."""
-        new = [i for i in self.open if not _apart(self.group, chunk.end - i.first_record, chunk.end_ms - i.first_ms)]
+        new = [i for i in self.open if not apart(self.group, chunk.end - i.first_record, chunk.end_ms - i.first_ms)]
         return len(new[0].signals) if new else 0
+
+    def _look_again(self, chunk: Chunk) -> None:
+        """Tells what is new of the open incidents, with the champion's own explanation; and harm that labels showed."""
+        for incident in self.open:
+            cut = self._cut(incident, chunk.end - 1)
+            if incident.news:
+                explanation = self.inquiry.explain(cut, self.score.models[0])
+                incident.explain(self.inquiry.compare(cut, incident.columns()), explanation)
+            worse = not incident.news and incident.explain({"harm": self.inquiry.harm(cut)})
+            if incident.news or worse:
+                chunk.out.messages.append(self._alert("updated", incident, record=chunk.end, now_ms=chunk.end_ms))
+            incident.news = False
 
     def _recover(self, chunk: Chunk) -> None:
         record, now_ms = chunk.end, chunk.end_ms
-        for incident in [i for i in self.open if _apart(self.cooldown, record - i.last_record, now_ms - i.last_ms)]:
-            self.open.remove(incident)
-            lead = incident.lead
-            now = self.detect.estimate(lead["watch"], lead["signal"], lead["segment"])
-            incident.close(now)
-            chunk.out.messages.append(self._alert("recovered", incident, None, record=record, now_ms=now_ms))
+        for incident in list(self.open):
+            if self.policies.quiet(incident.flapping, record - incident.last_record, now_ms - incident.last_ms):
+                outcome, now = self._outcome(incident)
+                if outcome:
+                    self._close(chunk, incident, outcome, now, record, now_ms)
+
+    def _outcome(self, incident: Incident) -> tuple[str, float]:
+        """How it has ended, and the signal's mean now; empty while nothing shows that it has."""
+        lead = incident.lead
+        if lead["watch"] < 0:  # no detector's: it tells of what is past
+            return "quiet", float("nan")
+        now, n = self.detect.level(lead["watch"], lead["signal"], lead["segment"])
+        bins = lead["detail"].get("bins")
+        if n < ENOUGH:
+            return "", now
+        if now != now or (bins and "category" in bins[0]):  # the mean of category codes says nothing
+            return "quiet", float("nan")
+        returned = abs(now - lead["before"]) <= abs(now - lead["after"])
+        return ("returned" if returned else "settled"), now
+
+    def _close(self, chunk: Chunk, incident: Incident, outcome: str, now: float, record: int, now_ms: int) -> None:
+        self.open.remove(incident)
+        incident.close(outcome, now)
+        self.policies.note_recovery(_name(incident), record, now_ms)
+        chunk.out.messages.append(self._alert("recovered", incident, record=record, now_ms=now_ms))
+
+    def _figures(self, record: int) -> dict[str, Any]:
+        """What became of all alarms so far, and the budget of false ones."""
+        counts = self.policies.counts
+        return {
+            "open": len(self.open),
+            "opened": self.opened,
+            **{name: counts[name] for name in ("alarms", "suppressed", "flapping", "benign", "triggers_held")},
+            "expected_false": self.detect.expected_false(),
+            "budget": self._budget(record),
+        }
+
+    def _budget(self, record: int) -> dict[str, Any]:
+        """False alarms that the first `record` records may hold by [alarms] budget, and the alarms so far."""
+        budget, alarms = self.config.alarms.budget, self.policies.counts["alarms"]
+        allowed = budget.alarms * self.inquiry.events(record) / budget.events
+        return {"per_events": budget.events / budget.alarms, "allowed": allowed, "alarms": alarms}
 
     def _alert(
-        self, status: str, incident: Incident, alarm: Alarm | None, *, record: int = 0, now_ms: int = 0
+        self, status: str, incident: Incident, alarm: Alarm | None = None, *, record: int = 0, now_ms: int = 0
     ) -> Message:
         record, time_ms = (alarm.record, alarm.time_ms) if alarm else (record, now_ms)
         place = f"{incident.id}/{record}/{incident.alarms}"  # one record may bring alarms of several signals
-        return self._cloud_event("alerts", status, place, incident.id, time_ms, incident.data(status))
+        data = incident.data(status, self._budget(record))
+        return self._cloud_event("alerts", status, place, incident.id, time_ms, data)
 
     def _cloud_event(self, stream: str, kind: str, place: str, key: str, time_ms: int, data: dict[str, Any]) -> Message:
         name, shard = self.origin
@@ -119,11 +190,10 @@ class Decide:
     # triggers
 
     def _trigger(self, chunk: Chunk, incident: Incident, alarm: Alarm) -> None:
-        if incident.asked:
-            return
         last = self.triggered.get(alarm.signal)
         gap = None if last is None else (alarm.record - last[0], alarm.time_ms - last[1])
-        if gap is not None and not _apart(self.trigger_cooldown, *gap):
+        if incident.asked or (gap is not None and not apart(self.trigger_cooldown, *gap)):
+            self.policies.counts["triggers_held"] += 1
             return
         self.triggered[alarm.signal] = [alarm.record, alarm.time_ms]
         incident.asked = True
@@ -150,7 +220,7 @@ class Decide:
     def _obey(self, chunk: Chunk) -> None:
         for place, raw in zip((chunk.tape.order == CONTROL).nonzero()[0].tolist(), chunk.tape.control, strict=True):
             record, now_ms = chunk.first + place, int(chunk.clock_ms[place])
-            command, problem = _command(raw)
+            command, problem = read_command(raw)
             problem = problem or self._carry_out(chunk, command, record, now_ms)
             if problem is not None:
                 chunk.rejects.append(Reject(record, record, "control", record, "", raw, problem))
@@ -158,8 +228,8 @@ class Decide:
                 chunk.out.messages.append(self.audit(record, now_ms, {"what": "command", **command}))
 
     def _carry_out(self, chunk: Chunk, command: dict[str, Any], record: int, now_ms: int) -> Problem | None:
-        if command["command"] == "acknowledge":
-            return self._acknowledge(chunk, command, record, now_ms)
+        if command["command"] in ("acknowledge", "close"):
+            return self._see_to(chunk, command, record, now_ms)
         if command["command"] == "gap":
             return self._gap(chunk, command, record, now_ms)
         signal = command.get("signal")
@@ -170,13 +240,19 @@ class Decide:
         chunk.effects.append(command)
         return None
 
-    def _acknowledge(self, chunk: Chunk, command: dict[str, Any], record: int, now_ms: int) -> Problem | None:
+    def _see_to(self, chunk: Chunk, command: dict[str, Any], record: int, now_ms: int) -> Problem | None:
+        """Somebody looks after an incident, or says that it is over."""
         incident = next((known for known in self.open if known.id == command.get("incident")), None)
         if incident is None:
             known = ", ".join(i.id for i in self.open) or "none"
             return Problem(f"no open incident {command.get('incident')!r}; open: {known}", "$.incident")
-        incident.acknowledged_by = str(command.get("by", "unknown"))
-        chunk.out.messages.append(self._alert("acknowledged", incident, None, record=record, now_ms=now_ms))
+        by = str(command.get("by", "unknown"))
+        if command["command"] == "close":
+            incident.closed_by = by
+            self._close(chunk, incident, "closed", float("nan"), record, now_ms)
+        else:
+            incident.acknowledged_by = by
+            chunk.out.messages.append(self._alert("acknowledged", incident, record=record, now_ms=now_ms))
         return None
 
     def _gap(self, chunk: Chunk, command: dict[str, Any], record: int, now_ms: int) -> Problem | None:
@@ -215,12 +291,14 @@ class Decide:
         return {
             "open": [incident.to_state() for incident in self.open],
             "opened": self.opened,
+            "policies": self.policies.to_state(),
             "triggered": dict(self.triggered),
             "audited": list(self.audited),
         }
 
     def load(self, state: dict[str, Any]) -> None:
         self.open = [Incident(**saved) for saved in state["open"]]
+        self.policies.load(state["policies"])
         self.opened, self.triggered, self.audited = state["opened"], dict(state["triggered"]), tuple(state["audited"])
 
 
@@ -236,26 +314,5 @@ def rfc3339(time_ms: int) -> str:
     return f"{moment.isoformat()[:19]}.{time_ms % 1000:03d}Z"
 
 
-def _span(configured: Window | None, *, timed: bool, hours: int, events: int) -> Window:
-    """The configured stretch, or its default: hours where the stream has times, events where it has none."""
-    return configured or (Window(duration_ms=hours * 3_600_000) if timed else Window(events=events))
-
-
-def _asked_for(signal: str, names: tuple[str, ...]) -> bool:
-    return any(signal == name or (name in WILDCARDS and signal.startswith(name[:-1])) for name in names)
-
-
-def _apart(span: Window, records: int, ms: int) -> bool:
-    return bool(records >= span.events if span.events else ms >= span.duration_ms)
-
-
-def _command(raw: bytes) -> tuple[dict[str, Any], Problem | None]:
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
-        return {}, Problem("not a command: nested too deeply")
-    try:
-        command = msgspec.json.decode(raw, type=Command)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return {}, Problem(f"not a command: {error}")
-    if command.command not in COMMANDS:
-        return {}, Problem(f"unknown command {command.command!r}; known: {', '.join(COMMANDS)}", "$.command")
-    return {name: given for name, given in msgspec.to_builtins(command).items() if given is not None}, None
+def _name(incident: Incident) -> str:
+    return f"{incident.lead['signal']}|{incident.lead['segment']}"

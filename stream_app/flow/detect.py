@@ -181,6 +181,7 @@ class Detect:
 
     def __init__(self, config: Config, origin: Origin, validate: Validate, keys: Vocabulary) -> None:
         self.origin = origin
+        self.forgotten = 0.0  # expected false alarms of detectors that were replaced
         vocabularies = validate.vocabularies | {"key": keys}
         self.monitors = []
         share = arl0_of(config)
@@ -242,25 +243,33 @@ class Detect:
                 found.append((f"detector:{name}", figures))
         return found
 
-    def estimate(self, watch: int, signal: str, segment: str) -> float:
-        """The current mean of one watched signal and segment, NaN while its detector knows nothing."""
+    def level(self, watch: int, signal: str, segment: str) -> tuple[float, int]:
+        """Mean of one watched signal and segment since its last alarm (NaN: unknown), and of how many observations."""
         for monitor in self.monitors:
             if (monitor.signal.watch, monitor.signal.name) == (watch, signal):
                 for code, known in monitor.segments.items():
                     if monitor.label(code) == segment:
-                        return known.detector.estimate
-        return float("nan")
+                        return known.detector.estimate, known.detector.n
+        return float("nan"), 0
+
+    def expected_false(self) -> float:
+        """False alarms that all detectors together may have raised so far, by their `arl0`."""
+        segments = (segment for monitor in self.monitors for segment in monitor.segments.values())
+        return self.forgotten + sum(_expected_false(segment) for segment in segments)
 
     def restart(self, signal: str) -> None:
         """Fresh detectors for a signal: what comes next is the new reference."""
         for monitor in self.monitors:
             if monitor.signal.name == signal:
+                self.forgotten += sum(_expected_false(segment) for segment in monitor.segments.values())
                 monitor.segments = {}
 
     def to_state(self, _live: Ints) -> dict[str, Any]:
-        return {"monitors": [[_saved(code, segment) for code, segment in m.segments.items()] for m in self.monitors]}
+        saved = [[_saved(code, segment) for code, segment in m.segments.items()] for m in self.monitors]
+        return {"monitors": saved, "forgotten": self.forgotten}
 
     def load(self, state: dict[str, Any]) -> None:
+        self.forgotten = state["forgotten"]
         for monitor, segments in zip(self.monitors, state["monitors"], strict=True):
             monitor.segments = {}
             for code, saved, n, stride, places in segments:
@@ -287,6 +296,10 @@ def _in_order(codes: Ints) -> list[int]:
     """Distinct codes by first appearance, so that segments are opened in the order of the stream."""
     values, first = np.unique(codes, return_index=True)
     return [int(code) for code in values[np.argsort(first)]]
+
+
+def _expected_false(segment: Segment) -> float:
+    return segment.trail.n / float(segment.detector.params["arl0"])
 
 
 def _saved(code: int, segment: Segment) -> list[Any]:

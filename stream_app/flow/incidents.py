@@ -1,25 +1,46 @@
 """An incident: one cause, all alarms that belong to it, how bad it is, and how to say it in a sentence."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from stream_app.config import Window
+from stream_app.evidence.causes import COLUMN, MODEL, Subject, ranked
 from stream_app.flow.chunk import Alarm
 
-QUALITY = ("missing:", "rejects", "expired", "label_delay", "lateness", "key:")  # more of it is worse
+QUALITY = (
+    "missing:",
+    "unseen:",
+    "range:",
+    "frozen:",
+    "rejects",
+    "silence:",
+    "expired",
+    "overdue",
+    "label_delay",
+    "lateness",
+    "key:",
+    "lag:",
+)  # fmt: skip  (more of it is worse)
+GATED = {*COLUMN, *MODEL} - {"error"}  # what costs nothing is no reason to call anyone
 SEVERITIES = ("info", "warning", "critical")
 MANY_SIGNALS = 3  # moving together they are a warning even when the error has not moved
 OUTCOMES = {
     "returned": "it is back where it was ({now:.4g})",
     "settled": "it has settled at a new level ({now:.4g})",
     "quiet": "no further alarm",
+    "ended": "it has ended",
+    "closed": "closed by {by}",
 }
 WORSE_BY = 0.25  # relative growth of the error from which it is critical
+MOST = 50  # signals in an alert: it must fit into a record of Kafka
+PLACES = ("signal", "segment", "detector", "statistic", "threshold", "offset", "time")
+EFFECT = ("before", "after", "before_interval", "after_interval", "direction", "n")
 
 
 def is_worse(alarm: Alarm) -> bool:
-    """An error that falls is good news; any other change of a watched signal is not."""
-    return alarm.signal != "error" or alarm.drift.after > alarm.drift.before
+    """Less error, fewer broken or missing records are good news; any other change of a watched signal is not."""
+    return not alarm.signal.startswith(("error", "estimated_error", *QUALITY)) or alarm.drift.after > alarm.drift.before
 
 
 def severity_of(alarm: Alarm) -> str:
@@ -29,6 +50,8 @@ def severity_of(alarm: Alarm) -> str:
         return "critical"
     if alarm.signal == "error" and is_worse(alarm):
         return "critical" if drift.after - drift.before >= WORSE_BY * abs(drift.before) else "warning"
+    if alarm.signal == "estimated_error" and is_worse(alarm):
+        return "warning"
     if alarm.signal.startswith(QUALITY) and drift.after > drift.before:
         return "warning"
     return "info"
@@ -45,31 +68,40 @@ class Incident:
     last_ms: int
     onset_offset: int
     onset_ms: int
-    severity: str
     lead: dict[str, Any]  # the alarm that says it best: the first of the highest severity
+    severity: str = "info"
+    onset_interval: list[int] | None = None  # of offsets
     signals: dict[str, dict[str, Any]] = field(default_factory=dict)  # newest alarm of each signal and segment
     alarms: int = 1
+    suppressed: str = ""  # why, while all its alarms fell into windows of [[alarms.suppress]]
+    flapping: int = 0  # how often the same signal's incident had recovered shortly before
+    news: bool = True  # something is to be told on the next line of the metrics grid
+    found: dict[str, Any] = field(default_factory=dict)  # changes, segments, harm, examples (`flow.evidence`)
+    explanation: list[dict[str, Any]] | None = None  # the model's contributions before and after
+    causes: list[dict[str, Any]] = field(default_factory=list)  # most likely first
     asked: bool = False  # for a retraining: once is enough for one cause
     acknowledged_by: str = ""
+    closed_by: str = ""
     outcome: str = ""
     now: float = float("nan")
 
     @classmethod
-    def of(cls, incident_id: str, alarm: Alarm) -> "Incident":
-        seen = evidence(alarm)
-        made = cls(
-            incident_id, alarm.record, alarm.time_ms, alarm.record, alarm.time_ms,
-            alarm.onset_offset, alarm.onset_time_ms, severity_of(alarm), seen,
-        )  # fmt: skip
+    def of(cls, name: str, alarm: Alarm, onset: dict[str, Any] | None = None, suppressed: str = "") -> "Incident":
+        """Opened by an alarm; `onset` where the rows know better than its detector."""
+        seen = evidence(alarm, suppressed) | (onset or {})
+        since = seen["onset_offset"], seen["onset_time"]
+        made = cls(name, alarm.record, alarm.time_ms, alarm.record, alarm.time_ms, *since, lead=seen)
+        made.onset_interval, made.suppressed = seen["onset_interval"], suppressed
         made.signals[_name(alarm)] = seen
+        made.weigh()
         return made
 
-    def takes(self, alarm: Alarm, group: Window) -> bool:
-        """Whether an alarm is of this cause: a signal it already holds, or an onset or a first alarm close to its own.
+    def near(self, alarm: Alarm, group: Window) -> bool:
+        """Whether an alarm may be of this cause: a signal it already holds, or an onset or an alarm close to its first.
 
         Close to the first one, not to the newest: or a chain of alarms would tie unrelated causes together.
         """
-        if _name(alarm) in self.signals:
+        if self.holds(alarm):
             return True
         if group.events:
             near = (alarm.record - self.first_record, abs(alarm.onset_offset - self.onset_offset))
@@ -77,49 +109,116 @@ class Incident:
         near = (abs(alarm.time_ms - self.first_ms), abs(alarm.onset_time_ms - self.onset_ms))
         return min(near) <= group.duration_ms
 
-    def add(self, alarm: Alarm) -> bool:
-        """Takes the alarm in; True if it says something new: another signal, or a higher severity."""
-        before = self.severity, len(self.signals)
+    def holds(self, alarm: Alarm) -> bool:
+        return _name(alarm) in self.signals
+
+    def add(self, alarm: Alarm, suppressed: str = "") -> bool:
+        """Takes the alarm in; True if it is worse than it was. Another signal is news, for later."""
+        before, signals = self.severity, len(self.signals)
         self.alarms += 1
         self.last_record, self.last_ms = alarm.record, alarm.time_ms
-        seen = evidence(alarm)
+        seen = evidence(alarm, suppressed)
         self.signals[_name(alarm)] = seen
-        crowd = "warning" if len({s["signal"] for s in self.signals.values()}) >= MANY_SIGNALS else "info"
-        self.severity = max(self.severity, severity_of(alarm), crowd, key=SEVERITIES.index)
+        if not suppressed:
+            self.suppressed = ""
         if SEVERITIES.index(seen["severity"]) > SEVERITIES.index(self.lead["severity"]):
             self.lead = seen
-        return before != (self.severity, len(self.signals))
+        self.weigh()
+        self.news |= len(self.signals) > signals
+        return self.severity != before
 
-    def close(self, now: float) -> None:
-        """How it ended: `now` is the signal's mean since; that of category codes, or none, says nothing."""
-        before, after = self.lead["before"], self.lead["after"]
-        self.now = now
-        bins = self.lead["detail"].get("bins")
-        if now != now or (bins and "category" in bins[0]):
-            self.outcome = "quiet"
-        else:
-            self.outcome = "returned" if abs(now - before) <= abs(now - after) else "settled"
+    def explain(self, found: dict[str, Any], explanation: list[dict[str, Any]] | None = None) -> bool:
+        """Takes in what the rows tell; True if it is worse than it was."""
+        before = self.severity
+        self.found |= found
+        self.explanation = explanation or self.explanation
+        self.causes = ranked(list(self.signals.values()), self.found.get("changes", []), sentence)
+        self.weigh()
+        return self.severity != before
+
+    def columns(self) -> set[str]:
+        """Those in which a detector alarmed."""
+        subjects = [Subject.named(seen["signal"]) for seen in self.signals.values()]
+        return {subject.of for subject in subjects if subject.source in COLUMN}
+
+    @property
+    def benign(self) -> bool | None:
+        """Whether it is known to cost nothing; None where that cannot be said, or would not matter."""
+        known: bool | None = self.found.get("harm", {}).get("benign")
+        gated = all(Subject.named(seen["signal"]).source in GATED for seen in self.signals.values())
+        return known if gated or known is False else None
+
+    def weigh(self) -> None:
+        """How bad it is by its alarms and by the harm that is known; never less than it was."""
+        counted = [seen["severity"] for seen in self.signals.values() if not seen["suppressed"]]
+        crowd = len({seen["signal"] for seen in self.signals.values()}) >= MANY_SIGNALS
+        found = ["info"] if self.benign else [*counted, "warning" if crowd and counted else "info"]
+        if self.benign is False and counted and any(seen["worse"] for seen in self.signals.values()):
+            found.append(self._harm_severity())
+        self.severity = max(self.severity, *found, key=SEVERITIES.index)
+
+    def _harm_severity(self) -> str:
+        harm = self.found["harm"]
+        before = harm[harm["basis"]]["before"]
+        return "critical" if harm["excess_per_event"] >= WORSE_BY * abs(before) else "warning"
+
+    def close(self, outcome: str, now: float = float("nan")) -> None:
+        """How it ended; `now` is the signal's mean since its last alarm, where that says something."""
+        self.outcome, self.now = outcome, now
 
     def message(self) -> str:
         """The incident in one plain sentence."""
         others = len(self.signals) - 1
         also = f", with {others} other signal{'s' * (others > 1)}" if others else ""
-        text = f"{sentence(self.lead)} since offset {self.lead['onset_offset']}{also}"
-        return f"{text}; {OUTCOMES[self.outcome].format(now=self.now)}" if self.outcome else text
+        what = self.causes[0]["what"] if self.causes else sentence(self.lead)
+        told = [f"{what} since offset {self.onset_offset}{also}", *self._cost(), *self._where()]
+        if self.suppressed:
+            told.append(f"held back: {self.suppressed}")
+        if self.flapping:
+            told.append(f"it comes and goes (recovered {self.flapping} times before)")
+        if self.outcome:
+            told.append(OUTCOMES[self.outcome].format(now=self.now, by=self.closed_by))
+        return "; ".join(told)
 
-    def data(self, status: str) -> dict[str, Any]:
+    def _cost(self) -> list[str]:
+        harm = self.found.get("harm", {})
+        if self.benign:
+            return ["it costs nothing so far"]
+        if harm.get("benign") is not False:
+            return []
+        low, high = harm["interval"]
+        basis = "" if harm["basis"] == "realised" else ", estimated before the labels"
+        return [f"it costs {harm['excess_per_event']:.2g} an event ({low:.2g} to {high:.2g}{basis})"]
+
+    def _where(self) -> list[str]:
+        worst = next(iter(self.found.get("segments", [])), None)
+        return [f"most of it where {worst['segment']}"] if worst and self.benign is False else []
+
+    def data(self, status: str, budget: dict[str, Any] | None = None) -> dict[str, Any]:
         """The `data` of the alert."""
         lead = self.lead
         return {
             "incident": self.id,
             "status": status,
             "severity": self.severity,
-            **{k: lead[k] for k in ("signal", "segment", "detector", "statistic", "threshold", "offset", "time")},
-            "onset_offset": lead["onset_offset"],
-            "onset_time": lead["onset_time"],
-            "effect": {k: lead[k] for k in ("before", "after", "direction", "n")},
-            "contributions": sorted(self.signals.values(), key=lambda s: -s["statistic"] / (s["threshold"] or 1)),
+            **{name: lead[name] for name in PLACES},
+            "onset_offset": self.onset_offset,
+            "onset_time": self.onset_ms,
+            "onset_interval": self.onset_interval,
+            "effect": {name: lead[name] for name in EFFECT},
+            "causes": self.causes,
+            "signals": len(self.signals),
+            "contributions": sorted(self.signals.values(), key=_clearness)[:MOST],
+            "changes": self.found.get("changes", []),
+            "segments": self.found.get("segments", []),
+            "harm": self.found.get("harm"),
+            "explanation": self.explanation,
+            "examples": self.found.get("examples", []),
+            "benign": self.benign,
+            "flapping": self.flapping,
+            "suppressed": self.suppressed or None,
             "alarms": self.alarms,
+            "budget": budget,
             "acknowledged_by": self.acknowledged_by or None,
             "outcome": self.outcome or None,
             "message": self.message(),
@@ -129,8 +228,8 @@ class Incident:
         return {name: getattr(self, name) for name in self.__slots__} | {"signals": dict(self.signals)}
 
 
-def evidence(alarm: Alarm) -> dict[str, Any]:
-    """One alarm as plain data."""
+def evidence(alarm: Alarm, suppressed: str = "") -> dict[str, Any]:
+    """One alarm as plain data; `suppressed`: why it calls nobody."""
     drift = alarm.drift
     return {
         "watch": alarm.watch,
@@ -146,10 +245,13 @@ def evidence(alarm: Alarm) -> dict[str, Any]:
         "after_interval": drift.after_interval,
         "direction": drift.direction,
         "severity": severity_of(alarm),
+        "worse": is_worse(alarm),
+        "suppressed": suppressed or None,
         "offset": alarm.offset,
         "time": alarm.time_ms,
         "onset_offset": alarm.onset_offset,
         "onset_time": alarm.onset_time_ms,
+        "onset_interval": None,
         "detail": alarm.detail,
     }
 
@@ -157,8 +259,9 @@ def evidence(alarm: Alarm) -> dict[str, Any]:
 def sentence(lead: dict[str, Any]) -> str:
     """What the leading signal did: a mean rose or fell, a distribution changed, categories changed their shares."""
     name = lead["signal"] + (f" where {lead['segment']}" if lead["segment"] else "")
-    if name.startswith("gap:"):
-        return f"{lead['n']} records of {name.removeprefix('gap:')} were deleted before they were read,"
+    for stem, told in EVENTS.items():
+        if name.startswith(stem):
+            return told(lead, name.removeprefix(stem))
     bins = lead["detail"].get("bins")
     if bins and "category" in bins[0]:
         kind = "rare or unseen ones" if bins[0]["category"] is None else bins[0]["category"]
@@ -171,6 +274,16 @@ def sentence(lead: dict[str, Any]) -> str:
     if lead["detail"] and name.startswith(("feature:", "prediction")):
         return f"{name} changed its distribution, mean {means},"
     return f"{name} {'rose' if lead['after'] >= lead['before'] else 'fell'} {means}"
+
+
+EVENTS: dict[str, Callable[[dict[str, Any], str], str]] = {
+    "gap:": lambda lead, of: f"{lead['n']} records of {of} were deleted before they were read,",
+}
+
+
+def _clearness(seen: dict[str, Any]) -> float:
+    """The alarm farthest beyond its threshold comes first."""
+    return -float(seen["statistic"] / (seen["threshold"] or 1))
 
 
 def _name(alarm: Alarm) -> str:

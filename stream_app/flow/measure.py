@@ -13,6 +13,7 @@ from stream_app.config.watched import signals as config_signals
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.join import Kept
 from stream_app.flow.panes import Panes
+from stream_app.flow.sample import Sample
 from stream_app.flow.score import CHAMPION, Score
 from stream_app.flow.signals import Signals
 from stream_app.flow.tracks import Tracks
@@ -27,10 +28,17 @@ class Measure:
     """The stage; state: the figures of every predictor, label delays and counts, the signals' panes."""
 
     def __init__(
-        self, config: Config, origin: Origin, validate: Validate, score: Score, signals: Signals, kept: Kept
+        self,
+        config: Config,
+        origin: Origin,
+        validate: Validate,
+        score: Score,
+        signals: Signals,
+        kept: Kept,
+        sample: Sample,
     ) -> None:
         self.origin, self.window = origin, config.measure.window
-        self.score, self.signals, self.kept = score, signals, kept
+        self.score, self.signals, self.kept, self.sample = score, signals, kept, sample
         self.classes = validate.classes.texts
         self.regression, self.anomaly = config.task.type == "regression", config.task.type == "anomaly"
         self.one_score = config.task.type != "multiclass"
@@ -49,6 +57,7 @@ class Measure:
         self._learned(chunk)
         self._count(chunk)
         self.signals.run(chunk)
+        self.sample.run(chunk)
         for name, panes in self.panes.items():
             panes.add(chunk.signals[name])
         if chunk.closes:
@@ -157,6 +166,7 @@ class Measure:
         return {
             "tracks": self.tracks.to_state(),
             "signals": self.signals.to_state(),
+            "sample": self.sample.to_state(),
             "last": self.last,
             "seen": self.seen,
             "delay_s": self.delay_s,
@@ -167,6 +177,7 @@ class Measure:
     def load(self, state: dict[str, Any]) -> None:
         self.tracks.load(state["tracks"])
         self.signals.load(state["signals"])
+        self.sample.load(state["sample"])
         self.last, self.seen, self.delay_s = state["last"], state["seen"], state["delay_s"]
         self.counts = dict(state["counts"])
         for name, panes in state["panes"].items():

@@ -45,6 +45,15 @@ class ScoringModel(Protocol):
         (operation, message) for each operation that failed; a failed one does nothing else.
         """
 
+    def peek(self, X: Floats) -> Floats:
+        """Scores [rows, outputs] of rows for which no label will come; changes nothing, NaN where there is none."""
+
+    def contributions(self, X: Floats) -> tuple[str, Floats] | None:
+        """What each input of each row adds to the score, and how that is known; None if such a model does not tell.
+
+        [rows, inputs, outputs], beside a constant; "linear" (for classes in log-odds) or "tree path".
+        """
+
     def reset(self) -> None:
         """Forgets all that was learned; rows that wait for their label stay."""
 

@@ -76,6 +76,30 @@ class LinearModel:
         bad = [i for i in learned if not _can_learn(target[i], self._kind, self.outputs)]
         return [(i, self._complaint(float(target[i]))) for i in bad]
 
+    def peek(self, X: Floats) -> Floats:
+        """See `ScoringModel.peek`."""
+        scores = np.full((len(X), self.outputs), np.nan)
+        self.run(np.full(len(X), PREDICT, np.uint8), np.arange(len(X)), np.full(len(X), np.nan), X, scores)
+        return scores
+
+    def contributions(self, X: Floats) -> tuple[str, Floats]:
+        """Weight times scaled input, in the unit of the target; of several classes, beside their mean."""
+        numbers = self._stats.shape[1] - 1
+        parts = np.zeros((*X.shape, self.outputs))
+        usable = np.abs(X) <= LARGEST
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = np.where(usable[:, :numbers], X[:, :numbers] - self._stats[MEAN, :-1], 0) * self._stats[SCALE, :-1]
+            parts[:, :numbers] = z[:, :, None] * self._weights[:numbers]
+            for j in range(numbers, X.shape[1]):
+                has = usable[:, j] & (X[:, j] >= 0) & (X[:, j] < self._width)
+                parts[has, j] = self._weights[numbers + (j - numbers) * self._width + X[has, j].astype(int)]
+            if self._kind == MULTICLASS and self._seen.any():
+                parts -= parts[:, :, self._seen > 0].mean(axis=2, keepdims=True)
+                parts[:, :, self._seen == 0] = 0
+            if self._kind == SCALED_REGRESSION:
+                parts *= np.sqrt(self._stats[VAR, -1])
+        return "linear", parts
+
     def reset(self) -> None:
         """Forgets all that was learned."""
         for array in (self._stats, self._weights, self._seen):

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from river import base
+from river import base, compose
 
 from stream_app import config
 from stream_app.messages import Floats, Ints
 from stream_app.models import LEARN, PREDICT, Inputs
 from stream_app.models.estimators import build, check_fit, last_step
 from stream_app.models.pickling import dumps, loads
+from stream_app.models.river_parts import contributions
 
 Row = dict[str, Any]
 Label = bool | int | float | None
@@ -101,6 +102,40 @@ class RiverModel:
                     learn(self._dicts(X[where : where + 1])[0] if row is None else row, label)
             except Exception as error:  # noqa: BLE001  (any estimator may raise anything)
                 messages.append((i, f"{type(error).__name__}: {error}"))
+
+    def peek(self, X: Floats) -> Floats:
+        """See `ScoringModel.peek`; asks a copy, for there are estimators that change when they are asked."""
+        estimator = loads(dumps(self._estimator))
+        asked = estimator.score_one if self._task == "anomaly" else _predictor(estimator, self._task, self.outputs)
+        answers: list[Answer] = []
+        for row in self._dicts(X):
+            try:
+                answers.append(asked(row))
+            except Exception:  # noqa: BLE001  (any estimator may raise anything; NaN says that there is no score)
+                answers.append(None)
+        scores = np.full((len(X), self.outputs), math.nan)
+        self._write(answers, np.full(len(X), PREDICT, np.uint8), np.arange(len(X)), scores)
+        return scores
+
+    def contributions(self, X: Floats) -> tuple[str, Floats] | None:
+        """Of linear models, trees and ensembles of trees, alone or at the end of a pipeline."""
+        classes: dict[str, list[Any]] = {"binary": [True], "multiclass": list(range(self.outputs))}
+        piped = isinstance(self._estimator, compose.Pipeline)
+        try:
+            estimator = loads(dumps(self._estimator)) if piped else self._estimator
+            return contributions(
+                estimator, self._dicts(X), self._columns(), (X.shape[1], self.outputs), classes.get(self._task)
+            )
+        except Exception:  # noqa: BLE001  (any estimator may raise anything; None says that it does not tell)
+            return None
+
+    def _columns(self) -> dict[str, int]:
+        """The input behind each name in the rows that river gets."""
+        names, fields = self._inputs.numbers, self._inputs.categories
+        columns = {name: j for j, name in enumerate((*names, *fields))}
+        for j, (field, texts) in enumerate(zip(fields, self._inputs.vocabulary, strict=True), len(names)):
+            columns |= {f"{field}={text}": j for text in texts}
+        return columns
 
     def reset(self) -> None:
         """Starts again with a new estimator of the same seed."""

@@ -1,0 +1,119 @@
+"""Two samples of one column: whether they differ beyond chance, and by how much on a scale from 0 to 1.
+
+P-values are upper bounds that hold at any sample size, with ties and with rare values, and are kept as log10, so that
+extreme ones can be ranked. They take rows as independent; rows of one day or one aircraft are not, and then a p-value
+overstates the evidence (of all columns alike). The effect does not grow with the number of rows: rank by it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import gammaln
+
+from stream_app.messages import Floats, Ints
+
+LOG_10 = float(np.log(10))
+Z = 1.959964  # of a 95 % interval
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How two samples differ: log10 of the p-value, effect in [0, 1] and its 95 % interval."""
+
+    log10_p: float = 0.0
+    effect: float = 0.0
+    interval: Interval = (0.0, 1.0)
+
+
+def rates(before: int, n_before: int, after: int, n_after: int) -> Difference:
+    """The share of marked rows: exact test (Fisher), difference of the shares."""
+    if not (n_before and n_after):
+        return Difference()
+    log10_p = _share_log10_p(np.array([before]), n_before, np.array([after]), n_after)[0]
+    return Difference(float(log10_p), *_step(before, n_before, after, n_after))
+
+
+def numbers(before: Floats, after: Floats) -> Difference:
+    """Sorted numbers: effect is the Kolmogorov-Smirnov distance, the largest gap of the distribution functions.
+
+    The p-value is the least of three, times three: that of the distance (Dvoretzky-Kiefer-Wolfowitz with the constant
+    e for two samples: Wei, Dudley 2012), of the mean rank, which sees a shift, and of the mean distance from the median
+    rank, which sees a spread (Bernstein's bound, with the variance of drawing without replacement).
+    """
+    n, m = len(before), len(after)
+    if not (n and m):
+        return Difference()
+    pooled = np.sort(np.concatenate([before, after]))
+    below, below_after = np.searchsorted(before, pooled, "right"), np.searchsorted(after, pooled, "right")
+    gaps = below_after / m - below / n
+    at = int(np.abs(gaps).argmax())
+    log_distance = 1 - 2 * gaps[at] ** 2 * n * m / (n + m)
+    few = before if n < m else after
+    low, high = np.searchsorted(pooled, pooled, "left"), np.searchsorted(pooled, pooled, "right")
+    rank = (low + high) / (2 * len(pooled)) - 0.5
+    of_few = np.searchsorted(pooled, few, "left")
+    log_shift = _mean_log_p(rank, rank[of_few])
+    log_spread = _mean_log_p(np.abs(rank), np.abs(rank[of_few]))
+    log10_p = min(0.0, (np.log(3) + min(log_distance, log_shift, log_spread)) / LOG_10)
+    return Difference(float(log10_p), *_step(int(below[at]), n, int(below_after[at]), m))
+
+
+def shares(before: Ints, after: Ints) -> tuple[Difference, Floats]:
+    """Counts by category: effect is the total variation, less what chance alone adds; and log10 p of each category.
+
+    The p-value is that of the category with the strongest evidence, times the number of categories.
+    """
+    n, m = int(before.sum()), int(after.sum())
+    if not (n and m):
+        return Difference(), np.zeros(len(before))
+    each = _share_log10_p(before, n, after, m)
+    kinds = np.count_nonzero(before + after)
+    p, q = before / n, after / m
+    together = (before + after) / (n + m)
+    noise = together * (1 - together) * (1 / n + 1 / m)
+    by_chance = (np.abs(q - p) - np.sqrt(np.maximum(0, (q - p) ** 2 - noise))).sum() / 2
+    more = q > p
+    raw, (low, high) = _step(int(before[more].sum()), n, int(after[more].sum()), m)
+    effect = max(0.0, float(raw - by_chance))
+    interval = (max(0.0, float(low - by_chance)), max(0.0, float(high - by_chance)))
+    return Difference(min(0.0, float(each.min() + np.log10(kinds))), effect, interval), each
+
+
+def _share_log10_p(before: Ints, n: int, after: Ints, m: int) -> Floats:
+    """For each pair of counts: log10 of the two-sided p-value of Fisher's exact test, bounded from above.
+
+    The tail of a hypergeometric distribution falls faster than the geometric series with the ratio of its first terms.
+    """
+    rises = after / m >= before / n
+    x, drawn = np.where(rises, after, before).astype(float), np.where(rises, m, n).astype(float)
+    marked, total = (before + after).astype(float), float(n + m)
+    plain = total - marked
+    first = _log_choose(marked, x) + _log_choose(plain, drawn - x) - _log_choose(np.full_like(x, total), drawn)
+    ratio = (marked - x) * (drawn - x) / ((x + 1) * (plain - drawn + x + 1))
+    tail = np.where(ratio < 1, first - np.log1p(-np.minimum(ratio, 1 - 1e-9)), 0.0)
+    log10_p: Floats = np.minimum(0.0, (np.log(2) + tail) / LOG_10)
+    return log10_p
+
+
+def _log_choose(n: Floats, k: Floats) -> Floats:
+    found: Floats = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    return found
+
+
+def _mean_log_p(scores: Floats, of_few: Floats) -> float:
+    """Log of the two-sided p-value of the mean of `of_few`, drawn from `scores`."""
+    n, total = len(of_few), len(scores)
+    mean = scores.mean()
+    off = abs(of_few.mean() - mean)
+    variance = scores.var() * (1 - (n - 1) / total)
+    largest = np.abs(scores - mean).max()
+    return float(np.log(2) - n * off**2 / (2 * (variance + largest * off / 3))) if off else 0.0
+
+
+def _step(before: int, n: int, after: int, m: int) -> tuple[float, Interval]:
+    """Difference of two shares, as a size, and its 95 % interval (Agresti, Caffo 2000)."""
+    p, q = (before + 1) / (n + 2), (after + 1) / (m + 2)
+    size = abs(after / m - before / n)
+    half = Z * float(np.sqrt(p * (1 - p) / (n + 2) + q * (1 - q) / (m + 2)))
+    return float(size), (max(0.0, float(size - half)), min(1.0, float(size + half)))

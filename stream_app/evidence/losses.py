@@ -1,0 +1,218 @@
+"""What a change costs: the loss before and after it, over all events and in the segments where it rose most.
+
+Two figures of the same loss: `error`, realised, where the label is known, and `expected`, estimated before it is. The
+intervals are those of sampling alone: an estimate that is itself off (the model is no longer calibrated, the concept
+has changed) may be off by more, and labels that come late are those of events that have ended, not of all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import log10
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from scipy.special import log_ndtr, stdtrit
+
+from stream_app.evidence.table import Table, known
+from stream_app.evidence.usual import widened
+from stream_app.messages import Bools, Floats
+
+LEAST = 5  # rows on each side: fewer tell nothing
+TRUSTED = 30  # labels on each side, for segments by realised losses
+MOST = 5  # segments named
+SAME = 0.8  # overlap of two segments (Jaccard) that say the same thing
+LOG_10 = float(np.log(10))
+
+
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """Mean loss before and after, and the 95 % interval of the difference; its standard error."""
+
+    before: float
+    after: float
+    low: float
+    high: float
+    error: float
+
+    @property
+    def by(self) -> float:
+        return self.after - self.before
+
+    def plain(self) -> dict[str, Any]:
+        return {"before": self.before, "after": self.after, "change": self.by, "interval": [self.low, self.high]}
+
+
+def harm(
+    before: Table,
+    after: Table,
+    tolerance: float = 0.05,
+    least: float = 1e-3,
+    varies: Mapping[str, float] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Loss before and after, `estimated` and `realised`; `excess_per_event` by the better known of the two (`basis`).
+
+    Realised counts unless its interval is more than twice as wide, and includes no change. `benign`: True if the loss
+    rose by less than `tolerance` of what it was (or `least`, in units of the loss), False if it rose for sure, None if
+    that is not clear, or nothing is known. Intervals: Welch, with one more row at each end of the range (as Agresti and
+    Caffo do for rates), so that a few equal losses do not look certain; `varies`, the deviation of the `estimated` and
+    the `realised` mean loss from one such stretch of time to the next, makes them wider.
+    """
+    estimated = _varying(_rise(known(before.expected), known(after.expected)), varies.get("estimated", 0.0))
+    realised = _varying(_rise(known(before.error), known(after.error)), varies.get("realised", 0.0))
+    basis, best = _better(realised, estimated)
+    facts: dict[str, Any] = {
+        "basis": basis,
+        "excess_per_event": best.by if best else None,
+        "interval": [best.low, best.high] if best else None,
+        "benign": None,
+        "estimated": estimated.plain() if estimated else None,
+        "realised": realised.plain() if realised else None,
+        "labels_before": int(np.isfinite(before.error).sum()),
+        "labels_after": int(np.isfinite(after.error).sum()),
+    }
+    if best and best.low > 0:
+        facts["benign"] = False
+    elif best and best.high < max(tolerance * abs(best.before), least):
+        facts["benign"] = True
+    return facts
+
+
+def _varying(rise: Rise | None, deviation: float) -> Rise | None:
+    if rise is None:
+        return None
+    low, high = widened((rise.low, rise.high), deviation)
+    return replace(rise, low=low, high=high, error=float(np.hypot(rise.error, deviation)))
+
+
+def _better(realised: Rise | None, estimated: Rise | None) -> tuple[str, Rise | None]:
+    if realised and estimated:
+        sure = realised.low > 0 or realised.high < 0
+        close = realised.high - realised.low <= 2 * (estimated.high - estimated.low)
+        return ("realised", realised) if sure or close else ("estimated", estimated)
+    if realised:
+        return "realised", realised
+    return ("estimated", estimated) if estimated else ("unknown", None)
+
+
+def _rise(before: Floats, after: Floats, ends: tuple[float, float] | None = None) -> Rise | None:
+    """The means of two samples and their difference; None if there are too few. `ends`: the range of the loss."""
+    x, y = before[~np.isnan(before)], after[~np.isnan(after)]
+    if min(len(x), len(y)) < LEAST:
+        return None
+    low, high = ends or _range(x, y)
+    parts = [float(np.append(z, [low, high]).var(ddof=1)) / (len(z) + 2) for z in (x, y)]
+    total = sum(parts)
+    by, error = float(y.mean() - x.mean()), float(np.sqrt(total))
+    squares = sum((part / total) ** 2 / (len(z) + 1) for part, z in zip(parts, (x, y), strict=True)) if total else 1.0
+    half = float(stdtrit(1 / squares, 0.975)) * error
+    return Rise(float(x.mean()), float(y.mean()), by - half, by + half, error)
+
+
+def _range(x: Floats, y: Floats) -> tuple[float, float]:
+    """From where to where losses go: 0 to 1 for right or wrong, else as far as was seen."""
+    both = np.concatenate([x, y])
+    if ((both == 0) | (both == 1)).all():
+        return 0.0, 1.0
+    return float(both.min(initial=0.0)), float(both.max(initial=0.0))
+
+
+def segments(before: Table, after: Table, level: float = 1e-3) -> list[dict[str, Any]]:
+    """Where the loss rose most: up to five values of categories and quarters of numbers, those that carry it first.
+
+    Each has its loss before and after, the interval of the difference, `excess` = its share of the events after times
+    the rise (how much of the rise of the whole it makes), `stands_out` (it rose by more than elsewhere, beyond chance),
+    `basis` (realised or estimated loss). Named are those that rose beyond chance at `level` over all looked at; those
+    that stand out come first, by how much more they hold than their share; then the others by their excess.
+    """
+    basis, loss, loss_after = _losses(before, after)
+    masks = [] if basis == "unknown" else _masks(before, after)
+    seen = ~np.isnan(loss), ~np.isnan(loss_after)
+    limit = log10(level / max(1, len(masks)))
+    found = []
+    for name, (inside, inside_after) in masks:
+        facts = _segment(loss[seen[0]], loss_after[seen[1]], inside[seen[0]], inside_after[seen[1]], limit)
+        if facts and facts["log10_p"] <= limit:
+            found.append((facts.pop("order"), {"segment": name, "basis": basis, **facts}, inside_after))
+    found.sort(key=lambda each: each[0])
+    return _distinct([(facts, mask) for _, facts, mask in found])
+
+
+def _losses(before: Table, after: Table) -> tuple[str, Floats, Floats]:
+    for basis, least, pair in (
+        ("realised", TRUSTED, (before.error, after.error)),
+        ("estimated", LEAST, (before.expected, after.expected)),
+        ("realised", LEAST, (before.error, after.error)),
+    ):
+        x, y = (known(loss) for loss in pair)
+        if min(np.count_nonzero(~np.isnan(x)), np.count_nonzero(~np.isnan(y))) >= least:
+            return basis, x, y
+    return "unknown", before.error, after.error
+
+
+def _segment(
+    loss: Floats, loss_after: Floats, inside: Bools, inside_after: Bools, limit: float
+) -> dict[str, Any] | None:
+    ends = _range(loss, loss_after)
+    here = _rise(loss[inside], loss_after[inside_after], ends)
+    if here is None:
+        return None
+    elsewhere = _rise(loss[~inside], loss_after[~inside_after], ends)
+    share = float(inside_after.mean())
+    excess = share * here.by
+    more, stands_out = 0.0, False
+    if elsewhere:
+        more = share * (here.by - (loss_after.mean() - loss.mean()))
+        stands_out = _log10_p(here.by - elsewhere.by, float(np.hypot(here.error, elsewhere.error))) <= limit
+    return {
+        **here.plain(),
+        "share": share,
+        "excess": excess,
+        "n_before": int(inside.sum()),
+        "n_after": int(inside_after.sum()),
+        "log10_p": round(_log10_p(here.by, here.error), 3),
+        "stands_out": stands_out,
+        "order": (not stands_out, -more if stands_out else -excess),
+    }
+
+
+def _log10_p(rise: float, error: float) -> float:
+    """One-sided, of the normal distribution."""
+    return float(log_ndtr(-rise / error)) / LOG_10 if rise > 0 and error > 0 else 0.0
+
+
+def _distinct(found: list[tuple[dict[str, Any], Bools]]) -> list[dict[str, Any]]:
+    """The first five that are not about the same rows as one before them."""
+    kept: list[tuple[dict[str, Any], Bools]] = []
+    for facts, mask in found:
+        overlaps = [np.count_nonzero(mask & other) / max(1, np.count_nonzero(mask | other)) for _, other in kept]
+        if max(overlaps, default=0.0) < SAME:
+            kept.append((facts, mask))
+        if len(kept) == MOST:
+            break
+    return [facts for facts, _ in kept]
+
+
+def _masks(before: Table, after: Table) -> list[tuple[str, tuple[Bools, Bools]]]:
+    """Every segment looked at: its name, and which rows are in it."""
+    found = []
+    for name, is_category in zip(before.names, before.categories, strict=True):
+        x, y = before.column(name), after.column(name)
+        found.append((f"{name}=(missing)", (np.isnan(x), np.isnan(y))))
+        if is_category:
+            codes = np.intersect1d(x[~np.isnan(x)], y[~np.isnan(y)])
+            found += [(f"{name}={before.text(name, int(code))}", (x == code, y == code)) for code in codes]
+        elif not np.isnan(x).all():
+            edges = np.unique(np.quantile(x[~np.isnan(x)], [0.25, 0.5, 0.75], method="nearest"))
+            found += _quarters(name, x, y, [-np.inf, *edges.tolist(), np.inf])
+    return [(name, masks) for name, masks in found if min(map(np.count_nonzero, masks)) >= LEAST]
+
+
+def _quarters(name: str, x: Floats, y: Floats, edges: list[float]) -> list[tuple[str, tuple[Bools, Bools]]]:
+    found = []
+    for low, high in pairwise(edges):
+        label = f"{name}>{low:.4g}" if high == np.inf else f"{name}<={high:.4g}"
+        between = f"{low:.4g}<{label}" if -np.inf < low and high < np.inf else label
+        found.append((between, ((x > low) & (x <= high), (y > low) & (y <= high))))
+    return found

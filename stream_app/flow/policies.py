@@ -1,0 +1,80 @@
+"""What holds an alarm back or keeps an incident open longer; nothing is dropped, all of it is counted and told."""
+
+from collections import Counter
+from typing import Any
+
+from stream_app.config import Config, Window
+
+FLAPS = 2  # recoveries of the same signal, shortly before, from which its next incident is said to flap
+MEMORY = 10  # cooldowns for which a recovery is remembered
+LONGEST = 8  # times the cooldown that a flapping incident has to stay quiet, at most
+
+
+class Policies:
+    """Suppression windows, flapping and the counts; state: recent recoveries and the counts."""
+
+    def __init__(self, config: Config) -> None:
+        self.suppress = config.alarms.suppress
+        timed = config.schema.time is not None
+        self.cooldown = span(config.alarms.cooldown, timed=timed, hours=6, events=5000)
+        self.recovered: dict[str, list[list[int]]] = {}  # signal and segment → record and time of each recovery
+        self.counts: Counter[str] = Counter()
+
+    def suppressed_by(self, signal: str, time_ms: int) -> str:
+        """Why an alarm now calls nobody; empty if it does."""
+        for window in self.suppress:
+            if asked_for(signal, window.signals) and window.during.holds(time_ms):
+                return window.why
+        return ""
+
+    def note_recovery(self, name: str, record: int, time_ms: int) -> None:
+        """The incident that this signal had led is over."""
+        places = [*self.recovered.get(name, []), [record, time_ms]]
+        self.recovered[name] = places[-LONGEST:]
+
+    def flapping(self, name: str, record: int, time_ms: int) -> int:
+        """How often its incidents had recovered lately, from `FLAPS` times on; else 0."""
+        lately = [place for place in self.recovered.get(name, []) if not self._old(place, record, time_ms)]
+        return len(lately) if len(lately) >= FLAPS else 0
+
+    def forget(self, record: int, time_ms: int) -> None:
+        """Only on the metrics grid: drops recoveries that no longer count."""
+        self.recovered = {
+            name: places for name, places in self.recovered.items() if not self._old(places[-1], record, time_ms)
+        }
+
+    def quiet(self, flapping: int, records: int, ms: int) -> bool:
+        """Whether an incident had no alarm for its cooldown, which is longer when it comes and goes."""
+        return apart(_longer(self.cooldown, min(LONGEST, 1 + flapping)), records, ms)
+
+    def _old(self, place: list[int], record: int, time_ms: int) -> bool:
+        return apart(_longer(self.cooldown, MEMORY), record - place[0], time_ms - place[1])
+
+    def to_state(self) -> dict[str, Any]:
+        return {"recovered": {name: [*places] for name, places in self.recovered.items()}, "counts": dict(self.counts)}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.recovered, self.counts = dict(state["recovered"]), Counter(state["counts"])
+
+
+def span(configured: Window | None, *, timed: bool, hours: int, events: int) -> Window:
+    """The configured stretch, or its default: hours where the stream has times, events where it has none."""
+    return configured or (Window(duration_ms=hours * 3_600_000) if timed else Window(events=events))
+
+
+def asked_for(signal: str, names: tuple[str, ...]) -> bool:
+    """Whether a signal is named, by itself or by a wildcard.
+
+    >>> asked_for("feature:a", ("error", "feature:*")), asked_for("error", ("*",)), asked_for("key", ("key:*",))
+    (True, True, False)
+    """
+    return any(signal == name or (name.endswith("*") and signal.startswith(name[:-1])) for name in names)
+
+
+def apart(stretch: Window, records: int, ms: int) -> bool:
+    """Whether so many records, or so much time, is at least the stretch."""
+    return bool(records >= stretch.events if stretch.events else ms >= stretch.duration_ms)
+
+
+def _longer(stretch: Window, times: int) -> Window:
+    return Window(events=times * stretch.events, duration_ms=times * stretch.duration_ms)

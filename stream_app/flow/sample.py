@@ -1,0 +1,178 @@
+"""A bounded sample of the events: the newest whole, older ones ever thinner; what an alert compares to tell its cause.
+
+Of the events whose age (in events) lies between SHARE 2^(k-1) and SHARE 2^k every 2^k-th is kept, so that each octave
+of the past has about as many; what is older than OCTAVES octaves is not kept. Rows are dropped only at the start of the
+chunk behind a line of the metrics grid: what an alarm at record r sees, the rows up to r, does not depend on the cut.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stream_app.config import Config
+from stream_app.evidence.table import Table
+from stream_app.flow.chunk import Chunk
+from stream_app.flow.join import Kept
+from stream_app.flow.score import Score
+from stream_app.flow.validate import Validate
+from stream_app.messages import Bools, Floats, Ints
+
+SHARE = 1024  # newest events that are all there; a quarter where a row is wide
+OCTAVES = 8  # the oldest row is SHARE · 2^8 events old
+WIDE = 32  # columns from which a sample has fewer rows, so that it does not outgrow the rest of the state
+UNKNOWN = np.iinfo(np.int64).max  # the record at which a row's label came: none yet
+SCORE, EXPECTED, ERROR = range(3)  # columns of `figures`
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """The columns of a row: number fields, computed features, category fields."""
+
+    names: tuple[str, ...]
+    categories: tuple[bool, ...]
+    texts: dict[str, list[str]]  # of category fields; grows while running, shared by reference
+    inputs: tuple[int, ...]  # those the models are fed, in their order
+
+    @classmethod
+    def of(cls, config: Config, validate: Validate) -> "Kinds":
+        fields = config.schema.fields
+        numbers = [name for name, field in fields.items() if field.type == "number"]
+        words = list(validate.vocabularies)
+        names = (*numbers, *(feature.name for feature in config.features), *words)
+        fed = tuple(i for i, name in enumerate(names) if name not in fields or fields[name].input)
+        texts = {name: validate.vocabularies[name].texts for name in words}
+        return cls(names, tuple(name in texts for name in names), texts, fed)
+
+
+class Sample:
+    """Rows in order of their records; state: all of them."""
+
+    def __init__(self, config: Config, validate: Validate, score: Score, kept: Kept) -> None:
+        self.kinds = Kinds.of(config, validate)
+        width = len(self.kinds.names)
+        self.share = SHARE if width <= WIDE else SHARE // 4
+        self.score, self.kept = score, kept
+        self.n, self.due = 0, False  # events ever taken; whether rows are to be dropped before the next chunk
+        self.used = 0
+        self.rows: dict[str, Any] = {
+            **{name: np.empty(0, np.int64) for name in ("number", "record", "offset", "time_ms", "known")},
+            "x": np.empty((0, width)),
+            "figures": np.empty((0, 3)),
+            "id": np.empty(0, object),
+        }
+
+    def __getitem__(self, name: str) -> Any:
+        return self.rows[name][: self.used]
+
+    def run(self, chunk: Chunk) -> None:
+        """Takes the chunk's events, and the labels that came to events it holds."""
+        if self.due:
+            self._thin()
+        self._add(chunk)
+        self._learn(chunk)
+        self.due = chunk.closes
+
+    def _add(self, chunk: Chunk) -> None:
+        events, n = chunk.events, len(chunk.events)
+        codes = np.where(chunk.codes < 0, np.nan, chunk.codes)
+        _, score = self.score.decide(chunk.scores[0])
+        new = {
+            "number": self.n + np.arange(n),
+            "record": chunk.op_record[chunk.is_predict],
+            "offset": events.offset,
+            "time_ms": events.time_ms,
+            "known": np.full(n, UNKNOWN),
+            "x": np.hstack([events.numbers, chunk.features, codes]),
+            "figures": np.column_stack([score, np.full(n, np.nan), np.full(n, np.nan)]),
+            "id": np.array(events.id, object),
+        }
+        self._make_room(n)
+        for name, values in new.items():
+            self.rows[name][self.used : self.used + n] = values
+        self.n, self.used = self.n + n, self.used + n
+
+    def _make_room(self, n: int) -> None:
+        size = self.used + n
+        if size > len(self.rows["id"]):
+            self.rows = {
+                name: np.concatenate([rows[: self.used], np.empty((2 * size - self.used, *rows.shape[1:]), rows.dtype)])
+                for name, rows in self.rows.items()
+            }
+
+    def _learn(self, chunk: Chunk) -> None:
+        offset = self.kept.offset[chunk.slot[chunk.is_learn]]
+        if not len(offset) or not self.used:
+            return
+        at = np.minimum(np.searchsorted(self["offset"], offset), self.used - 1)
+        here = self["offset"][at] == offset
+        self["figures"][at[here], ERROR] = chunk.error[here]
+        self["known"][at[here]] = chunk.op_record[chunk.is_learn][here]
+
+    def _thin(self) -> None:
+        octave = _octave(self.n - 1 - self["number"], self.share)
+        keep = (self["number"] % 2 ** octave.clip(max=OCTAVES) == 0) & (octave <= OCTAVES)
+        self.rows = {name: self[name][keep] for name in self.rows}
+        self.used = len(self.rows["id"])
+
+    def until(self, record: int) -> "View":
+        """What was known when record number `record` had been handled."""
+        return View(self, int(np.searchsorted(self["record"], record, side="right")), record)
+
+    def to_state(self) -> dict[str, Any]:
+        """All rows; ids as a list."""
+        rows = {name: self[name].copy() for name in self.rows}
+        return {"n": self.n, "due": self.due, **rows, "id": rows["id"].tolist()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Goes on from `to_state`."""
+        self.n, self.due = state["n"], state["due"]
+        self.rows = {name: state[name] for name in self.rows} | {"id": np.array(state["id"], object)}
+        self.used = len(state["id"])
+
+
+class View:
+    """The rows of a sample up to a record, with the labels that had come by then."""
+
+    def __init__(self, sample: Sample, rows: int, record: int) -> None:
+        self.kinds, self.record, self._share = sample.kinds, record, sample.share
+        names = ("number", "offset", "time_ms", "x")
+        self.number, self.offset, self.time_ms, self.x = (sample[name][:rows] for name in names)
+        self._id = sample["id"][:rows]
+        self.events = int(self.number[-1]) + 1 if rows else 0  # ever, up to the last of these rows
+        self.figures = sample["figures"][:rows].copy()
+        self.figures[sample["known"][:rows] > record, ERROR] = np.nan
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+    def even(self, start: int) -> Bools:
+        """Rows as thinly spread as those about event number `start`: from there on each stands for as many events."""
+        octave = _octave(np.array(self.events - 1 - start), self._share)
+        thin: Bools = self.number % 2 ** min(int(octave), OCTAVES) == 0
+        return thin
+
+    def column(self, name: str) -> Floats:
+        """[rows] of one column."""
+        column: Floats = self.x[:, self.kinds.names.index(name)]
+        return column
+
+    def inputs(self, rows: Bools) -> Floats:
+        """[rows, inputs] as the models are fed."""
+        fed: Floats = self.x[rows][:, self.kinds.inputs]
+        return fed
+
+    def table(self, rows: Bools) -> Table:
+        """These rows as what an attribution compares."""
+        score, expected, error = self.figures[rows].T
+        return Table(self.kinds.names, self.kinds.categories, self.kinds.texts, self.x[rows], score, expected, error)
+
+    def ids(self, rows: Ints) -> list[str]:
+        """Event ids of rows by their numbers."""
+        return [str(event_id) for event_id in self._id[rows]]
+
+
+def _octave(age: Ints, share: int) -> Ints:
+    """Of events so old each 2^octave-th is kept."""
+    octave: Ints = np.ceil(np.log2(np.maximum(age, 1) / share)).clip(0).astype(np.int64)
+    return octave
