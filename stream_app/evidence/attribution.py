@@ -87,8 +87,8 @@ def _change(column: _Column, table: Table, limit: float) -> dict[str, Any] | Non
     missing = compare.rates(gone, column.n_before, gone_after, column.n_after)
     is_missing = missing.log10_p <= limit
     values, found = _categories(column, table, limit) if column.is_category else _numbers(column, limit)
-    low, _ = values.interval
-    if found and not (is_missing and low <= missing.effect):
+    explained = is_missing and values.interval[0] <= missing.interval[1]  # what is gone changes the rest by so much
+    if found and not explained:
         if is_missing:
             found["text"] += f" and {_missing_phrase(column)}"
         return _plain(column, values, found)

@@ -15,7 +15,6 @@ from stream_app.messages import Bools, Floats, Ints
 
 CONVERSIONS = (  # what became what, factor, offset: after = factor * before + offset
     ("mile", "km", 1.609344, 0.0),
-    ("nautical mile", "km", 1.852, 0.0),
     ("inch", "cm", 2.54, 0.0),
     ("inch", "mm", 25.4, 0.0),
     ("inch", "m", 0.0254, 0.0),
@@ -30,11 +29,13 @@ CONVERSIONS = (  # what became what, factor, offset: after = factor * before + o
     ("Celsius", "Fahrenheit", 1.8, 32.0),
     ("Celsius", "Kelvin", 1.0, 273.15),
 )
-NEAR = 0.03  # how far a factor that was found may be from a known one
+NEAR = 0.1  # of the range: new quantiles farther than this from the converted old ones need no closer look
 LEAST_FACTOR = 1.2  # nearer to 1, a shift or a spread says it as well
-LEFT = 0.35  # of the effect: more than this left over, and a mapping does not explain the change
+FAR = 10.0  # a factor beyond it is a unit even around zero
+LEFT = 0.2  # of the effect: a mapping that leaves less explains the change, whatever else goes on
 MOVED = 0.15  # of the width (5 % to 95 %): a middle that moved less has stayed
-FROZEN = 0.25  # share that a single value gained
+EACH = -2  # log10 of the p-value that both the old and the new name of a category need
+GAINED, VARIED = 0.1, 6  # of a frozen value: the share it gained at least, among so many values at least
 BLUR = 0.005  # of the width: values this near are the same, or rounding would look like a change
 QUANTILES = np.linspace(0.05, 0.95, 19)
 
@@ -59,18 +60,19 @@ def of_categories(before: Ints, after: Ints, names: list[str], log10_p: Floats) 
     p, q = before / before.sum(), after / after.sum()
     top = int(np.lexsort((-np.abs(q - p), log10_p))[0])
     appeared, gone = (after > 0) & (p < 0.02 * q), (before > 0) & (q < 0.02 * p)
-    pair = _pair(before, after, top, appeared, gone)
+    sure = log10_p <= EACH
+    pair = _pair(before, after, top, appeared & sure, gone & sure)
     if pair:
         old, new = (names[i] for i in pair)
-        return Kind("renamed", f"calls {old} now {new}: {old} → {new}", {"from": old, "to": new})
+        return Kind("renamed", f"has {new} instead of {old}: {old} → {new}", {"from": old, "to": new})
     most = int(q.argmax())
     if q[most] > 0.95 and p[most] < 0.8:
         return Kind("frozen", f"is {names[most]} in {q[most]:.1%} instead of {p[most]:.1%}", {"value": names[most]})
     share = f"{names[top]} in {q[top]:.1%} instead of {p[top]:.1%}"
     if appeared[top]:
-        return Kind("new", f"has a new category, {share}", {"category": names[top]})
+        return Kind("new", f"has the new category {share}", {"category": names[top]})
     if gone[top]:
-        return Kind("vanished", f"has lost a category, {share}", {"category": names[top]})
+        return Kind("vanished", f"has lost a category: {share}", {"category": names[top]})
     return Kind("shares", f"changed its shares, {share}", {"category": names[top]})
 
 
@@ -91,68 +93,76 @@ def _pair(before: Ints, after: Ints, top: int, appeared: Bools, gone: Bools) -> 
 
 
 def _frozen(before: Floats, after: Floats, effect: float) -> Kind | None:
+    """One value gained far more than any other, and as much as the whole distribution moved."""
     values, counts = np.unique(after, return_counts=True)
-    shares = counts / len(after)
     had = np.searchsorted(before, values, "right") - np.searchsorted(before, values, "left")
+    shares = counts / len(after)
     gains = shares - had / len(before)
-    top = int(gains.argmax())
-    others = len(np.unique(before)) / len(before)
-    if gains[top] < max(FROZEN, 0.5 * effect) or (others < 0.1 and shares[top] < 1) or before[0] == before[-1]:
-        return None  # of a few values, one is always frequent
+    top, second = int(gains.argmax()), float(np.partition(gains, -2)[-2]) if len(gains) > 1 else 0.0
+    if gains[top] < max(GAINED, 0.9 * effect, 3 * second) or len(np.unique(before)) < VARIED:
+        return None
     value = float(values[top])
     phrase = f"is {value:.6g} in {shares[top]:.1%} instead of {shares[top] - gains[top]:.1%}"
     return Kind("frozen", phrase, {"value": value, "share": float(shares[top])})
 
 
 def _mapped(before: Floats, after: Floats, effect: float) -> Kind | None:
-    """The simplest mapping that removes the difference: a known conversion, then what leaves least of it."""
+    """The mapping that leaves least of the difference, a known conversion first."""
     q, r = np.quantile(before, QUANTILES), np.quantile(after, QUANTILES)
-    en = len(before) * len(after) / (len(before) + len(after))
-    allowed = min(LEFT * effect, 1.36 / np.sqrt(en) + 0.02) if before[0] < before[-1] else 0.5 * effect
-    found = []
-    for order, (factor, offset, kind) in enumerate(_candidates(q, r)):
-        left = _distance(before, (after - offset) / factor)
-        if left <= allowed:
-            found.append((round(left - (0.02 if "unit" in kind.detail else 0.0), 3), order, kind))
-    return min(found, key=lambda each: each[:2])[2] if found else None
+    chance = 1.36 * np.sqrt(1 / len(before) + 1 / len(after)) + BLUR
+    allowed = float(max(min(0.5 * effect, chance), LEFT * effect)) if before[0] < before[-1] else 0.5
+    found = [
+        (round(_distance(before, (after - offset) / factor), 2), order, kind)
+        for order, (factor, offset, kind) in enumerate(_candidates(q, r))
+    ]
+    fits = sorted(each[:2] for each in found if each[0] <= allowed)
+    kinds = {order: kind for _, order, kind in found}
+    named = [(left, kinds[order]) for left, order in fits if "unit" in kinds[order].detail]
+    clear = len(named) == 1 or (len(named) > 1 and named[1][0] > 2 * named[0][0] + BLUR)  # else too few rows to tell
+    if clear and not _needless(before, after, named[0][1], allowed):
+        return named[0][1]
+    others = [kinds[order] for _, order in fits if "unit" not in kinds[order].detail]
+    return others[0] if others else None
+
+
+def _needless(before: Floats, after: Floats, kind: Kind, allowed: float) -> bool:
+    """Whether it does as well without the offset, which then says nothing."""
+    return bool(kind.detail["offset"]) and _distance(before, after / kind.detail["factor"]) <= allowed
 
 
 def _candidates(q: Floats, r: Floats) -> list[tuple[float, float, Kind]]:
-    width, middle = q[-1] - q[0], r[len(r) // 2] - q[len(q) // 2]
-    found = []
-    if width > 0 and r[-1] > r[0]:
-        found += _conversions(q, r)
-        away = np.abs(q) > 0.05 * np.abs(q).max()
-        factor = float(np.median(r[away] / q[away]))
-        if abs(np.log(abs(factor) or 1.0)) > np.log(LEAST_FACTOR) and np.isfinite(factor):
-            detail = {"factor": factor}
-            found.append((factor, 0.0, Kind("unit", f"is {factor:.4g} times what it was", detail)))
+    """Mappings (factor, offset) from the old quantiles to the new ones."""
     shift = float(np.median(r - q))
     moved = f"{'rose' if shift > 0 else 'fell'} by {abs(shift):.4g}"
-    if shift:
-        found.append((1.0, shift, Kind("shifted", moved, {"shift": shift})))
-    if width > 0 and r[-1] > r[0] and abs(middle) < MOVED * max(width, r[-1] - r[0]):
-        times = float(_width(r) / _width(q)) if _width(q) > 0 else 0.0
-        if times > 0:
-            phrase = f"is spread {times:.3g} times as wide as before, around the same middle"
-            offset = float(np.median(r) - times * np.median(q))
-            found.append((times, offset, Kind("spread", phrase, {"factor": times})))
-    return found
+    found = [(1.0, shift, Kind("shifted", moved, {"shift": shift}))] if shift else []
+    if not (q[-1] > q[0] and r[-1] > r[0]):
+        return found
+    times = _times(q, r)
+    spread = _stayed(q, r) and times > 0 and not 1 / LEAST_FACTOR < times < LEAST_FACTOR
+    away = np.abs(q) > 0.05 * np.abs(q).max()
+    factor = float(np.median(r[away] / q[away]))
+    if factor and not (spread and q[0] < 0 < q[-1]) and abs(np.log(abs(factor))) > np.log(LEAST_FACTOR):
+        found.insert(0, (factor, 0.0, Kind("unit", f"is {factor:.4g} times what it was", {"factor": factor})))
+    if spread:
+        phrase = f"is spread {times:.3g} times as wide as before, around the same middle"
+        found.append((times, float(np.median(r) - times * np.median(q)), Kind("spread", phrase, {"factor": times})))
+    named = _conversions(q, r)
+    if spread and q[0] < 0 < q[-1]:  # around zero, a factor is a spread as well
+        named = [each for each in named if not 1 / FAR < each[0] < FAR]
+    return named + found
 
 
 def _conversions(q: Floats, r: Floats) -> list[tuple[float, float, Kind]]:
     """Known conversions, there or back, whose quantiles are near those found; and the turned sign."""
     found = []
-    scale = np.abs(r).max()
     for old, new, factor, offset in CONVERSIONS:
         for a, b, names in ((factor, offset, (old, new)), (1 / factor, -offset / factor, (new, old))):
-            if np.median(np.abs(a * q + b - r)) <= NEAR * min(scale, max(r[-1] - r[0], NEAR * scale)):
+            if np.median(np.abs(a * q + b - r)) <= NEAR * (r[-1] - r[0]):
                 detail = {"factor": a, "offset": b, "unit": f"{names[0]} → {names[1]}"}
-                plus = f" {b:+.4g}" if b else ""
+                plus = f" {'+-'[b < 0]} {abs(b):.4g}" if b else ""
                 phrase = f"is {a:.4g} times what it was{plus}, as from {names[0]} to {names[1]}"
                 found.append((a, b, Kind("unit", phrase, detail)))
-    turned = Kind("unit", "has the opposite sign", {"factor": -1.0, "offset": 0.0, "unit": "sign"})
-    return [*found, (-1.0, 0.0, turned)]
+    return [*found, (-1.0, 0.0, Kind("unit", "has the opposite sign", {"factor": -1.0, "offset": 0.0, "unit": "sign"}))]
 
 
 def _distance(before: Floats, mapped: Floats) -> float:
@@ -168,16 +178,16 @@ def _distance(before: Floats, mapped: Floats) -> float:
 
 
 def _otherwise(before: Floats, after: Floats) -> Kind:
-    q, r = (np.quantile(x, QUANTILES) for x in (before, after))
     means = f"mean from {before.mean():.4g} to {after.mean():.4g}"
-    if abs(np.median(r) - np.median(q)) < MOVED * _width(q) and _width(q) > 0:
-        times = _width(r) / _width(q)
-        if not 1 / LEAST_FACTOR < times < LEAST_FACTOR and np.isfinite(times):
-            return Kind("spread", f"is spread {times:.3g} times as wide as before, {means}", {"factor": float(times)})
     return Kind("distribution", f"changed its distribution, {means}")
 
 
-def _width(quantiles: Floats) -> Any:
-    """Between the quartiles; of all quantiles if those are one."""
-    inner = quantiles[14] - quantiles[4]
-    return inner if inner > 0 else quantiles[-1] - quantiles[0]
+def _stayed(q: Floats, r: Floats) -> bool:
+    """Whether the middle is where it was."""
+    return bool(abs(np.median(r) - np.median(q)) < MOVED * (q[-1] - q[0]))
+
+
+def _times(q: Floats, r: Floats) -> float:
+    """How many times as far apart the quartiles are; 0 if one of them is a single value."""
+    inner, inner_after = q[14] - q[4], r[14] - r[4]
+    return float(inner_after / inner) if inner > 0 and np.isfinite(inner_after / inner) else 0.0

@@ -22,8 +22,9 @@ from stream_app.messages import Bools, Floats
 LEAST = 5  # rows on each side: fewer tell nothing
 TRUSTED = 30  # labels on each side, for segments by realised losses
 MOST = 5  # segments named
-SAME = 0.8  # overlap of two segments (Jaccard) that say the same thing
 LOG_10 = float(np.log(10))
+
+Mask = tuple[str, Bools, Bools]  # the name of a segment, and which rows before and after are in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,25 +119,46 @@ def _range(x: Floats, y: Floats) -> tuple[float, float]:
     return float(both.min(initial=0.0)), float(both.max(initial=0.0))
 
 
-def segments(before: Table, after: Table, level: float = 1e-3) -> list[dict[str, Any]]:
+def segments(before: Table, after: Table, level: float = 0.01) -> list[dict[str, Any]]:
     """Where the loss rose most: up to five values of categories and quarters of numbers, those that carry it first.
 
     Each has its loss before and after, the interval of the difference, `excess` = its share of the events after times
     the rise (how much of the rise of the whole it makes), `stands_out` (it rose by more than elsewhere, beyond chance),
-    `basis` (realised or estimated loss). Named are those that rose beyond chance at `level` over all looked at; those
-    that stand out come first, by how much more they hold than their share; then the others by their excess.
+    `basis` (realised or estimated loss). Named are those that rose beyond chance at `level` over all looked at: those
+    that stand out, by how much more of the rise they hold than their share of events; if none does, the largest excess.
+    Each further one is found among the rows that are not in those before it, so that none says the same thing again.
     """
     basis, loss, loss_after = _losses(before, after)
     masks = [] if basis == "unknown" else _masks(before, after)
-    seen = ~np.isnan(loss), ~np.isnan(loss_after)
+    seen, seen_after = ~np.isnan(loss), ~np.isnan(loss_after)
+    loss, loss_after = loss[seen], loss_after[seen_after]
+    masks = [(name, inside[seen], inside_after[seen_after]) for name, inside, inside_after in masks]
     limit = log10(level / max(1, len(masks)))
+    found: list[dict[str, Any]] = []
+    rest, rest_after = (np.ones(len(x), np.bool_) for x in (loss, loss_after))
+    while len(found) < MOST:
+        best, masks = _first(loss[rest], loss_after[rest_after], masks, (rest, rest_after), limit)
+        if best is None or (found and found[0]["stands_out"] and not best[0]["stands_out"]):
+            break
+        _, (name, inside, inside_after) = best
+        whole = _segment(loss, loss_after, inside, inside_after, limit)
+        if whole:
+            found.append({"segment": name, "basis": basis, **whole[1]})
+        rest, rest_after = rest & ~inside, rest_after & ~inside_after
+    return found
+
+
+def _first(
+    loss: Floats, loss_after: Floats, masks: list[Mask], rest: tuple[Bools, Bools], limit: float
+) -> tuple[tuple[dict[str, Any], Mask] | None, list[Mask]]:
+    """Of the rows that rest, the segment that carries most of the rise; and all the segments that rose."""
     found = []
-    for name, (inside, inside_after) in masks:
-        facts = _segment(loss[seen[0]], loss_after[seen[1]], inside[seen[0]], inside_after[seen[1]], limit)
-        if facts and facts["log10_p"] <= limit:
-            found.append((facts.pop("order"), {"segment": name, "basis": basis, **facts}, inside_after))
-    found.sort(key=lambda each: each[0])
-    return _distinct([(facts, mask) for _, facts, mask in found])
+    for name, inside, inside_after in masks:
+        segment = _segment(loss, loss_after, inside[rest[0]], inside_after[rest[1]], limit)
+        if segment and segment[1]["log10_p"] <= limit:
+            found.append((segment[0], segment[1], (name, inside, inside_after)))
+    best = min(found, key=lambda each: each[0], default=None)
+    return (best[1:] if best else None), [mask for _, _, mask in found]
 
 
 def _losses(before: Table, after: Table) -> tuple[str, Floats, Floats]:
@@ -153,28 +175,29 @@ def _losses(before: Table, after: Table) -> tuple[str, Floats, Floats]:
 
 def _segment(
     loss: Floats, loss_after: Floats, inside: Bools, inside_after: Bools, limit: float
-) -> dict[str, Any] | None:
+) -> tuple[tuple[bool, float], dict[str, Any]] | None:
+    """The figures of a segment, and its place among others: the smallest first."""
     ends = _range(loss, loss_after)
-    here = _rise(loss[inside], loss_after[inside_after], ends)
+    here, elsewhere = (
+        _rise(loss[a], loss_after[b], ends) for a, b in ((inside, inside_after), (~inside, ~inside_after))
+    )
     if here is None:
         return None
-    elsewhere = _rise(loss[~inside], loss_after[~inside_after], ends)
     share = float(inside_after.mean())
-    excess = share * here.by
-    more, stands_out = 0.0, False
-    if elsewhere:
-        more = share * (here.by - (loss_after.mean() - loss.mean()))
-        stands_out = _log10_p(here.by - elsewhere.by, float(np.hypot(here.error, elsewhere.error))) <= limit
-    return {
+    more = share * (here.by - float(loss_after.mean() - loss.mean()))
+    stands_out = bool(
+        elsewhere and _log10_p(here.by - elsewhere.by, float(np.hypot(here.error, elsewhere.error))) <= limit
+    )
+    facts = {
         **here.plain(),
         "share": share,
-        "excess": excess,
+        "excess": share * here.by,
         "n_before": int(inside.sum()),
         "n_after": int(inside_after.sum()),
         "log10_p": round(_log10_p(here.by, here.error), 3),
         "stands_out": stands_out,
-        "order": (not stands_out, -more if stands_out else -excess),
     }
+    return (not stands_out, -more if stands_out else -share * here.by), facts
 
 
 def _log10_p(rise: float, error: float) -> float:
@@ -182,37 +205,25 @@ def _log10_p(rise: float, error: float) -> float:
     return float(log_ndtr(-rise / error)) / LOG_10 if rise > 0 and error > 0 else 0.0
 
 
-def _distinct(found: list[tuple[dict[str, Any], Bools]]) -> list[dict[str, Any]]:
-    """The first five that are not about the same rows as one before them."""
-    kept: list[tuple[dict[str, Any], Bools]] = []
-    for facts, mask in found:
-        overlaps = [np.count_nonzero(mask & other) / max(1, np.count_nonzero(mask | other)) for _, other in kept]
-        if max(overlaps, default=0.0) < SAME:
-            kept.append((facts, mask))
-        if len(kept) == MOST:
-            break
-    return [facts for facts, _ in kept]
-
-
-def _masks(before: Table, after: Table) -> list[tuple[str, tuple[Bools, Bools]]]:
-    """Every segment looked at: its name, and which rows are in it."""
-    found = []
+def _masks(before: Table, after: Table) -> list[Mask]:
+    """Every segment looked at."""
+    found: list[Mask] = []
     for name, is_category in zip(before.names, before.categories, strict=True):
         x, y = before.column(name), after.column(name)
-        found.append((f"{name}=(missing)", (np.isnan(x), np.isnan(y))))
+        found.append((f"{name}=(missing)", np.isnan(x), np.isnan(y)))
         if is_category:
             codes = np.intersect1d(x[~np.isnan(x)], y[~np.isnan(y)])
-            found += [(f"{name}={before.text(name, int(code))}", (x == code, y == code)) for code in codes]
+            found += [(f"{name}={after.text(name, int(code))}", x == code, y == code) for code in codes]
         elif not np.isnan(x).all():
             edges = np.unique(np.quantile(x[~np.isnan(x)], [0.25, 0.5, 0.75], method="nearest"))
             found += _quarters(name, x, y, [-np.inf, *edges.tolist(), np.inf])
-    return [(name, masks) for name, masks in found if min(map(np.count_nonzero, masks)) >= LEAST]
+    return [mask for mask in found if min(np.count_nonzero(mask[1]), np.count_nonzero(mask[2])) >= LEAST]
 
 
-def _quarters(name: str, x: Floats, y: Floats, edges: list[float]) -> list[tuple[str, tuple[Bools, Bools]]]:
+def _quarters(name: str, x: Floats, y: Floats, edges: list[float]) -> list[Mask]:
     found = []
     for low, high in pairwise(edges):
         label = f"{name}>{low:.4g}" if high == np.inf else f"{name}<={high:.4g}"
         between = f"{low:.4g}<{label}" if -np.inf < low and high < np.inf else label
-        found.append((between, ((x > low) & (x <= high), (y > low) & (y <= high))))
+        found.append((between, (x > low) & (x <= high), (y > low) & (y <= high)))
     return found
