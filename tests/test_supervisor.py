@@ -56,6 +56,12 @@ say("stopped")
 """
 
 
+def _obeys_signals() -> None:
+    """Whoever runs the tests may ignore some, as `nohup` does and shells do for what they start in the background."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @contextmanager
 def supervised(command: list[str], before: tuple[str, ...] = (), **paces: float) -> Iterator[subprocess.Popen[str]]:
     """A supervisor in a session of its own; the child shares its standard output, which ends with the last of them."""
@@ -66,7 +72,7 @@ def supervised(command: list[str], before: tuple[str, ...] = (), **paces: float)
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509  (whoever runs the tests may ignore it)
+        preexec_fn=_obeys_signals,  # noqa: PLW1509
     ) as process:
         try:
             yield process

@@ -37,6 +37,8 @@ MOVED = 0.15  # of the width (5 % to 95 %): a middle that moved less has stayed
 EACH = -2  # log10 of the p-value that both the old and the new name of a category need
 GAINED, VARIED = 0.1, 6  # of a frozen value: the share it gained at least, among so many values at least
 BLUR = 0.005  # of the width: values this near are the same, or rounding would look like a change
+RECURRING = 0.3  # share of rows whose value another row has, from which values are known ones (prices, distances)
+EXACT, DETUNED = 0.9, 1.003  # share of new values that a conversion maps onto old ones; a factor that is not quite it
 QUANTILES = np.linspace(0.05, 0.95, 19)
 
 
@@ -47,6 +49,9 @@ class Kind:
     word: str
     phrase: str
     detail: dict[str, Any] = field(default_factory=dict)
+
+
+Mapping = tuple[float, float, Kind]  # factor and offset from the old values to the new ones
 
 
 def of_numbers(before: Floats, after: Floats, effect: float) -> Kind:
@@ -111,10 +116,13 @@ def _mapped(before: Floats, after: Floats, effect: float) -> Kind | None:
     q, r = np.quantile(before, QUANTILES), np.quantile(after, QUANTILES)
     chance = 1.36 * np.sqrt(1 / len(before) + 1 / len(after)) + BLUR
     allowed = float(max(min(0.5 * effect, chance), LEFT * effect)) if before[0] < before[-1] else 0.5
+    candidates = _known_values(before, after, _candidates(q, r))
     found = [
         (round(_distance(before, (after - offset) / factor), 2), order, kind)
-        for order, (factor, offset, kind) in enumerate(_candidates(q, r))
+        for order, (factor, offset, kind) in enumerate(candidates)
     ]
+    if len(found) == 1 and "unit" in found[0][2].detail:
+        return found[0][2]
     fits = sorted(each[:2] for each in found if each[0] <= allowed)
     kinds = {order: kind for _, order, kind in found}
     named = [(left, kinds[order]) for left, order in fits if "unit" in kinds[order].detail]
@@ -125,12 +133,37 @@ def _mapped(before: Floats, after: Floats, effect: float) -> Kind | None:
     return others[0] if others else None
 
 
+def _known_values(before: Floats, after: Floats, candidates: list[Mapping]) -> list[Mapping]:
+    """Where values recur, a conversion maps new ones onto old ones: that one alone is left, or none of a unit."""
+    if len(np.unique(before)) > (1 - RECURRING) * len(before):
+        return candidates
+    whole = bool((after == np.round(after)).all())
+    kept = []
+    for factor, offset, kind in candidates:
+        if "unit" not in kind.detail:
+            kept.append((factor, offset, kind))
+            continue
+        mapped = (after - offset) / factor
+        blur = 0.5 / abs(factor) if whole else 1e-6 * np.abs(before).max()
+        if _recurring(before, mapped * DETUNED, blur) > 0.5:  # old values are everywhere: they tell nothing
+            kept.append((factor, offset, kind))
+        elif _recurring(before, mapped, blur) >= EXACT:
+            return [(factor, offset, kind)]
+    return kept
+
+
+def _recurring(before: Floats, mapped: Floats, blur: float) -> float:
+    """The share of values that are within a blur of some old value."""
+    at = np.clip(np.searchsorted(before, mapped), 1, len(before) - 1)
+    return float((np.minimum(np.abs(before[at] - mapped), np.abs(before[at - 1] - mapped)) <= blur).mean())
+
+
 def _needless(before: Floats, after: Floats, kind: Kind, allowed: float) -> bool:
     """Whether it does as well without the offset, which then says nothing."""
     return bool(kind.detail["offset"]) and _distance(before, after / kind.detail["factor"]) <= allowed
 
 
-def _candidates(q: Floats, r: Floats) -> list[tuple[float, float, Kind]]:
+def _candidates(q: Floats, r: Floats) -> list[Mapping]:
     """Mappings (factor, offset) from the old quantiles to the new ones."""
     shift = float(np.median(r - q))
     moved = f"{'rose' if shift > 0 else 'fell'} by {abs(shift):.4g}"
@@ -152,7 +185,7 @@ def _candidates(q: Floats, r: Floats) -> list[tuple[float, float, Kind]]:
     return named + found
 
 
-def _conversions(q: Floats, r: Floats) -> list[tuple[float, float, Kind]]:
+def _conversions(q: Floats, r: Floats) -> list[Mapping]:
     """Known conversions, there or back, whose quantiles are near those found; and the turned sign."""
     found = []
     for old, new, factor, offset in CONVERSIONS:

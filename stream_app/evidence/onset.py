@@ -34,7 +34,7 @@ def change_point(x: Floats, at: int, *, categories: bool) -> Onset | None:
     >>> import numpy as np
     >>> x = np.repeat([0.0, 1.0], [700, 300]) + np.random.default_rng(1).normal(0, 0.2, 1000)
     >>> change_point(x, 650, categories=False)
-    Onset(at=700, low=698, high=701)
+    Onset(at=700, low=697, high=701)
     """
     found: Onset | None = None
     for _ in range(ROUNDS):
