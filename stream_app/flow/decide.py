@@ -146,6 +146,7 @@ class Decide:
         self.open.remove(incident)
         incident.close(outcome, now)
         self.policies.note_recovery(_name(incident), record, now_ms)
+        self.policies.counts["benign"] += incident.benign is True
         chunk.out.messages.append(self._alert("recovered", incident, record=record, now_ms=now_ms))
 
     def _figures(self, record: int) -> dict[str, Any]:
