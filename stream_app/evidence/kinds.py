@@ -114,7 +114,7 @@ def _frozen(before: Floats, after: Floats, effect: float) -> Kind | None:
 def _mapped(before: Floats, after: Floats, effect: float) -> Kind | None:
     """The mapping that leaves least of the difference, a known conversion first."""
     q, r = np.quantile(before, QUANTILES), np.quantile(after, QUANTILES)
-    chance = 1.36 * np.sqrt(1 / len(before) + 1 / len(after)) + BLUR
+    chance = 1.63 * np.sqrt(1 / len(before) + 1 / len(after)) + BLUR  # of two like samples, 1 in 100 lies farther apart
     allowed = float(max(min(0.5 * effect, chance), LEFT * effect)) if before[0] < before[-1] else 0.5
     candidates = _known_values(before, after, _candidates(q, r))
     found = [
