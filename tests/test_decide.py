@@ -132,13 +132,26 @@ def test_what_comes_and_goes_is_marked_and_stays_open_longer() -> None:
     assert "it comes and goes (recovered 2 times before)" in found[-1]["data"]["message"]
 
 
+def test_what_goes_back_says_to_where() -> None:
+    shard = Shard('[alarms]\ncooldown = "50s"\n')
+    alarms = [alarm(5, before=0.1, after=0.4), alarm(105, before=0.4, after=0.15), alarm(205, before=0.15, after=0.4)]
+    told = []
+    for at, raised in zip((0, 100, 200), alarms, strict=True):
+        told += values(shard.take(raised, until=at + 10), "alerts")
+        shard.sees("error", 0.2)
+        shard.take(until=at + 100, closes=True)
+
+    assert [e["data"]["returns"] for e in told] == [None, "s-1", "s-2"]
+    assert "back where it was before s-1" in told[1]["data"]["message"]
+
+
 def test_what_happened_long_ago_does_not_make_it_flap() -> None:
     shard = Shard('[alarms]\ncooldown = "50s"\n')
     come_and_go(shard, times=2)
     shard.take(until=1000, closes=True)
 
     assert values(shard.take(alarm(1005), until=1010), "alerts")[0]["data"]["flapping"] == 0
-    assert shard.decide.policies.recovered == {}
+    assert shard.decide.policies.recovered == shard.decide.policies.last == {}
 
 
 def test_what_is_held_back_calls_nobody_and_is_counted() -> None:
@@ -188,7 +201,7 @@ def test_alerts_are_cloud_events() -> None:
         "detector": "adwin", "statistic": 8.0, "threshold": 5.0, "offset": 100, "time": 100_000,
         "onset_offset": 50, "onset_time": 50_000, "onset_interval": None, "alarms": 1, "acknowledged_by": None,
         "outcome": None, "changes": [], "segments": [], "explanation": None, "examples": [], "benign": None,
-        "flapping": 0, "suppressed": None, "signals": 1,
+        "flapping": 0, "suppressed": None, "signals": 1, "returns": None,
     }  # fmt: skip
     assert [cause["signal"] for cause in opened["data"]["causes"]] == ["error"]
     assert (opened["data"]["harm"]["basis"], opened["data"]["harm"]["benign"]) == ("unknown", None)

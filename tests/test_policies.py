@@ -1,7 +1,9 @@
 """Policies: what they remember is bounded and comes back from plain data."""
 
+from alarms import alarm
 from chunks import TIMELESS, config_of
 
+from stream_app.flow.incidents import Incident
 from stream_app.flow.policies import LONGEST, MEMORY, Policies
 
 COOLDOWN = '[alarms]\ncooldown = "10s"\n'
@@ -10,7 +12,7 @@ COOLDOWN = '[alarms]\ncooldown = "10s"\n'
 def test_recoveries_are_remembered_for_some_cooldowns_and_no_more() -> None:
     policies = Policies(config_of(COOLDOWN))
     for i in range(3 * LONGEST):
-        policies.note_recovery("error|", i, 1000 * i)
+        policies.note_recovery(Incident.of("s-1", alarm()), i, 1000 * i)
     assert len(policies.recovered["error|"]) == LONGEST
     assert policies.flapping("error|", 30, 30_000) == LONGEST
     assert policies.flapping("other|", 30, 30_000) == 0
@@ -32,7 +34,7 @@ def test_an_incident_that_flaps_has_to_be_quiet_for_longer() -> None:
 
 def test_they_come_back_from_plain_data() -> None:
     policies, again = Policies(config_of(COOLDOWN)), Policies(config_of(COOLDOWN))
-    policies.note_recovery("error|", 1, 1000)
+    policies.note_recovery(Incident.of("s-1", alarm()), 1, 1000)
     policies.counts["alarms"] += 2
     again.load(policies.to_state())
 

@@ -94,7 +94,8 @@ class Decide:
     def _open(self, alarm: Alarm, why: str) -> Incident:
         self.opened += 1
         incident = Incident.of(f"{self.prefix}-{self.opened}", alarm, self.inquiry.onset(alarm), why)
-        incident.flapping = self.policies.flapping(_name(incident), alarm.record, alarm.time_ms)
+        incident.flapping = self.policies.flapping(incident.name, alarm.record, alarm.time_ms)
+        incident.returns = self.policies.returns(incident)
         incident.explain(self.inquiry.compare(self._cut(incident, alarm.record), incident.columns()))
         self.policies.counts["flapping"] += incident.flapping > 0
         self.open.append(incident)
@@ -145,7 +146,7 @@ class Decide:
     def _close(self, chunk: Chunk, incident: Incident, outcome: str, now: float, record: int, now_ms: int) -> None:
         self.open.remove(incident)
         incident.close(outcome, now)
-        self.policies.note_recovery(_name(incident), record, now_ms)
+        self.policies.note_recovery(incident, record, now_ms)
         self.policies.counts["benign"] += incident.benign is True
         chunk.out.messages.append(self._alert("recovered", incident, record=record, now_ms=now_ms))
 
@@ -313,7 +314,3 @@ def rfc3339(time_ms: int) -> str:
     time_ms = max(-62_135_596_800_000, min(time_ms, limit))
     moment = datetime.fromtimestamp(time_ms // 1000, UTC)
     return f"{moment.isoformat()[:19]}.{time_ms % 1000:03d}Z"
-
-
-def _name(incident: Incident) -> str:
-    return f"{incident.lead['signal']}|{incident.lead['segment']}"

@@ -74,6 +74,7 @@ class Incident:
     signals: dict[str, dict[str, Any]] = field(default_factory=dict)  # newest alarm of each signal and segment
     alarms: int = 1
     suppressed: str = ""  # why, while all its alarms fell into windows of [[alarms.suppress]]
+    returns: str = ""  # the incident before which the signal was where it goes back to
     flapping: int = 0  # how often the same signal's incident had recovered shortly before
     news: bool = True  # something is to be told on the next line of the metrics grid
     found: dict[str, Any] = field(default_factory=dict)  # changes, segments, harm, examples (`flow.evidence`)
@@ -95,6 +96,11 @@ class Incident:
         made.signals[_name(alarm)] = seen
         made.weigh()
         return made
+
+    @property
+    def name(self) -> str:
+        """The leading signal and segment."""
+        return f"{self.lead['signal']}|{self.lead['segment']}"
 
     def near(self, alarm: Alarm, group: Window) -> bool:
         """Whether an alarm may be of this cause: a signal it already holds, or an onset or an alarm close to its first.
@@ -174,6 +180,8 @@ class Incident:
         told = [f"{what} since offset {self.onset_offset}{also}", *self._cost(), *self._where()]
         if self.suppressed:
             told.append(f"held back: {self.suppressed}")
+        if self.returns:
+            told.append(f"back where it was before {self.returns}")
         if self.flapping:
             told.append(f"it comes and goes (recovered {self.flapping} times before)")
         if self.outcome:
@@ -215,6 +223,7 @@ class Incident:
             "explanation": self.explanation,
             "examples": self.found.get("examples", []),
             "benign": self.benign,
+            "returns": self.returns or None,
             "flapping": self.flapping,
             "suppressed": self.suppressed or None,
             "alarms": self.alarms,
