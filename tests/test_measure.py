@@ -140,6 +140,7 @@ def test_metrics_come_on_the_grid_and_nowhere_else(schema: str) -> None:
     assert [m["record"] for m in metrics if m["signal"] == "stream"] == [64, 128, 192]
     assert {m["signal"] for m in metrics} == {
         "stream", "labels", "incidents", "performance:champion", "performance:no-change", "performance:majority",
+        "estimate:champion",
     }  # fmt: skip
     assert [m["time"] for m in metrics if m["signal"] == "stream"] == [63, 127, 191]
     assert [m["version"] for m in metrics if m["signal"] == "performance:champion"] == ["v1"] * 3

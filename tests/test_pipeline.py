@@ -35,6 +35,12 @@ VARIANTS = {
         ('use = "linear"', 'use = "river.naive_bayes.GaussianNB"'),
         ("[[watch]]", '[[challengers]]\nname = "tree"\nuse = "river.tree.HoeffdingTreeClassifier"\n[[watch]]'),
     ],
+    "a watch on the estimated error": [
+        (
+            '[[watch]]\nsignal = "rejects"',
+            '[[watch]]\nsignal = "estimated_error"\ndetector = "adwin"\n[[watch]]\nsignal = "rejects"',
+        )
+    ],
     "no time": [
         ('time = "t"\n', ""),
         ('label_time = "ly"\n', ""),

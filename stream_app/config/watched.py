@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # config.py imports this file
 Kind = Literal["number", "category", "vector"]
 
 ERROR_SIGNALS = ("error", "label_delay", "expired")  # known only where there are labels
-NAMED_SIGNALS = ("features", "prediction", *ERROR_SIGNALS, "rejects", "lateness", "key")
+NAMED_SIGNALS = ("features", "prediction", "estimated_error", *ERROR_SIGNALS, "rejects", "lateness", "key")
 WILDCARDS = ("feature:*", "missing:*")  # key:* is no wildcard but one signal, segmented by key
 
 

@@ -107,9 +107,9 @@ def _signal(config: "Config", signal: str, path: str) -> Found:
             yield path, f'{quoted(name)} is required, so never missing; watch "rejects" or set required = false'
     elif (colon and (source != "key" or not name)) or (not colon and signal not in NAMED_SIGNALS):
         yield path, unknown("signal", signal, known)
-    elif signal in ERROR_SIGNALS and schema.label is None:
+    elif signal in (*ERROR_SIGNALS, "estimated_error") and schema.label is None:
         yield path, f"{signal} needs schema.label"
-    elif signal == "error" and config.task.type == "anomaly":
+    elif signal in ("error", "estimated_error") and config.task.type == "anomaly":
         yield path, 'an anomaly score has no error; watch "prediction"'
     elif signal == "features" and fields and not row_of(config):
         yield path, "no field is a number, and there are no [[features]]"

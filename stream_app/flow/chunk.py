@@ -101,6 +101,7 @@ class Chunk:
     scores: list[Floats] = field(default_factory=list)  # per model [n, outputs] at PREDICT
 
     # measure, detect
+    expected: Floats = field(default_factory=lambda: EMPTY.astype(float))  # [n] champion's expected loss, NaN = unknown
     error: Floats = field(default_factory=lambda: EMPTY.astype(float))  # [LEARN] the champion's loss, NaN = unknown
     signals: dict[str, Column] = field(default_factory=dict)
     alarms: list[Alarm] = field(default_factory=list)

@@ -57,6 +57,8 @@ class Kept:
         self.time_ms = np.empty(0, np.int64)
         self.id = np.empty(0, object)
         self.scores: list[Floats] = []  # per model
+        self.expected = np.empty(0)  # the champion's loss as expected at the prediction, NaN = unknown
+        self.number = np.empty(0, np.int64)  # of the prediction
 
     def shape(self, inputs: int, categories: int, outputs: list[int]) -> None:
         """Sets the widths before the first row is kept."""
@@ -75,6 +77,7 @@ class Kept:
         self.id, self.X, self.codes = grown(self.id), grown(self.X), grown(self.codes)
         self.offset, self.time_ms = grown(self.offset), grown(self.time_ms)
         self.scores = [grown(scores) for scores in self.scores]
+        self.expected, self.number = grown(self.expected), grown(self.number)
 
     def to_state(self, live: Ints) -> dict[str, Any]:
         return {
@@ -84,6 +87,8 @@ class Kept:
             "time_ms": self.time_ms[live],
             "id": self.id[live].tolist(),
             "scores": [scores[live] for scores in self.scores],
+            "expected": self.expected[live],
+            "number": self.number[live],
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -91,6 +96,7 @@ class Kept:
         self.offset, self.time_ms = state["offset"], state["time_ms"]
         self.id = np.array(state["id"], object)
         self.scores = state["scores"]
+        self.expected, self.number = state["expected"], state["number"]
 
 
 class Join:

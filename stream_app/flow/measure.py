@@ -11,6 +11,7 @@ import numpy as np
 from stream_app.config import Config
 from stream_app.config.watched import signals as config_signals
 from stream_app.flow.chunk import Chunk
+from stream_app.flow.estimate import Estimate
 from stream_app.flow.join import Kept
 from stream_app.flow.panes import Panes
 from stream_app.flow.sample import Sample
@@ -39,6 +40,7 @@ class Measure:
     ) -> None:
         self.origin, self.window = origin, config.measure.window
         self.score, self.signals, self.kept, self.sample = score, signals, kept, sample
+        self.estimate = Estimate(config, score, kept)
         self.classes = validate.classes.texts
         self.regression, self.anomaly = config.task.type == "regression", config.task.type == "anomaly"
         self.one_score = config.task.type != "multiclass"
@@ -55,6 +57,7 @@ class Measure:
 
     def run(self, chunk: Chunk) -> None:
         self._learned(chunk)
+        self.estimate.run(chunk)
         self._count(chunk)
         self.signals.run(chunk)
         self.sample.run(chunk)
@@ -141,6 +144,8 @@ class Measure:
             values |= {f"performance:{name}": figures for name, figures in self.performance().items()}
             values["performance:" + CHAMPION]["version"] = f"v{self.score.version}"
             values["labels"] = self._label_figures()
+        if self.estimate.active:
+            values["estimate:" + CHAMPION] = self.estimate.figures()
         return [metric(self.origin, signal, record, now_ms, value) for signal, value in values.items()]
 
     def _label_figures(self) -> dict[str, Any]:
@@ -165,6 +170,7 @@ class Measure:
     def to_state(self, _live: Ints) -> dict[str, Any]:
         return {
             "tracks": self.tracks.to_state(),
+            "estimate": self.estimate.to_state(),
             "signals": self.signals.to_state(),
             "sample": self.sample.to_state(),
             "last": self.last,
@@ -176,6 +182,7 @@ class Measure:
 
     def load(self, state: dict[str, Any]) -> None:
         self.tracks.load(state["tracks"])
+        self.estimate.load(state["estimate"])
         self.signals.load(state["signals"])
         self.sample.load(state["sample"])
         self.last, self.seen, self.delay_s = state["last"], state["seen"], state["delay_s"]

@@ -25,7 +25,7 @@ class Score:
         self.number_columns = [i for i, name in enumerate(numbers) if fields[name].input]
         self.code_columns = [i for i, name in enumerate(validate.vocabularies) if fields[name].input]
         categories = [name for name in validate.vocabularies if fields[name].input]
-        inputs = Inputs(
+        self.inputs = inputs = Inputs(
             numbers=(*(name for name in numbers if fields[name].input), *features.names),
             categories=tuple(categories),
             width=config.engine.max_categories,

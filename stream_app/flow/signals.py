@@ -48,6 +48,8 @@ class Signals:
                 column = self._key(chunk, field, codes, gaps)
             elif source == "prediction":
                 column = self._of_events(chunk, self._prediction(chunk))
+            elif source == "estimated_error":
+                column = self._of_events(chunk, chunk.expected)
             elif source == "lateness":
                 column = self._of_events(chunk, chunk.lateness_s)
             elif source == "rejects":
