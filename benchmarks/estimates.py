@@ -1,10 +1,10 @@
-"""Does the estimate's interval hold the loss that comes true, and is it nearer than what one had without it?
+"""The estimate's interval against the loss that comes true, and against what one had without it.
 
     python benchmarks/estimates.py DATA_DIR [--out docs/estimates_coverage.md]
 
-Each line of the metrics grid gives a window: what was estimated then, against the mean loss of the same predictions once
-all their labels are there. The first tenth of the windows is not counted. `raw` is the score taken at its word, `last` the
-loss of the newest labels (as many as a window) when the estimate was made.
+Each line of the metrics grid gives a window: what was estimated then, against the mean loss of the same predictions
+once all their labels are there. The first tenth of the windows is not counted. `raw` is the score taken at its word,
+`last` the loss of the newest labels (as many as a window) when the estimate was made.
 """
 
 import argparse
@@ -41,6 +41,10 @@ epoch = 250
 window = {window}
 every = {window}
 """
+HEADING = (
+    "| stream | windows | mean loss | coverage (95 % stated) | width | bias | off by: estimated | fused | last known"
+    " | raw score | fused interval |"
+)
 Rows = list[dict[str, object]]
 
 
@@ -97,7 +101,7 @@ def real(folder: Path, name: str) -> tuple[Rows, str]:
                 "distance": float(r["distance"]),
                 "y": int(float(r["arr_delay"]) > 15),
                 "ly": r["label_time_approx"],
-            }  # fmt: skip
+            }
             for r in table(folder / "nycflights13.csv.gz", 400_000)
             if r["label_time_approx"] and r["arr_delay"]
         ]
@@ -165,11 +169,7 @@ def main() -> None:
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    lines = [
-        "| stream | windows | mean loss | coverage (95 % stated) | width | bias | off by: estimated | fused | last known | raw score"
-        " | fused interval |",
-        "|" + "---|" * 11,
-    ]
+    lines = [HEADING, "|" + "---|" * 11]
     for kind in ("well calibrated", "miscalibrated", "covariate shift", "concept drift", "regression"):
         task = "regression" if kind == "regression" else "binary"
         lines.append(line(f"synthetic, {kind}", windows(synthetic(kind), task), task))
@@ -179,7 +179,11 @@ def main() -> None:
         lines.append(line(f"{name} ({task})", windows(rows, task), task))
         print(lines[-1], flush=True)
     if arguments.out:
-        head = "# Coverage of the estimates\n\nMade by `python benchmarks/estimates.py DATA_DIR --out docs/estimates_coverage.md`.\n\n"
+        head = "# Coverage of the estimates
+
+Made by `python benchmarks/estimates.py DATA_DIR --out FILE`.
+
+"
         arguments.out.write_text(head + "\n".join(lines) + "\n")
 
 

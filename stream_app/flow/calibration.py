@@ -1,12 +1,11 @@
 """The compiled part of `estimate`: an online calibration map, and what is known of the newest predictions and labels.
 
-Both kernels walk the operations in tape order, so an expected loss rests on the labels learned before it and on no other.
+Both kernels walk the operations in tape order: an expected loss rests on the labels learned before it alone.
 """
 
 import math
 from typing import Any
 
-import numpy as np
 from numba import njit
 
 from stream_app.messages import Floats, Ints
