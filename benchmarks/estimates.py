@@ -179,11 +179,7 @@ def main() -> None:
         lines.append(line(f"{name} ({task})", windows(rows, task), task))
         print(lines[-1], flush=True)
     if arguments.out:
-        head = "# Coverage of the estimates
-
-Made by `python benchmarks/estimates.py DATA_DIR --out FILE`.
-
-"
+        head = "# Coverage of the estimates\n\nMade by `make bench-estimates`.\n\n"
         arguments.out.write_text(head + "\n".join(lines) + "\n")
 
 

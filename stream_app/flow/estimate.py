@@ -1,9 +1,9 @@
 """Estimate: how good the champion is before the labels come, by what it says itself and how that came true so far.
 
-Classification: CBPE (NannyML: confidence-based performance estimation). The expected 0/1 loss of an event is that of its
-score, plus what the labels so far have shown to be wrong with scores like it (`calibration`). Regression: DLE
-(direct loss estimation). A second linear model predicts the champion's absolute error from the inputs and the prediction.
-Both see a change of the inputs; neither sees that the same inputs have come to mean something else: labels do.
+Classification: CBPE (NannyML: confidence-based performance estimation). The expected 0/1 loss of an event is that of
+its score, plus what the labels so far have shown to be wrong with scores like it (`calibration`). Regression: DLE
+(direct loss estimation). A second linear model predicts the absolute error from the inputs and the prediction. Both see
+a change of the inputs; neither sees that the same inputs have come to mean something else: labels do.
 """
 
 from typing import Any
