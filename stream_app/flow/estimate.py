@@ -74,7 +74,8 @@ class Estimate:
         target = np.where(loss <= calibration.WILDEST, loss, np.nan)
         self.error_model.run(chunk.kind, np.arange(len(X)), target, X, scores)
         scores[np.isnan(point)] = np.nan
-        return np.clip(scores[:, 0], 0, calibration.WILDEST)
+        expected: Floats = np.clip(scores[:, 0], 0, calibration.WILDEST)
+        return expected
 
     def figures(self) -> dict[str, Any]:
         """The level as it stands: estimated, realised as far as labels are there, and fused; None = not known yet.

@@ -84,7 +84,7 @@ class Sample:
             "time_ms": events.time_ms,
             "known": np.full(n, UNKNOWN),
             "x": np.hstack([events.numbers, chunk.features, codes]),
-            "figures": np.column_stack([score, np.full(n, np.nan), np.full(n, np.nan)]),
+            "figures": np.column_stack([score, chunk.expected, np.full(n, np.nan)]),
             "id": np.array(events.id, object),
         }
         self._make_room(n)
