@@ -51,6 +51,7 @@ class Problem:
 
     reason: str
     path: str = "$"
+    kind: str = "schema"  # type, range, schema, duplicate, late or label
 
 
 @dataclass(slots=True)

@@ -70,6 +70,22 @@ signal = "rejects"
 detector = "page_hinkley"
 arl0 = 200
 [[watch]]
+signal = "unseen:*"
+detector = "page_hinkley"
+arl0 = 200
+[[watch]]
+signal = "range:*"
+detector = "page_hinkley"
+arl0 = 200
+[[watch]]
+signal = "frozen:*"
+detector = "page_hinkley"
+arl0 = 200
+[[watch]]
+signal = "rejects:duplicate"
+detector = "page_hinkley"
+arl0 = 200
+[[watch]]
 signal = "label_delay"
 detector = "page_hinkley"
 arl0 = 1000

@@ -228,3 +228,18 @@ def test_a_watch_over_everything_builds_each_signal_once() -> None:
 @pytest.mark.parametrize("name", ["feature:a", "error", "rejects", "key:*", "expired"])
 def test_no_records_no_observations(name: str) -> None:
     assert len(column(name, []).x) == 0
+
+
+def test_rejects_of_one_kind() -> None:
+    stream = [event("a", 1000), (EVENT, b"{"), event("a", 1001), event("b", 1002, a="much"), label("ghost", 1, 1003)]
+
+    assert column("rejects:duplicate", stream).x.tolist() == [0, 0, 1, 0, 0]
+    assert column("rejects:schema", stream).x.tolist() == [0, 1, 0, 0, 0]
+    assert column("rejects:type", stream).x.tolist() == [0, 0, 0, 1, 0]
+
+
+def test_frozen_is_one_where_the_entity_repeats_itself() -> None:
+    values = [("p", 1), ("q", 1), ("p", 2), ("q", 1), ("p", None), ("p", 2), ("q", 3)]
+    stream = [event(f"e{i}", i, who=who, a=a) for i, (who, a) in enumerate(values)]
+
+    assert same(column("frozen:a", stream).x, [np.nan, np.nan, 0, 1, np.nan, 1, 0])

@@ -13,7 +13,13 @@ Kind = Literal["number", "category", "vector"]
 
 ERROR_SIGNALS = ("error", "label_delay", "expired")  # known only where there are labels
 NAMED_SIGNALS = ("features", "prediction", "estimated_error", *ERROR_SIGNALS, "rejects", "lateness", "key")
-WILDCARDS = ("feature:*", "missing:*")  # key:* is no wildcard but one signal, segmented by key
+REJECT_KINDS = ("type", "range", "schema", "duplicate", "late", "label")  # as in messages.Problem
+QUALITY = ("unseen", "range", "frozen")  # of a field, 0 or 1
+WILDCARDS = (
+    "feature:*",
+    "missing:*",
+    *(f"{source}:*" for source in QUALITY),
+)  # key:* is no wildcard but one signal, segmented by key
 
 
 class Signal(NamedTuple):
@@ -67,6 +73,10 @@ def kind_of(config: "Config", signal: str) -> Kind | None:
         return "number" if any(name == feature.name for feature in config.features) else None
     if source == "missing" and name:
         return "number" if name in config.schema.fields else None
+    if source in QUALITY and name:
+        return "number" if has_quality(config, source, name) else None
+    if source == "rejects" and colon:
+        return "number" if name in REJECT_KINDS else None
     if source == "key" and name:
         return "number"  # seconds since that key's last event
     if colon or signal not in NAMED_SIGNALS:
@@ -75,6 +85,14 @@ def kind_of(config: "Config", signal: str) -> Kind | None:
         return "vector"
     categories = signal == "key" or (signal == "prediction" and config.task.type == "multiclass")
     return "category" if categories else "number"
+
+
+def has_quality(config: "Config", source: str, name: str) -> bool:
+    """Whether a field has this signal: `unseen` are free categories (others are dead letters), `range` numbers."""
+    field = config.schema.fields.get(name)
+    if field is None or source == "frozen":
+        return field is not None
+    return field.type == "number" if source == "range" else field.type == "category" and field.values is None
 
 
 def row_of(config: "Config") -> list[str]:
@@ -86,7 +104,7 @@ def row_of(config: "Config") -> list[str]:
 def fits(config: "Config", detector: str, signal: str, kind: Kind) -> bool:
     """Whether a known detector can watch the signal: its kind, and 0 or 1 only where the detector asks for that."""
     known = detectors.get(detector)
-    is_rate = signal in ("rejects", "expired") or signal.startswith("missing:")
+    is_rate = signal == "expired" or signal.startswith(("rejects", "missing:", *(f"{source}:" for source in QUALITY)))
     is_rate |= signal == "error" and config.task.type in ("binary", "multiclass")
     return kind in known.kinds and (is_rate or not known.error_only)
 
@@ -94,8 +112,10 @@ def fits(config: "Config", detector: str, signal: str, kind: Kind) -> bool:
 def _expanded(config: "Config", watch: "Watch") -> Iterator[tuple[str, Kind]]:
     if watch.signal == "feature:*":
         names = [*config.schema.fields, *(feature.name for feature in config.features)]
-    else:
+    elif watch.signal == "missing:*":
         names = [name for name, field in config.schema.fields.items() if not field.required]
+    else:
+        names = list(config.schema.fields)
     wildcard = watch.signal in WILDCARDS
     if wildcard and watch.detector not in detectors.names():
         return

@@ -9,11 +9,14 @@ from stream_app.config.reading import child, quoted, unknown
 from stream_app.config.watched import (
     ERROR_SIGNALS,
     NAMED_SIGNALS,
+    QUALITY,
+    REJECT_KINDS,
     WILDCARDS,
     Kind,
     Signal,
     arl0_of,
     fits,
+    has_quality,
     row_of,
     spent_alarms,
 )
@@ -98,13 +101,21 @@ def _watch(config: "Config", watch: "Watch", path: str, watched: list[Signal]) -
 def _signal(config: "Config", signal: str, path: str) -> Found:
     source, colon, name = signal.partition(":")
     fields, schema = config.schema.fields, config.schema
-    known = [*NAMED_SIGNALS, "feature:NAME", "missing:NAME", "key:VALUE"]
+    known = [*NAMED_SIGNALS, "feature:NAME", "missing:NAME", "key:VALUE", "rejects:KIND"]
+    known += [f"{source}:NAME" for source in QUALITY]
     if source in ("feature", "missing") and name:
         made = [feature.name for feature in config.features if source == "feature"]
         if fields and signal not in WILDCARDS and name not in fields and name not in made:
             yield path, unknown("field", name, [*fields, *made])
         elif source == "missing" and name in fields and fields[name].required:
             yield path, f'{quoted(name)} is required, so never missing; watch "rejects" or set required = false'
+    elif source in QUALITY and name:
+        fitting = [field for field in fields if has_quality(config, source, field)]
+        if fields and name != "*" and name not in fitting:
+            yield path, unknown(f"field that has {source}", name, fitting)
+    elif source == "rejects" and colon:
+        if name not in REJECT_KINDS:
+            yield path, unknown("kind of reject", name, REJECT_KINDS)
     elif (colon and (source != "key" or not name)) or (not colon and signal not in NAMED_SIGNALS):
         yield path, unknown("signal", signal, known)
     elif signal in (*ERROR_SIGNALS, "estimated_error") and schema.label is None:

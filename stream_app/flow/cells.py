@@ -27,7 +27,11 @@ _TRUTH = {
 
 
 class BadCell(Exception):  # noqa: N818 - not an error of the program: a finding about data
-    """Why a cell or a record cannot be read, a sentence without its place."""
+    """Why a cell or a record cannot be used, a sentence without its place; `kind` as in `Problem`."""
+
+    def __init__(self, reason: str, kind: str = "type") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 class OutOfRange(str):
@@ -180,5 +184,5 @@ class ClassNames:
             return None
         if self._classes:
             known = ", ".join(self._classes[:20])
-            raise BadCell(f"unknown class {quoted(cell)}; task.classes has {known}")
+            raise BadCell(f"unknown class {quoted(cell)}; task.classes has {known}", "schema")
         raise BadCell(f"expected 0/1, true/false or yes/no, got {quoted(cell)}; set task.classes to the two classes")

@@ -280,6 +280,7 @@ class Decide:
             "stream": reject.stream,
             "offset": reject.offset,
             "reason": reject.problem.reason,
+            "kind": reject.problem.kind,
             "path": reject.problem.path,
         }
         try:

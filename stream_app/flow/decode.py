@@ -36,7 +36,7 @@ class Decoder:
     >>> config = Config(name="x", schema=Schema(id="id", fields={"miles": Field(type="number", min=0)}))
     >>> rows = Decoder(config, "events", None)(0, [b'{"id": "a", "miles": 7}', b'{"id": "b", "miles": -3}'])
     >>> rows.id[0], rows.numbers[0].tolist(), rows.problems
-    ('a', [7.0], {1: Problem(reason='below the minimum 0: -3', path='$.miles')})
+    ('a', [7.0], {1: Problem(reason='below the minimum 0: -3', path='$.miles', kind='range')})
     """
 
     def __init__(
@@ -162,14 +162,14 @@ class Decoder:
             where = self._label_time
             known = NO_TIME if where is None else time_ms(cells.get(where))
         except BadCell as bad:
-            self._reject(rows, row, Problem(str(bad), "$" if where is None else f"$.{where}"))
+            self._reject(rows, row, Problem(str(bad), "$" if where is None else f"$.{where}", bad.kind))
         else:
             rows.id[row], rows.time_ms[row], rows.label_time_ms[row] = event_id, moment, known
 
     def _label_of(self, cell: object) -> str | float | None:
         label: str | float | None = number(cell) if self._classes is None else self._classes(text(cell))
         if self._label_required and (label is None or (isinstance(label, float) and math.isnan(label))):
-            raise BadCell("missing")
+            raise BadCell("missing", "schema")
         return label
 
     def _reject(self, rows: Rows, row: int, problem: Problem) -> None:
@@ -188,18 +188,18 @@ class Decoder:
     def _cells(self, raw: bytes) -> dict[str, Any]:
         """Take one record apart into its cells by column name."""
         if len(raw) > self._longest:
-            raise BadCell(f"longer than {self._longest} bytes")
+            raise BadCell(f"longer than {self._longest} bytes", "schema")
         try:
             record = raw.decode()
         except UnicodeDecodeError as error:
             at = error.start
             hint = "convert the file from its encoding, latin-1 perhaps"
-            raise BadCell(f"not UTF-8 at byte {at} (0x{raw[at]:02x}); {hint}") from None
+            raise BadCell(f"not UTF-8 at byte {at} (0x{raw[at]:02x}); {hint}", "schema") from None
         if self._header is None:
             return _json_cells(record)
         cells = readers.split(record, self._delimiter)
         if len(cells) != len(self._header):
-            raise BadCell(f"expected {len(self._header)} cells, got {len(cells)}")
+            raise BadCell(f"expected {len(self._header)} cells, got {len(cells)}", "schema")
         return dict(zip(self._header, cells, strict=True))
 
 
@@ -221,14 +221,14 @@ def _texts_of(offsets: Ints) -> list[str]:
 
 def _json_cells(record: str) -> dict[str, Any]:
     if _depth(record) > MAX_DEPTH:
-        raise BadCell(f"not JSON: nested more than {MAX_DEPTH} deep")
+        raise BadCell(f"not JSON: nested more than {MAX_DEPTH} deep", "schema")
     try:
         document = _LENIENT.decode(record)
     except json.JSONDecodeError as error:
         at = len(record[: error.pos].encode())
-        raise BadCell(f"not JSON: {error.msg} at byte {at}") from None
+        raise BadCell(f"not JSON: {error.msg} at byte {at}", "schema") from None
     if not isinstance(document, dict):
-        raise BadCell(f"not an object: {quoted(document)}")
+        raise BadCell(f"not an object: {quoted(document)}", "schema")
     return document
 
 
@@ -256,14 +256,14 @@ _LENIENT = json.JSONDecoder(parse_float=_float, parse_int=_int, strict=False)
 
 def _required(cell: str | None) -> str:
     if cell is None:
-        raise BadCell("missing")
+        raise BadCell("missing", "schema")
     return cell
 
 
 def _required_time(cell: object) -> int:
     moment = time_ms(cell)
     if moment == NO_TIME:
-        raise BadCell("missing")
+        raise BadCell("missing", "schema")
     return moment
 
 
@@ -271,11 +271,11 @@ def _checked_number(cell: object, field: Field) -> float:
     value = number(cell)
     if math.isnan(value):
         if field.required:
-            raise BadCell("missing")
+            raise BadCell("missing", "schema")
     elif field.min is not None and value < field.min:
-        raise BadCell(f"below the minimum {quoted(field.min)}: {quoted(value)}")
+        raise BadCell(f"below the minimum {quoted(field.min)}: {quoted(value)}", "range")
     elif field.max is not None and value > field.max:
-        raise BadCell(f"above the maximum {quoted(field.max)}: {quoted(value)}")
+        raise BadCell(f"above the maximum {quoted(field.max)}: {quoted(value)}", "range")
     return value
 
 
@@ -283,7 +283,7 @@ def _checked_text(cell: object, field: Field) -> str | None:
     value = text(cell)
     if value is None:
         if field.required:
-            raise BadCell("missing")
+            raise BadCell("missing", "schema")
     elif field.values is not None and value not in field.values:
-        raise BadCell(f"not one of the {len(field.values)} allowed values: {quoted(value)}")
+        raise BadCell(f"not one of the {len(field.values)} allowed values: {quoted(value)}", "schema")
     return value

@@ -192,12 +192,12 @@ class Join:
                 del self.early[key]
             elif row == NO_EVENT:
                 record, offset, label_id, raw = self.early.pop(key)
-                problem, now = Problem(REASONS[row], self.id_path), int(chunk.record[at])
+                problem, now = Problem(REASONS[row], self.id_path, "label"), int(chunk.record[at])
                 chunk.rejects.append(Reject(record, now, "labels", offset, label_id, raw, problem))
             else:
                 rows = chunk.events if row == DUPLICATE else chunk.labels
                 stream, record = STREAMS[chunk.order[at]], int(chunk.record[at])
-                problem = Problem(REASONS[row], self.id_path)
+                problem = Problem(REASONS[row], self.id_path, "duplicate" if row == DUPLICATE else "label")
                 chunk.rejects.append(
                     Reject(record, record, stream, int(rows.offset[slot]), rows.id[slot], rows.raw[slot], problem)
                 )

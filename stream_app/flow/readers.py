@@ -165,7 +165,7 @@ def split(record: str, delimiter: str) -> list[str]:
         return next(csv.reader([record], delimiter=delimiter, strict=True))
     except csv.Error as error:
         reason = "a quote is not closed" if "end of data" in str(error) else str(error)
-        raise BadCell(f"not CSV: {reason}") from None
+        raise BadCell(f"not CSV: {reason}", "schema") from None
 
 
 _SKIP = np.iinfo(np.int64).min  # the kind of a column that nobody wants

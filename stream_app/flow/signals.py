@@ -8,6 +8,7 @@ from stream_app.config import Config
 from stream_app.config.watched import row_of, signals
 from stream_app.flow.chunk import Chunk, Column
 from stream_app.flow.join import Kept
+from stream_app.flow.quality import LEARN, Frozen, Range, Unseen
 from stream_app.flow.score import Score
 from stream_app.flow.validate import Validate, Vocabulary
 from stream_app.messages import CONTROL, NO_TIME, Floats, Ints
@@ -15,7 +16,7 @@ from stream_app.models import FORGET
 
 
 class Signals:
-    """Builds the watched signals of a chunk; state: codes and last times of the entity keys."""
+    """Builds the watched signals of a chunk; state: the entity keys, their last times, what quality signals learned."""
 
     def __init__(self, config: Config, validate: Validate, score: Score, kept: Kept) -> None:
         fields = config.schema.fields
@@ -30,10 +31,12 @@ class Signals:
         self.record, self.groups = np.empty(0, np.int64), dict[str, Ints]()
         self.keys = Vocabulary(config.engine.max_categories)
         self.last_ms = np.full(config.engine.max_categories + 1, NO_TIME, np.int64)  # the last, -1: without a key
+        self.keyed = any(name.startswith(("key", "frozen:")) for name in self.names) and config.schema.key is not None
+        self.quality = {name: made for name in self.names if (made := _memory(name, config)) is not None}
 
     def run(self, chunk: Chunk) -> None:
         self._place(chunk)
-        codes = self.keys.encode(chunk.events.key) if any(name.startswith("key") for name in self.names) else None
+        codes = self.keys.encode(chunk.events.key) if self.keyed else None
         gaps = self._gaps(chunk, codes) if any(name.startswith("key:") for name in self.names) else None
         for name in self.names:
             source, _, field = name.partition(":")
@@ -53,7 +56,9 @@ class Signals:
             elif source == "lateness":
                 column = self._of_events(chunk, chunk.lateness_s)
             elif source == "rejects":
-                column = self._rejects(chunk)
+                column = self._rejects(chunk, field)
+            elif name in self.quality:
+                column = self._of_events(chunk, self._quality(chunk, name, codes))
             else:
                 column = self._of_labels(chunk, source)
             chunk.signals[name] = column
@@ -65,6 +70,15 @@ class Signals:
             return chunk.features[:, self.features[name]]
         codes = chunk.codes[:, self.categories[name]]
         return np.where(codes < 0, np.nan, codes)
+
+    def _quality(self, chunk: Chunk, name: str, keys: Ints | None) -> Floats:
+        field = name.partition(":")[2]
+        values, memory = self._feature(chunk, field), self.quality[name]
+        if isinstance(memory, Unseen):
+            return memory.run(chunk.codes[:, self.categories[field]])
+        if isinstance(memory, Range):
+            return memory.run(values)
+        return memory.run(values, np.full(len(values), -1) if keys is None else keys)
 
     def _prediction(self, chunk: Chunk) -> Floats:
         if not self.multiclass:
@@ -95,11 +109,11 @@ class Signals:
         groups = {field: self.kept.codes[slots, self.categories[field]] for field in self.by}
         return Column(x, chunk.op_record[mine], self.kept.offset[slots], chunk.known_ms[mine], groups)
 
-    def _rejects(self, chunk: Chunk) -> Column:
-        """1 for each record of the log that became a dead letter, 0 for each that was accepted."""
+    def _rejects(self, chunk: Chunk, kind: str) -> Column:
+        """1 for each record of the log that became a dead letter (of this kind, if one is given), 0 for any other."""
         data = np.flatnonzero(chunk.tape.order != CONTROL)
         x = np.zeros(len(chunk.tape.order))
-        x[[r.record - chunk.first for r in chunk.rejects if r.record == r.at]] = 1
+        x[[r.record - chunk.first for r in chunk.rejects if r.record == r.at and kind in ("", r.problem.kind)]] = 1
         known = data[chunk.clock_ms[data] != NO_TIME]
         record = chunk.first + known
         groups = {field: np.full(len(known), -1, np.int64) for field in self.by}
@@ -129,8 +143,22 @@ class Signals:
         return Column(gaps[mine], column.record[mine], column.offset[mine], column.time_ms[mine], groups)
 
     def to_state(self) -> dict[str, Any]:
-        return {"keys": self.keys.texts.copy(), "last_ms": self.last_ms.copy()}
+        return {
+            "keys": self.keys.texts.copy(),
+            "last_ms": self.last_ms.copy(),
+            "quality": {name: q.to_state() for name, q in self.quality.items()},
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         self.keys.load(state["keys"])
         self.last_ms = state["last_ms"]
+        for name, memory in self.quality.items():
+            memory.load(state["quality"][name])
+
+
+def _memory(signal: str, config: Config) -> Unseen | Range | Frozen | None:
+    size, learn = config.engine.max_categories, min(LEARN, config.engine.max_values)
+    source, colon, _ = signal.partition(":")
+    if not colon or source not in ("unseen", "range", "frozen"):
+        return None
+    return Unseen(size, learn) if source == "unseen" else Range(learn) if source == "range" else Frozen(size)

@@ -126,9 +126,9 @@ class Validate:
         gap_s = abs(time_ms - now_ms) / 1000
         if time_ms < now_ms:
             limit = f"engine.lateness allows {self.lateness_ms / 1000:.0f} s"
-            return Problem(f"time is {gap_s:.0f} s behind the stream; {limit}", self.time_path)
+            return Problem(f"time is {gap_s:.0f} s behind the stream; {limit}", self.time_path, "late")
         limit = f"engine.ahead allows {self.ahead_ms / 1000:.0f} s"
-        return Problem(f"time jumps {gap_s:.0f} s ahead of the stream; {limit}", self.time_path)
+        return Problem(f"time jumps {gap_s:.0f} s ahead of the stream; {limit}", self.time_path, "late")
 
     def _codes(self, events: Rows) -> Ints:
         columns = zip(self.vocabularies.values(), events.categories, strict=True)
