@@ -94,6 +94,17 @@ signal = "expired"
 detector = "adwin"
 arl0 = 200
 [[watch]]
+signal = "overdue"
+detector = "adwin"
+arl0 = 200
+by = "c"
+max_segments = 2
+[[watch]]
+signal = "silence:c"
+detector = "page_hinkley"
+params = { warm_up = 50 }
+arl0 = 1000
+[[watch]]
 signal = "key:*"
 detector = "page_hinkley"
 arl0 = 1000

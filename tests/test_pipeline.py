@@ -38,7 +38,7 @@ VARIANTS = {
     "a watch on the estimated error": [
         (
             '[[watch]]\nsignal = "rejects"',
-            '[[watch]]\nsignal = "estimated_error"\ndetector = "adwin"\n[[watch]]\nsignal = "rejects"',
+            '[[watch]]\nsignal = "estimated_error"\ndetector = "adwin"\narl0 = 200\n[[watch]]\nsignal = "rejects"',
         )
     ],
     "no time": [
@@ -50,6 +50,7 @@ VARIANTS = {
         ('cooldown = "2s"', 'cooldown = "20 events"'),
         ('[[watch]]\nsignal = "key:*"\ndetector = "page_hinkley"\narl0 = 1000\n', ""),
         ('[[watch]]\nsignal = "label_delay"\ndetector = "page_hinkley"\narl0 = 1000\n', ""),
+        ('[[watch]]\nsignal = "overdue"\ndetector = "adwin"\narl0 = 200\nby = "c"\nmax_segments = 2\n', ""),
     ],
 }
 

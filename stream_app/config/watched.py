@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # config.py imports this file
 
 Kind = Literal["number", "category", "vector"]
 
-ERROR_SIGNALS = ("error", "label_delay", "expired")  # known only where there are labels
+ERROR_SIGNALS = ("error", "label_delay", "expired", "overdue")  # known only where there are labels
 NAMED_SIGNALS = ("features", "prediction", "estimated_error", *ERROR_SIGNALS, "rejects", "lateness", "key")
 REJECT_KINDS = ("type", "range", "schema", "duplicate", "late", "label")  # as in messages.Problem
 QUALITY = ("unseen", "range", "frozen")  # of a field, 0 or 1
@@ -79,6 +79,8 @@ def kind_of(config: "Config", signal: str) -> Kind | None:
         return "number" if name in REJECT_KINDS else None
     if source == "key" and name:
         return "number"  # seconds since that key's last event
+    if source == "silence" and name:
+        return "number" if name == "*" or name in categories_of(config) else None  # events of each in a block of events
     if colon or signal not in NAMED_SIGNALS:
         return None
     if signal == "features":
@@ -95,16 +97,31 @@ def has_quality(config: "Config", source: str, name: str) -> bool:
     return field.type == "number" if source == "range" else field.type == "category" and field.values is None
 
 
+def categories_of(config: "Config") -> list[str]:
+    """The category fields."""
+    return [name for name, field in config.schema.fields.items() if field.type == "category"]
+
+
 def row_of(config: "Config") -> list[str]:
     """The columns of the signal `features`: number fields and computed features."""
     numbers = [name for name, field in config.schema.fields.items() if field.type == "number"]
     return numbers + [feature.name for feature in config.features]
 
 
+def segments_of(watch: "Watch", signal: str) -> str | None:
+    """What splits a signal into segments: `by`, or what the signal itself is of each key or category of."""
+    source, _, of = signal.partition(":")
+    if source == "silence":
+        return "key" if of == "*" else of
+    return "key" if signal == "key:*" else watch.by
+
+
 def fits(config: "Config", detector: str, signal: str, kind: Kind) -> bool:
     """Whether a known detector can watch the signal: its kind, and 0 or 1 only where the detector asks for that."""
     known = detectors.get(detector)
-    is_rate = signal == "expired" or signal.startswith(("rejects", "missing:", *(f"{source}:" for source in QUALITY)))
+    is_rate = signal in ("expired", "overdue") or signal.startswith(
+        ("rejects", "missing:", *(f"{source}:" for source in QUALITY))
+    )
     is_rate |= signal == "error" and config.task.type in ("binary", "multiclass")
     return kind in known.kinds and (is_rate or not known.error_only)
 

@@ -15,9 +15,11 @@ from stream_app.config.watched import (
     Kind,
     Signal,
     arl0_of,
+    categories_of,
     fits,
     has_quality,
     row_of,
+    segments_of,
     spent_alarms,
 )
 
@@ -74,6 +76,8 @@ def check_unique(path: str, names: Iterable[str]) -> Found:
 def _watch(config: "Config", watch: "Watch", path: str, watched: list[Signal]) -> Found:
     yield from _signal(config, watch.signal, f"{path}.signal")
     yield from check_grouping(config, watch.by, f"{path}.by")
+    if watch.by is not None and segments_of(watch, watch.signal) != watch.by:
+        yield f"{path}.by", f"{quoted(watch.signal)} has segments of its own; remove it"
     if watch.max_segments <= 0:
         yield f"{path}.max_segments", "must be more than 0"
     if watch.arl0 is not None and watch.arl0 <= 0:
@@ -101,7 +105,7 @@ def _watch(config: "Config", watch: "Watch", path: str, watched: list[Signal]) -
 def _signal(config: "Config", signal: str, path: str) -> Found:
     source, colon, name = signal.partition(":")
     fields, schema = config.schema.fields, config.schema
-    known = [*NAMED_SIGNALS, "feature:NAME", "missing:NAME", "key:VALUE", "rejects:KIND"]
+    known = [*NAMED_SIGNALS, "feature:NAME", "missing:NAME", "key:VALUE", "rejects:KIND", "silence:*", "silence:NAME"]
     known += [f"{source}:NAME" for source in QUALITY]
     if source in ("feature", "missing") and name:
         made = [feature.name for feature in config.features if source == "feature"]
@@ -113,10 +117,13 @@ def _signal(config: "Config", signal: str, path: str) -> Found:
         fitting = [field for field in fields if has_quality(config, source, field)]
         if fields and name != "*" and name not in fitting:
             yield path, unknown(f"field that has {source}", name, fitting)
+    elif source == "silence" and name and name != "*":
+        if fields and name not in categories_of(config):
+            yield path, unknown("category field", name, categories_of(config))
     elif source == "rejects" and colon:
         if name not in REJECT_KINDS:
             yield path, unknown("kind of reject", name, REJECT_KINDS)
-    elif (colon and (source != "key" or not name)) or (not colon and signal not in NAMED_SIGNALS):
+    elif (colon and (source not in ("key", "silence") or not name)) or (not colon and signal not in NAMED_SIGNALS):
         yield path, unknown("signal", signal, known)
     elif signal in (*ERROR_SIGNALS, "estimated_error") and schema.label is None:
         yield path, f"{signal} needs schema.label"
@@ -124,9 +131,9 @@ def _signal(config: "Config", signal: str, path: str) -> Found:
         yield path, 'an anomaly score has no error; watch "prediction"'
     elif signal == "features" and fields and not row_of(config):
         yield path, "no field is a number, and there are no [[features]]"
-    elif source == "key" and schema.key is None:
+    elif source in ("key", "silence") and schema.key is None:
         yield path, f"{quoted(signal)} needs schema.key"
-    elif schema.time is None and (signal in ("lateness", "label_delay") or (source == "key" and colon)):
+    elif schema.time is None and (signal in ("lateness", "label_delay", "overdue") or (source == "key" and colon)):
         yield path, f"no time: {quoted(signal)} needs schema.time"
 
 

@@ -96,7 +96,7 @@ def ranked(seen: list[dict[str, Any]], found: list[dict[str, Any]], said: Any) -
         column = of if source in COLUMN else part["signal"]
         known = change.get(column) if source in COLUMN else None
         effect = known["effect"] if known else 0.0
-        order = (TIERS.get(source, UNALARMED), -effect, -_strength(part))
+        order = (TIERS.get(source, UNALARMED), not part.get("worse", True), -effect, -_strength(part))
         what = known["text"] if known else said(part)
         entry = {"signal": part["signal"], "segment": part["segment"], "what": what, "kind": known and known["kind"]}
         if column not in entries or order < entries[column][0]:
@@ -104,7 +104,7 @@ def ranked(seen: list[dict[str, Any]], found: list[dict[str, Any]], said: Any) -
     also = [part for part in found if part["feature"] not in entries and part["effect"] >= EVIDENT][:ALSO]
     for part in also:
         entry = {"signal": f"feature:{part['feature']}", "segment": "", "kind": part["kind"]}
-        entries[part["feature"]] = (UNALARMED, -part["effect"], 0.0), entry | {"what": part["text"]}
+        entries[part["feature"]] = (UNALARMED, False, -part["effect"], 0.0), entry | {"what": part["text"]}
     return [entry for _, entry in sorted(entries.values(), key=lambda item: item[0])][:MOST]
 
 

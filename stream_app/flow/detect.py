@@ -11,7 +11,7 @@ import numpy as np
 import detectors
 from detectors import Detector, Drift
 from stream_app.config import Config, Watch
-from stream_app.config.watched import Signal, arl0_of, row_of, signals
+from stream_app.config.watched import Signal, arl0_of, row_of, segments_of, signals
 from stream_app.config.watches import kind_params, null_params, reference_params
 from stream_app.flow.chunk import Alarm, Chunk, Column
 from stream_app.flow.measure import metric
@@ -103,7 +103,7 @@ class Monitor:
         self.watch: Watch = config.watch[signal.watch]
         self.signal, self.names = signal, names  # of the segments
         self.texts = texts  # of the signal's own categories, or the names of a row's columns
-        self.by = "key" if signal.name == "key:*" else self.watch.by
+        self.by = segments_of(self.watch, signal.name)
         self.params = params
         self.segments: dict[int, Segment] = {}
 
@@ -186,7 +186,7 @@ class Detect:
         self.monitors = []
         share = arl0_of(config)
         for signal in signals(config):
-            by = "key" if signal.name == "key:*" else config.watch[signal.watch].by
+            by = segments_of(config.watch[signal.watch], signal.name)
             field = signal.name.removeprefix("feature:")
             own = validate.classes if signal.name == "prediction" else vocabularies.get(field)
             texts = own.texts if own is not None and signal.kind == "category" else None

@@ -39,8 +39,11 @@ EFFECT = ("before", "after", "before_interval", "after_interval", "direction", "
 
 
 def is_worse(alarm: Alarm) -> bool:
-    """Less error, fewer broken or missing records are good news; any other change of a watched signal is not."""
-    return not alarm.signal.startswith(("error", "estimated_error", *QUALITY)) or alarm.drift.after > alarm.drift.before
+    """Less error, fewer broken records, more of a key are good news; any other change of a watched signal is not."""
+    rose = alarm.drift.after > alarm.drift.before
+    if alarm.signal.startswith("silence:"):
+        return not rose
+    return rose or not alarm.signal.startswith(("error", "estimated_error", *QUALITY))
 
 
 def severity_of(alarm: Alarm) -> str:
@@ -52,7 +55,7 @@ def severity_of(alarm: Alarm) -> str:
         return "critical" if drift.after - drift.before >= WORSE_BY * abs(drift.before) else "warning"
     if alarm.signal == "estimated_error" and is_worse(alarm):
         return "warning"
-    if alarm.signal.startswith(QUALITY) and drift.after > drift.before:
+    if alarm.signal.startswith(QUALITY) and is_worse(alarm):
         return "warning"
     return "info"
 
@@ -287,7 +290,15 @@ def sentence(lead: dict[str, Any]) -> str:
 
 EVENTS: dict[str, Callable[[dict[str, Any], str], str]] = {
     "gap:": lambda lead, of: f"{lead['n']} records of {of} were deleted before they were read,",
+    "silence:": lambda lead, _: (
+        f"{lead['segment']} sends {_share(lead['after'])} of the events, not {_share(lead['before'])},"
+    ),
 }
+
+
+def _share(count: float) -> str:
+    """The mean number of a key's events in a block of 100, as a share."""
+    return f"{count:.3g} %"
 
 
 def _clearness(seen: dict[str, Any]) -> float:

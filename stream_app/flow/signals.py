@@ -8,8 +8,10 @@ from stream_app.config import Config
 from stream_app.config.watched import row_of, signals
 from stream_app.flow.chunk import Chunk, Column
 from stream_app.flow.join import Kept
+from stream_app.flow.overdue import LEARN_FROM, Overdue
 from stream_app.flow.quality import LEARN, Frozen, Range, Unseen
 from stream_app.flow.score import Score
+from stream_app.flow.silence import Silence
 from stream_app.flow.validate import Validate, Vocabulary
 from stream_app.messages import CONTROL, NO_TIME, Floats, Ints
 from stream_app.models import FORGET
@@ -31,8 +33,11 @@ class Signals:
         self.record, self.groups = np.empty(0, np.int64), dict[str, Ints]()
         self.keys = Vocabulary(config.engine.max_categories)
         self.last_ms = np.full(config.engine.max_categories + 1, NO_TIME, np.int64)  # the last, -1: without a key
-        self.keyed = any(name.startswith(("key", "frozen:")) for name in self.names) and config.schema.key is not None
-        self.quality = {name: made for name in self.names if (made := _memory(name, config)) is not None}
+        by_key = ("key", "frozen:", "silence:*")
+        self.keyed = any(name.startswith(by_key) for name in self.names) and config.schema.key is not None
+        self.fields_by = sorted(self.categories[field] for field in self.by)
+        made = {name: self._memory(name, config) for name in self.names}
+        self.quality = {name: memory for name, memory in made.items() if memory is not None}
 
     def run(self, chunk: Chunk) -> None:
         self._place(chunk)
@@ -57,6 +62,10 @@ class Signals:
                 column = self._of_events(chunk, chunk.lateness_s)
             elif source == "rejects":
                 column = self._rejects(chunk, field)
+            elif source == "silence":
+                column = self._silence(chunk, name, codes)
+            elif source == "overdue":
+                column = self._overdue(chunk)
             elif name in self.quality:
                 column = self._of_events(chunk, self._quality(chunk, name, codes))
             else:
@@ -78,7 +87,37 @@ class Signals:
             return memory.run(chunk.codes[:, self.categories[field]])
         if isinstance(memory, Range):
             return memory.run(values)
-        return memory.run(values, np.full(len(values), -1) if keys is None else keys)
+        stands: Floats = memory.run(values, np.full(len(values), -1) if keys is None else keys)
+        return stands
+
+    def _silence(self, chunk: Chunk, name: str, keys: Ints | None) -> Column:
+        """Events of each key, or category of a field, in a block of events."""
+        by = "key" if name == "silence:*" else name.partition(":")[2]
+        codes = chunk.codes[:, self.categories[by]] if keys is None or by != "key" else keys
+        memory: Silence = self.quality[name]
+        column, of = memory.run(codes, self._of_events(chunk, np.empty(0)))
+        column.groups = {field: np.full(len(of), -1, np.int64) for field in self.by} | {by: of}
+        return column
+
+    def _overdue(self, chunk: Chunk) -> Column:
+        memory: Overdue = self.quality["overdue"]
+        column, codes = memory.run(chunk)
+        column.groups = {field: codes[:, self.fields_by.index(self.categories[field])] for field in self.by}
+        return column
+
+    def _memory(self, signal: str, config: Config) -> Any:
+        """What a signal has to remember; None for those that follow from the chunk alone."""
+        size, learn = config.engine.max_categories, min(LEARN, config.engine.max_values)
+        source, colon, _ = signal.partition(":")
+        if signal == "overdue":
+            return Overdue(self.kept, config.engine.remember, self.fields_by, min(LEARN_FROM, config.engine.max_values))
+        makers = {
+            "unseen": lambda: Unseen(size, learn),
+            "range": lambda: Range(learn),
+            "frozen": lambda: Frozen(size),
+            "silence": Silence,
+        }
+        return makers[source]() if colon and source in makers else None
 
     def _prediction(self, chunk: Chunk) -> Floats:
         if not self.multiclass:
@@ -154,11 +193,3 @@ class Signals:
         self.last_ms = state["last_ms"]
         for name, memory in self.quality.items():
             memory.load(state["quality"][name])
-
-
-def _memory(signal: str, config: Config) -> Unseen | Range | Frozen | None:
-    size, learn = config.engine.max_categories, min(LEARN, config.engine.max_values)
-    source, colon, _ = signal.partition(":")
-    if not colon or source not in ("unseen", "range", "frozen"):
-        return None
-    return Unseen(size, learn) if source == "unseen" else Range(learn) if source == "range" else Frozen(size)
