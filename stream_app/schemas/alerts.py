@@ -178,6 +178,9 @@ class Incident(Closed):
     flapping: Annotated[
         int, Meta(description="How often the signal's incidents had recovered lately; 0: not flapping.")
     ]
+    returns: Annotated[
+        str | None, Meta(description="Incident before which the signal was where it now is; null: none.")
+    ]
     suppressed: Annotated[str | None, Meta(description="Why it calls nobody; null: it does.")]
     alarms: Annotated[int, Meta(description="Alarms so far.")]
     budget: Annotated[Budget, Meta(description="The budget of false alarms at this point.")]

@@ -6,6 +6,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from stream_app.schemas.alerts import Budget, Closed
 
+Interval = tuple[float | None, float | None]
 Figures = dict[str, float | None]
 
 
@@ -77,4 +78,20 @@ class Detector(Figure, kw_only=True):
     estimate: Annotated[float | None, Meta(description="Mean of the signal since it began; null: none yet.")]
 
 
-METRICS = (Stream, Performance, Labels, Incidents, Detector)
+class Estimate(Figure, kw_only=True):
+    """The champion's mean loss, estimated before the labels come, and as far as labels are there."""
+
+    signal: Annotated[str, Meta(pattern="^estimate:", description="estimate:MODEL; key of the record.")]
+    level: Annotated[float, Meta(description="Level of the intervals, 0 to 1.")]
+    window: Annotated[int, Meta(description="Newest events that are meant.")]
+    estimated: Annotated[float | None, Meta(description="Estimated mean loss; null: no estimate.")]
+    interval: Annotated[Interval | None, Meta(description="Interval of it; null: not known yet.")]
+    labels: Annotated[int, Meta(description="Of these events, those whose label is there.")]
+    realised: Annotated[float | None, Meta(description="Their mean loss; null: no label.")]
+    realised_interval: Annotated[Interval | None, Meta(description="Interval of it; null: not known yet.")]
+    calibrated_on: Annotated[int, Meta(description="Labels that the estimate has learned from.")]
+    fused: Annotated[float | None, Meta(description="Both together: labels where they are there, else the estimate.")]
+    fused_interval: Annotated[Interval | None, Meta(description="Interval of it; null: not known yet.")]
+
+
+METRICS = (Stream, Performance, Labels, Incidents, Detector, Estimate)

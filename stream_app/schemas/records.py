@@ -35,6 +35,7 @@ class DeadLetter(Closed):
     stream: Annotated[Literal["events", "labels", "control"], Meta(description="The input it came from.")]
     offset: Annotated[int, Meta(description="Source offset; of a command, its record number in the shard.")]
     reason: Annotated[str, Meta(description="What is wrong with it.")]
+    kind: Annotated[str, Meta(description="Kind of the reject, as in the signal rejects:KIND.")]
     path: Annotated[str, Meta(description="Where in the document: $ or $.FIELD.")]
     raw: Annotated[str | UnsetType, Meta(description="The record as it came.")] = UNSET
     raw_base64: Annotated[str | UnsetType, Meta(description="The record as it came, in base64.")] = UNSET
