@@ -251,6 +251,7 @@ def _profiled(data: Path, folder: Path) -> Path:
 
 
 import stream_app.commands.cluster  # noqa: E402 (these register their commands on `cli`)
+import stream_app.commands.schemas  # noqa: E402
 import stream_app.commands.stories  # noqa: E402
 import stream_app.commands.streams  # noqa: E402
 import stream_app.commands.worker  # noqa: E402

@@ -8,9 +8,10 @@ from rich.markup import escape
 
 from stream_app.config import Config, digest
 from stream_app.edges import snapshots, subscriber
+from stream_app.edges.incident_view import ERROR, around, errors, print_incident, series
 from stream_app.edges.log import Log
-from stream_app.edges.terminal import OUT, alert_line, printable, when, whole
-from stream_app.errors import DriftlineError
+from stream_app.edges.terminal import OUT, printable, when, whole
+from stream_app.errors import DriftlineError, TopicError
 from stream_app.pipeline import Pipeline
 
 
@@ -19,7 +20,9 @@ def tell(config: Config, log: Log, name: str, key: bytes) -> dict[str, Any]:
     alerts = [json.loads(record.value) for record in log.read("alerts") if record.key == name]
     if alerts:
         triggers = [json.loads(record.value) for record in log.read("triggers")]
-        return {"incident": name, "alerts": alerts, "triggers": [t for t in triggers if t["data"]["incident"] == name]}
+        panes = (json.loads(record.value) for record in log.read("panes") if record.key == alerts[-1]["data"]["signal"])
+        metrics = (json.loads(record.value) for record in log.read("metrics") if record.key == ERROR)
+        return _incident(config, name, alerts, triggers, list(panes), list(metrics))
     found, saved = log.find(name), log.load()
     pipeline = Pipeline(config)
     if saved is not None:
@@ -42,7 +45,12 @@ async def tell_from_topics(config: Config, name: str, progress: Callable[[str], 
     """The story of an incident or an event id; reads topics from their beginning, 100,000 records in about a second."""
     if alerts := await _find(config, "alerts", name, progress):
         triggers = [json.loads(received.record.value) async for received in subscriber.history(config, "triggers")]
-        return {"incident": name, "alerts": alerts, "triggers": [t for t in triggers if t["data"]["incident"] == name]}
+        signal = alerts[-1]["data"].get("signal", "")
+        panes, metrics = [
+            await _find(config, stream, key, progress) if await _is_there(config, stream) else []
+            for stream, key in (("panes", signal), ("metrics", ERROR))
+        ]
+        return _incident(config, name, alerts, triggers, panes, metrics)
     streams = ("predictions", "outcomes", "dead-letters")
     found = {stream.replace("-", "_"): await _find(config, stream, name, progress) for stream in streams}
     if any(found.values()):
@@ -51,6 +59,31 @@ async def tell_from_topics(config: Config, name: str, progress: Callable[[str], 
         f"{name!r} is no incident or event id in the topics of {config.name}; "
         "`driftline alerts CONFIG` lists incidents, `driftline predictions CONFIG` event ids"
     )
+
+
+async def _is_there(config: Config, stream: str) -> bool:
+    try:
+        await subscriber.partitions(config, stream)
+    except TopicError:
+        return False
+    return True
+
+
+def _incident(
+    config: Config, name: str, alerts: list[Any], triggers: list[Any], panes: list[Any], metrics: list[Any]
+) -> dict[str, Any]:
+    """An incident with its signal's means and the rolling error around it; codes of categories have no mean."""
+    data = alerts[-1]["data"]
+    field = config.schema.fields.get(data.get("signal", "").removeprefix("feature:"))
+    classes = data.get("signal") == "prediction" and config.task.type == "multiclass"
+    coded = classes or (field is not None and field.type == "category")
+    return {
+        "incident": name,
+        "alerts": alerts,
+        "triggers": [trigger for trigger in triggers if trigger["data"]["incident"] == name],
+        "panes": [] if coded else around(series(panes), data),
+        "errors": around(errors(metrics), data),
+    }
 
 
 async def _find(config: Config, stream: str, key: str, progress: Callable[[str], None]) -> list[Any]:
@@ -82,8 +115,7 @@ def _print_version(config: Config, told: dict[str, Any]) -> None:
 
 
 def _print_incident(config: Config, told: dict[str, Any]) -> None:
-    for alert in told["alerts"]:
-        OUT.print(alert_line(config, alert), soft_wrap=True)
+    print_incident(config, told)
     data = told["alerts"][-1]["data"]
     names = ("signal", "segment", "detector", "before", "after", "statistic", "threshold", "onset offset")
     table = whole(*names, title="evidence", title_justify="left")

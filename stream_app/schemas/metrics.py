@@ -1,0 +1,97 @@
+"""Metrics: the figures of one signal as they stood on a line of the metrics grid."""
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, UnsetType
+
+from stream_app.schemas.alerts import Budget, Closed
+
+Interval = tuple[float | None, float | None]
+Figures = dict[str, float | None]
+
+
+class Figure(Closed):
+    """What each record of the stream has."""
+
+    record: Annotated[int, Meta(description="Records of the shard that had been handled.")]
+    time: Annotated[int, Meta(description="Stream time, epoch milliseconds.")]
+
+
+class Stream(Figure, kw_only=True):
+    """Counts since the start."""
+
+    signal: Annotated[Literal["stream"], Meta(description="Key of the record.")]
+    records: Annotated[int, Meta(description="Records taken, of all inputs.")]
+    events: Annotated[int, Meta(description="Events accepted.")]
+    labels: Annotated[int, Meta(description="Labels that met their event.")]
+    expired: Annotated[int, Meta(description="Events whose label did not come in time.")]
+    rejected: Annotated[int, Meta(description="Records that became dead letters.")]
+
+
+class Performance(Figure, kw_only=True):
+    """Performance of a model or a baseline."""
+
+    signal: Annotated[str, Meta(pattern="^performance:", description="performance:MODEL; key of the record.")]
+    labels: Annotated[int, Meta(description="Labels since the start.")]
+    rolling: Annotated[Figures, Meta(description="Figures over the last measure.window labels; null: undefined.")]
+    since_start: Annotated[Figures, Meta(description="The same figures over all labels.")]
+    failures: Annotated[int, Meta(description="Events that the model raised an error on.")]
+    last_failure: Annotated[str, Meta(description="The last such error; empty: none.")]
+    version: Annotated[str | UnsetType, Meta(description="Version of the champion; absent for others.")] = UNSET
+
+
+class Labels(Figure, kw_only=True):
+    """How labels arrive."""
+
+    signal: Annotated[Literal["labels"], Meta(description="Key of the record.")]
+    delay_median_s: Annotated[float | None, Meta(description="Median delay in seconds; null: no label yet.")]
+    delay_p95_s: Annotated[float | None, Meta(description="95 % quantile of the delay in seconds; null: no label.")]
+    coverage: Annotated[float | None, Meta(description="Labelled share of all resolved events; null: none resolved.")]
+    pending: Annotated[int, Meta(description="Events that wait for their label.")]
+
+
+class Incidents(Figure, kw_only=True):
+    """What became of all alarms since the start."""
+
+    signal: Annotated[Literal["incidents"], Meta(description="Key of the record.")]
+    open: Annotated[int, Meta(description="Incidents open now.")]
+    opened: Annotated[int, Meta(description="Incidents ever opened.")]
+    alarms: Annotated[int, Meta(description="Alarms of all detectors.")]
+    suppressed: Annotated[int, Meta(description="Of them in windows of [[alarms.suppress]].")]
+    flapping: Annotated[int, Meta(description="Incidents that came and went.")]
+    benign: Annotated[int, Meta(description="Incidents that cost nothing.")]
+    triggers_held: Annotated[int, Meta(description="Retraining requests held back.")]
+    expected_false: Annotated[float, Meta(description="False alarms to expect so far, by the detectors' arl0.")]
+    budget: Annotated[Budget, Meta(description="The budget of false alarms.")]
+
+
+class Detector(Figure, kw_only=True):
+    """A detector as it stands."""
+
+    signal: Annotated[str, Meta(pattern="^detector:", description="detector:SIGNAL/DETECTOR[/SEGMENT]; the key.")]
+    segment: Annotated[str, Meta(description="FIELD=VALUE; empty: the whole signal.")]
+    detector: Annotated[str, Meta(description="Name of the detector.")]
+    statistic: Annotated[float | None, Meta(description="Its statistic; null: none yet.")]
+    threshold: Annotated[float | None, Meta(description="Its threshold; null: none yet.")]
+    n: Annotated[int, Meta(description="Observations since it began.")]
+    missing: Annotated[int, Meta(description="Missing values, counted and not fed.")]
+    estimate: Annotated[float | None, Meta(description="Mean of the signal since it began; null: none yet.")]
+
+
+class Estimate(Figure, kw_only=True):
+    """The champion's mean loss, estimated before the labels come, and as far as labels are there."""
+
+    signal: Annotated[str, Meta(pattern="^estimate:", description="estimate:MODEL; key of the record.")]
+    level: Annotated[float, Meta(description="Level of the intervals, 0 to 1.")]
+    window: Annotated[int, Meta(description="Newest events that are meant.")]
+    estimated: Annotated[float | None, Meta(description="Estimated mean loss; null: no estimate.")]
+    interval: Annotated[Interval | None, Meta(description="Interval of it; null: not known yet.")]
+    labels: Annotated[int, Meta(description="Of these events, those whose label is there.")]
+    realised: Annotated[float | None, Meta(description="Their mean loss; null: no label.")]
+    realised_interval: Annotated[Interval | None, Meta(description="Interval of it; null: not known yet.")]
+    calibrated_on: Annotated[int, Meta(description="Labels that the estimate has learned from.")]
+    fused: Annotated[float | None, Meta(description="Both together: labels where they are there, else the estimate.")]
+    fused_interval: Annotated[Interval | None, Meta(description="Interval of it; null: not known yet.")]
+
+
+METRICS = (Stream, Performance, Labels, Incidents, Detector, Estimate)

@@ -1,0 +1,101 @@
+"""The other streams: predictions, outcomes, dead letters, audit, panes, features; and commands, the one fixed input."""
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from stream_app.schemas.alerts import Closed
+
+
+class Prediction(Closed):
+    """What the champion said of an event."""
+
+    id: Annotated[str, Meta(description="Event id; key of the record.")]
+    prediction: Annotated[str | float | None, Meta(description="Class or value; null: none.")]
+    score: Annotated[float | None, Meta(description="Probability of the class (binary: of the positive), or value.")]
+    model: Annotated[str, Meta(description="Version of the model.")]
+    time: Annotated[int, Meta(description="Time of the event, epoch milliseconds.")]
+    offset: Annotated[int, Meta(description="Source offset of the event.")]
+
+
+class Outcome(Closed):
+    """A label that met its event."""
+
+    id: Annotated[str, Meta(description="Event id; key of the record.")]
+    label: Annotated[str | float | None, Meta(description="Class, or value.")]
+    error: Annotated[float | None, Meta(description="The champion's 0/1 loss or absolute error; null: no prediction.")]
+    time: Annotated[int, Meta(description="When the label was known, epoch milliseconds.")]
+    delay_ms: Annotated[int, Meta(description="From event to label, in milliseconds.")]
+    offset: Annotated[int, Meta(description="Source offset of the event.")]
+
+
+class DeadLetter(Closed):
+    """A record that was refused; it has `raw`, or `raw_base64` if its bytes are not UTF-8."""
+
+    stream: Annotated[Literal["events", "labels", "control"], Meta(description="The input it came from.")]
+    offset: Annotated[int, Meta(description="Source offset; of a command, its record number in the shard.")]
+    reason: Annotated[str, Meta(description="What is wrong with it.")]
+    kind: Annotated[str, Meta(description="Kind of the reject, as in the signal rejects:KIND.")]
+    path: Annotated[str, Meta(description="Where in the document: $ or $.FIELD.")]
+    raw: Annotated[str | UnsetType, Meta(description="The record as it came.")] = UNSET
+    raw_base64: Annotated[str | UnsetType, Meta(description="The record as it came, in base64.")] = UNSET
+
+
+class Audit(Closed):
+    """An act that changed something; each entry holds the hash of the one before."""
+
+    number: Annotated[int, Meta(description="Number of the entry, from 0.")]
+    record: Annotated[int, Meta(description="Records of the shard that had been handled.")]
+    time: Annotated[int, Meta(description="Stream time, epoch milliseconds.")]
+    before: Annotated[str, Meta(description="SHA-256 of the value of the entry before, in hex; empty for the first.")]
+    what: Annotated[str, Meta(description="command: one was accepted; else what took effect. Key of the record.")]
+    why: Annotated[str | UnsetType | None, Meta(description="Incident, or reason; null: none was given.")] = UNSET
+    by: Annotated[str | UnsetType | None, Meta(description="Who; null: not said.")] = UNSET
+    version: Annotated[str | UnsetType, Meta(description="Model version that it made.")] = UNSET
+    signal: Annotated[str | UnsetType | None, Meta(description="Signal whose reference was set.")] = UNSET
+    command: Annotated[str | UnsetType, Meta(description="The command, if one was accepted.")] = UNSET
+    incident: Annotated[str | UnsetType, Meta(description="Incident that it names.")] = UNSET
+    stream: Annotated[str | UnsetType, Meta(description="Input of a gap.")] = UNSET
+    start: Annotated[int | UnsetType, Meta(description="First offset of a gap.")] = field(default=UNSET, name="from")
+    stop: Annotated[int | UnsetType, Meta(description="Offset behind a gap.")] = field(default=UNSET, name="to")
+
+
+class Pane(Closed):
+    """Mergeable summary of a signal over a stretch of event time; a late part is a record of its own: add them up."""
+
+    signal: Annotated[str, Meta(description="Key of the record.")]
+    start: Annotated[int, Meta(description="Begin of the stretch, epoch milliseconds.")]
+    width_ms: Annotated[int, Meta(description="Its length in milliseconds.")]
+    n: Annotated[int, Meta(description="Observations.")]
+    missing: Annotated[int, Meta(description="Missing values beside them.")]
+    bins: Annotated[
+        list[tuple[int, int]], Meta(description="[bin, count], ascending; see stream_app/flow/panes.py for the bins.")
+    ]
+    mean: Annotated[float | UnsetType | None, Meta(description="Absent if n is 0; null: not finite.")] = UNSET
+    m2: Annotated[float | UnsetType | None, Meta(description="Sum of squared deviations from the mean.")] = UNSET
+    min: Annotated[float | UnsetType, Meta(description="Smallest value; absent if n is 0.")] = UNSET
+    max: Annotated[float | UnsetType, Meta(description="Largest value; absent if n is 0.")] = UNSET
+
+
+class FeatureValues(Closed):
+    """Newest values of the features of one key."""
+
+    by: Annotated[str, Meta(description="What they are grouped by; empty: by nothing.")]
+    key: Annotated[str, Meta(description="Value of it; the record's key is BY=KEY.")]
+    time: Annotated[int, Meta(description="Time of the event that they are of, epoch milliseconds.")]
+    features: Annotated[dict[str, float | None], Meta(description="By name; null: no value.")]
+
+
+class Command(Struct):
+    """A command; members that are not known are ignored."""
+
+    command: Annotated[
+        Literal["acknowledge", "close", "reset", "set-reference", "gap"], Meta(description="What to do.")
+    ]
+    incident: Annotated[str | None, Meta(description="For acknowledge and close: which.")] = None
+    signal: Annotated[str | None, Meta(description="For set-reference: which.")] = None
+    why: Annotated[str | None, Meta(description="Reason, for the audit.")] = None
+    by: Annotated[str | None, Meta(description="Who, for the audit.")] = None
+    stream: Annotated[str | None, Meta(description="For gap: the input.")] = None
+    start: Annotated[int | None, Meta(description="For gap: first offset.")] = field(default=None, name="from")
+    stop: Annotated[int | None, Meta(description="For gap: offset behind it.")] = field(default=None, name="to")
