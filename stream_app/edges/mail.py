@@ -17,7 +17,7 @@ from stream_app.config.receivers import TLS_PORT, address_of
 from stream_app.edges.notices import Notice
 from stream_app.edges.receivers import Answer, Clock, Once, Secrets
 
-SUBJECT = 150  # characters of a message in the subject
+SUBJECT = 200  # characters
 
 
 class Mail(Once):
@@ -91,17 +91,18 @@ class Mail(Once):
 
 def message(name: str, notify: Notify, notice: Notice, now_s: float) -> EmailMessage:
     """The message of a notice."""
-    made, subject = EmailMessage(), " ".join(notice.message.split())[:SUBJECT]
+    made, head = EmailMessage(), f"{notice.severity or notice.stream} {notice.incident} {notice.status}"
     made["From"], made["To"] = notify.sender, notify.email
-    made["Subject"] = f"[{name}] {notice.severity or notice.stream} {notice.incident} {notice.status}: {subject}"
+    made["Subject"] = " ".join(f"[{name}] {head}: {notice.message}".split())[:SUBJECT]
     made["Date"] = formatdate(now_s)
     made["Message-ID"] = _id(notice.id, notify)
     made["In-Reply-To"] = made["References"] = _id(f"{name}/{notice.incident}", notify)
     made["Auto-Submitted"] = "auto-generated"
-    head = {"monitor": name, "incident": notice.incident, "status": notice.status, "severity": notice.severity}
-    lines = [f"{key}: {value}" for key, value in (head | {"time": notice.event.get("time", "")}).items() if value]
+    time = notice.event.get("time", "")
+    told = {"monitor": name, "incident": notice.incident, "status": notice.status, "severity": notice.severity}
+    lines = [f"{key}: {value}" for key, value in (told | {"time": time, "id": notice.id}).items() if value]
     whole = msgspec.json.format(msgspec.json.encode(notice.event), indent=2).decode()
-    made.set_content("\n".join([notice.message, "", *lines, f"id: {notice.id}", "", whole, ""]))
+    made.set_content("\n".join([notice.message, "", *lines, "", whole, ""]))
     return made
 
 

@@ -20,6 +20,7 @@ from stream_app.edges import journal
 from stream_app.edges.notices import Notice
 
 SAID_BYTES = 2000  # of an answer are read, however long it is
+CLOSE_S = 1.0  # for the pipes of a program that was ended
 SHOWN = 200  # characters of it are told
 
 Clock = Callable[[], float]  # seconds since 1970
@@ -108,19 +109,27 @@ class Program(Once):
         )
         assert process.stdin is not None
         assert process.stderr is not None
+        reading = asyncio.create_task(_beginning(process.stderr))
+        pipes = {reading, asyncio.create_task(_filled(process.stdin, notice.value))}
         try:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read all of it
-                process.stdin.write(notice.value)
-                await process.stdin.drain()
-                process.stdin.close()
-            said = await _beginning(process.stderr)
             code = await process.wait()
         finally:
             with contextlib.suppress(ProcessLookupError):  # what it has started goes with it
                 os.killpg(process.pid, signal.SIGKILL)
+            await asyncio.wait(pipes, timeout=CLOSE_S)
+            for task in pipes:
+                task.cancel()
+        said = reading.result() if reading.done() else b""
         if not code:
             return Answer("delivered", "exit code 0")
         return Answer("later", self._secrets.shown(f"exit code {code}: {said.decode(errors='replace')}"))
+
+
+async def _filled(stream: asyncio.StreamWriter, value: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read all of it
+        stream.write(value)
+        await stream.drain()
+    stream.close()
 
 
 async def _beginning(stream: asyncio.StreamReader) -> bytes:
