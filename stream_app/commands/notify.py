@@ -55,8 +55,8 @@ def run_alone(config: Config, state: Path | None, *, follow: bool, everything: b
 
 
 @notify.command(name="test")
-@click.argument("receiver", required=False)
 @on_config
+@click.argument("receiver", required=False)
 def try_out(config: Config, state: Path, *, receiver: str | None, as_json: bool) -> None:  # noqa: ARG001
     """Sends a test alert and its recovery down the real path and says what was answered; exit code 1 if one failed.
 

@@ -6,7 +6,6 @@ It has one writer, so that two processes do not deliver the same. A receiver tha
 holds then. The log may be deleted and made anew: a place that it does not hold is not taken for one of it.
 """
 
-import asyncio
 import contextlib
 from dataclasses import dataclass
 from itertools import islice
@@ -174,7 +173,6 @@ class LogFeed:
             return None
 
     async def take(self, most: int) -> None:
-        await asyncio.sleep(0)  # other receivers get their turn
         ended = True
         for stream, last in self._last.items():
             records = list(islice(self._log.read(stream, last[0]), most))
