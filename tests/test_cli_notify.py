@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from command import driftline
 from hooks import Hook, smtp_server
-from runs import call, configured, jsonl, rows
+from runs import configured, jsonl, rows
 from test_notifier import ids, told_to
 
 from compose.broker import free_ports
@@ -30,10 +31,10 @@ def test_a_test_goes_down_the_real_path_and_says_what_was_answered(tmp_path: Pat
             f'email = "a@b.c"\nfrom = "d@b.c"\nsmtp = "127.0.0.1:{port}"',
             "log = true",
         )
-        done = call("notify", "test", config, "--json")
+        done = driftline(config.parent, "notify", "test", config, "--json")
         lines = [json.loads(line) for line in done.stdout.splitlines()]
 
-    assert done.returncode == 0, done.stderr.decode()
+    assert done.returncode == 0, done.stderr
     assert [(line["receiver"], line["sent"]) for line in lines] == [
         (name, status) for name in ("webhook", "exec", "email", "log") for status in ("opened", "recovered")
     ]
@@ -52,36 +53,36 @@ def test_a_test_goes_down_the_real_path_and_says_what_was_answered(tmp_path: Pat
 def test_a_test_that_fails_says_for_whom_and_why(config: Path) -> None:
     with Hook(usual=403) as hook:
         told_to(config, f'name = "shut"\nwebhook = "{hook.url}"', f'webhook = "http://127.0.0.1:{free_ports(1)[0]}"')
-        done = call("notify", "test", config)
+        done = driftline(config.parent, "notify", "test", config)
 
     assert done.returncode == 1
-    assert b"not delivered: shut, webhook" in done.stderr
-    assert b"403 Forbidden" in done.stdout
+    assert "not delivered: shut, webhook" in done.stderr
+    assert "403 Forbidden" in done.stdout
 
 
 def test_one_receiver_can_be_tried_alone(config: Path) -> None:
     told_to(config, 'webhook = "http://127.0.0.1:1"', 'name = "here"\nexec = "true"')
 
-    assert call("notify", "test", config, "here").returncode == 0
-    unknown = call("notify", "test", config, "her")
+    assert driftline(config.parent, "notify", "test", config, "here").returncode == 0
+    unknown = driftline(config.parent, "notify", "test", config, "her")
     assert unknown.returncode == 2
-    assert b'did you mean "here"?' in unknown.stderr
+    assert 'did you mean "here"?' in unknown.stderr
 
 
 def test_without_a_receiver_there_is_nobody_to_notify(config: Path) -> None:
     for words in (("test",), ("run",)):
-        done = call("notify", *words, config)
+        done = driftline(config.parent, "notify", *words, config)
         assert done.returncode == 2
-        assert b"$.alarms.notify: missing" in done.stderr
+        assert "$.alarms.notify: missing" in done.stderr
 
 
 def test_what_was_given_up_is_listed_and_tried_again(tmp_path: Path, config: Path) -> None:
     state = tmp_path / "s.db"
     with Hook(400, 422) as hook:
         told_to(config, f'webhook = "{hook.url}"')
-        assert call("run", config, "--state", state).returncode == 0
+        assert driftline(config.parent, "run", config, "--state", state).returncode == 0
         written = ids(state)
-        listed = call("notify", "dead", config, "--state", state, "--json")
+        listed = driftline(config.parent, "notify", "dead", config, "--state", state, "--json")
         found = [json.loads(line) for line in listed.stdout.splitlines()]
         assert [(line["receiver"], line["event"]["id"]) for line in found] == [
             ("webhook", each) for each in written[:2]
@@ -89,18 +90,18 @@ def test_what_was_given_up_is_listed_and_tried_again(tmp_path: Path, config: Pat
         assert ["400" in found[0]["reason"], "422" in found[1]["reason"]] == [True, True]
 
         hook.answers = [(410, {}, b"")]
-        again = call("notify", "dead", config, "--state", state, "--retry")
+        again = driftline(config.parent, "notify", "dead", config, "--state", state, "--retry")
         assert again.returncode == 1
-        assert b"1 of 2 were not delivered" in again.stderr
-        assert call("notify", "dead", config, "--state", state, "--retry").returncode == 0
-        assert call("notify", "dead", config, "--state", state, "--json").stdout == b""
+        assert "1 of 2 were not delivered" in again.stderr
+        assert driftline(config.parent, "notify", "dead", config, "--state", state, "--retry").returncode == 0
+        assert driftline(config.parent, "notify", "dead", config, "--state", state, "--json").stdout == ""
     assert set(hook.ids) == set(written)
 
 
 def test_nothing_was_given_up_where_nobody_was_told(config: Path, tmp_path: Path) -> None:
-    done = call("notify", "dead", config, "--state", tmp_path / "none.db")
+    done = driftline(config.parent, "notify", "dead", config, "--state", tmp_path / "none.db")
 
-    assert (done.returncode, done.stdout) == (0, b"")
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 @pytest.mark.parametrize("name", sorted(notify.commands))
