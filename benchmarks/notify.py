@@ -1,7 +1,7 @@
 """What receivers that misbehave take from the stream: the same events with nobody to notify, and with five receivers.
 
 One hangs, one answers 500, one is not there, one sends 10 MB back, one is well; they are a process of their own. The
-events (8 numbers that jump every 2,000 events, so that incidents are many) are handled in turn with and without them,
+events (8 numbers that jump every 10,000 events, so that incidents are many) are handled in turn with and without them,
 after a first run of each way that warms kernels and caches. Each turn gives one ratio of the times of the engine's
 loop, what is delivered meanwhile included; the median must be at most SLOWER. The logs must be the same. Exit code 1
 otherwise.
@@ -37,7 +37,7 @@ from stream_app.runners.notifier import Background
 
 SLOWER = 1.05  # at most
 FIELDS = [f"x{i}" for i in range(8)]
-JUMP_EVERY, JUMP = 2000, 3.0  # events, standard deviations
+JUMP_EVERY, JUMP = 10_000, 3.0  # events, standard deviations
 KINDS = ("hangs", "fails", "floods", "well")
 FLOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n" + bytes(10 << 20)
 SHORT = b"HTTP/1.1 %d x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

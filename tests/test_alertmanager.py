@@ -13,7 +13,7 @@ from hooks import Hook, until
 from stream_app.config import Config, Field, Notify, Schema
 from stream_app.edges.alertmanager import Alertmanager, labels_of
 from stream_app.edges.log import Record
-from stream_app.edges.notices import Follower, Notice
+from stream_app.edges.notices import Event, Follower, Notice
 from stream_app.edges.receivers import Answer, make
 
 CONFIG = Config(name="flights", schema=Schema(fields={"x": Field(type="number")}))
@@ -44,7 +44,7 @@ def notices(incident: str, *steps: tuple[str, str]) -> list[Notice]:
     return found
 
 
-def sent(url: str, *given: Notice, repeated: list[dict[str, Any]] | None = None) -> list[Answer]:
+def sent(url: str, *given: Notice, repeated: list[Event] | None = None) -> list[Answer]:
     async def work() -> list[Answer]:
         receiver = make(CONFIG, Notify(alertmanager=url), time.time)
         assert isinstance(receiver, Alertmanager)

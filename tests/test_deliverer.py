@@ -9,7 +9,7 @@ from typing import Any
 
 from stream_app.config import Notify
 from stream_app.edges.deliverer import LONGEST_S, WINDOW, Counts, Deliverer, Delivery
-from stream_app.edges.notices import Notice
+from stream_app.edges.notices import Data, Event, Notice
 from stream_app.edges.receivers import Answer
 
 HOUR_S = 3600.0
@@ -39,12 +39,12 @@ class Stream:
         self.waiting.remove(delivery)
         self.dead.append((delivery.notice.id, reason))
 
-    def open(self) -> list[dict[str, Any]]:
+    def open(self) -> list[Event]:
         return self.known
 
 
 def _notice(name: str, incident: str) -> Notice:
-    return Notice(name, "alerts", incident, {"id": name, "data": {"incident": incident}}, b"{}")
+    return Notice(name, "alerts", incident, Event(Data(incident=incident), id=name), b"{}")
 
 
 class Course:
@@ -64,9 +64,9 @@ class Course:
         self.tried.append((self.now_s, notice.id))
         return self.answer(notice.id, self.now_s)
 
-    async def repeat(self, events: list[dict[str, Any]]) -> Answer:
+    async def repeat(self, events: list[Event]) -> Answer:
         self.repeated.append(self.now_s)
-        return self.answer(events[0]["id"], self.now_s)
+        return self.answer(events[0].id, self.now_s)
 
     async def close(self) -> None:
         pass
@@ -165,7 +165,7 @@ def test_the_same_failures_make_the_same_pauses() -> None:
 def test_open_incidents_are_told_again_until_they_recover() -> None:
     course = Course(answer=ok)
     course.repeat_s = 60.0
-    course.stream.known = [{"id": "x", "data": {"incident": "i"}}]
+    course.stream.known = [Event(Data(incident="i"), id="x")]
     course.until(200.0)
     course.stream.known = []
     course.until(400.0)
@@ -176,7 +176,7 @@ def test_open_incidents_are_told_again_until_they_recover() -> None:
 def test_no_old_state_is_repeated_while_a_newer_one_waits() -> None:
     course = Course((0, "i"), answer=down_until(100.0))
     course.repeat_s = 60.0
-    course.stream.known = [{"id": "x", "data": {"incident": "i"}}]
+    course.stream.known = [Event(Data(incident="i"), id="x")]
     course.until(300.0)
 
     assert min(course.repeated) > max(at for at, _ in course.tried)

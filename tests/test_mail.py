@@ -17,7 +17,7 @@ from hooks import smtp_server, until
 from compose.broker import free_ports, make_certificate
 from stream_app.config import Config, Field, Notify, Schema
 from stream_app.edges.deliverer import attempt
-from stream_app.edges.notices import Notice, trial
+from stream_app.edges.notices import Notice, event_of, trial
 from stream_app.edges.receivers import Answer, make
 
 CONFIG = Config(name="flights", schema=Schema(fields={"x": Field(type="number")}))
@@ -50,13 +50,15 @@ def test_the_mails_of_an_incident_are_one_thread_and_a_repeat_is_recognisable() 
     assert "critical" in opened["Subject"]
     text = opened.get_content()
     assert text.startswith(OPENED.message)
-    assert json.loads(text[text.index("{") :]) == OPENED.event
+    assert json.loads(text[text.index("{") :]) == json.loads(OPENED.value)
 
 
 def test_a_message_cannot_add_headers() -> None:
     event = {"id": "x", "data": {"incident": "i\r\nBcc: a@b.c", "message": "rose\r\nBcc: a@b.c\r\n\r\n" + "x" * 900}}
+    value = json.dumps(event).encode()
+    notice = Notice("x", "alerts", event["data"]["incident"], event_of(value), value)
     with smtp_server() as (port, letters):
-        (answer,) = sent(to(port), Notice("x", "alerts", event["data"]["incident"], event, json.dumps(event).encode()))
+        (answer,) = sent(to(port), notice)
 
     assert answer.end == "delivered"
     assert "Bcc" not in email.message_from_bytes(letters.envelopes[0].content)

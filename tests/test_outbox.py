@@ -114,10 +114,10 @@ def test_what_a_receiver_was_told_is_known_to_the_next_process(state: Path) -> N
 
     write(state, alert(5, severity="info", status="recovered", incident="i9"))
     with Open(state, Notify(webhook="http://x", severity="critical")) as feed:
-        assert [event["id"] for event in feed.open()] == ["a/4"]
+        assert [event.id for event in feed.open()] == ["a/4"]
         assert taken(feed) == ["a/5"]
         assert feed.waiting[0].notice.before is not None
-        assert feed.waiting[0].notice.before["id"] == "a/4"
+        assert feed.waiting[0].notice.before.id == "a/4"
 
 
 def test_what_no_longer_concerns_a_receiver_waits_no_more(state: Path) -> None:

@@ -10,7 +10,7 @@ from hooks import until
 
 from stream_app.config import Config, Field, Notify, Schema
 from stream_app.edges.deliverer import attempt
-from stream_app.edges.notices import Notice, trial
+from stream_app.edges.notices import Notice, event_of, trial
 from stream_app.edges.receivers import SHOWN, Answer, Secrets, make
 
 CONFIG = Config(name="flights", schema=Schema(fields={"x": Field(type="number")}))
@@ -36,7 +36,8 @@ def test_a_program_that_fails_is_tried_later_and_says_why() -> None:
 
 def test_a_program_may_leave_its_input_and_say_much() -> None:
     event = {"id": "x", "data": {"message": "x" * 1_000_000}}
-    notice = Notice("x", "alerts", "i", event, json.dumps(event).encode())
+    value = json.dumps(event).encode()
+    notice = Notice("x", "alerts", "i", event_of(value), value)
     answer = sent(Notify(program="head -c 3000000 /dev/zero | tr '\\0' x | tee /dev/stderr; exit 1"), notice)
 
     assert answer.end == "later"

@@ -12,7 +12,7 @@ from hooks import CUT, HANG, Hook
 
 from stream_app.config import Config, Field, Notify, Schema
 from stream_app.edges.deliverer import attempt
-from stream_app.edges.notices import Notice, trial
+from stream_app.edges.notices import Notice, event_of, trial
 from stream_app.edges.receivers import SHOWN, Answer
 from stream_app.edges.webhook import Webhook, header_text
 
@@ -150,6 +150,7 @@ def test_any_id_can_stand_in_a_header() -> None:
     assert header_text("flüge/a b\r\n%") == "fl%C3%BCge/a%20b%0D%0A%25"
     event: dict[str, Any] = {"id": "flüge\r\nX-Evil: 1", "data": {}}
     with Hook() as hook:
-        sent(Notify(webhook=hook.url), Notice(event["id"], "alerts", "i", event, json.dumps(event).encode()))
+        value = json.dumps(event).encode()
+        sent(Notify(webhook=hook.url), Notice(event["id"], "alerts", "i", event_of(value), value))
 
     assert "X-Evil" not in hook.requests[0].headers

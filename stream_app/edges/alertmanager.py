@@ -14,7 +14,7 @@ from typing import Any
 
 from stream_app.config import Config, Notify
 from stream_app.config.receivers import ALERTS_PATH
-from stream_app.edges.notices import Notice
+from stream_app.edges.notices import Event, Notice
 from stream_app.edges.receivers import Answer, Clock
 from stream_app.edges.webhook import Http
 from stream_app.messages import to_json
@@ -42,7 +42,7 @@ class Alertmanager:
             alerts.append(alert(notice.before, labels_of(self._name, notice.before), now, ended=True))
         return await self._http.post(self._url, to_json(alerts), JSON)
 
-    async def repeat(self, events: list[dict[str, Any]]) -> Answer:
+    async def repeat(self, events: list[Event]) -> Answer:
         """Open incidents once more, in one request."""
         now = self._now()
         alerts = [alert(event, labels_of(self._name, event), now, ended=False) for event in events]
@@ -55,33 +55,33 @@ class Alertmanager:
         return datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
 
 
-def labels_of(name: str, event: dict[str, Any]) -> dict[str, str]:
+def labels_of(name: str, event: Event) -> dict[str, str]:
     """What an alert is known by; Alertmanager leaves out what is empty."""
-    data = event["data"]
+    data = event.data
     found = {
         "alertname": ALERT_NAME,
         "monitor": name,
-        "shard": str(event.get("source", "")).rpartition("/")[2],
-        "incident": data.get("incident") or event.get("subject"),
-        "severity": data.get("severity"),
-        "signal": data.get("signal"),
-        "segment": data.get("segment"),
+        "shard": str(event.source or "").rpartition("/")[2],
+        "incident": data.incident or event.subject,
+        "severity": data.severity,
+        "signal": data.signal,
+        "segment": data.segment,
     }
     return {label: str(value) for label, value in found.items() if value}
 
 
-def alert(event: dict[str, Any], labels: dict[str, str], now: str, *, ended: bool) -> dict[str, Any]:
+def alert(event: Event, labels: dict[str, str], now: str, *, ended: bool) -> dict[str, Any]:
     """One alert of the API; without an end Alertmanager's own time-out holds.
 
     An end in the future, be it by a clock that is ahead, would be kept by it: none before it could end the alert.
     """
-    data = event["data"]
+    data = event.data
     annotations = {
-        "summary": data.get("message"),
-        "description": f"{labels['alertname']} {data.get('incident')} is {data.get('status')}",
-        "event_time": event.get("time"),
-        "event_id": event.get("id"),
-        "acknowledged_by": data.get("acknowledged_by"),
+        "summary": data.message,
+        "description": f"{labels['alertname']} {data.incident} is {data.status}",
+        "event_time": event.time,
+        "event_id": event.id,
+        "acknowledged_by": data.acknowledged_by,
     }
     said = {name: str(value) for name, value in annotations.items() if value}
     return {"labels": labels, "annotations": said, "startsAt": now} | ({"endsAt": now} if ended else {})

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from stream_app.config import Notify
 from stream_app.edges import journal
-from stream_app.edges.notices import Notice
+from stream_app.edges.notices import Event, Notice
 from stream_app.edges.receivers import Answer, Receiver
 
 WINDOW = 100  # notices in hand; those behind them stay in the stream
@@ -50,7 +50,7 @@ class Feed(Protocol):
     async def given_up(self, delivery: Delivery, reason: str) -> None:
         """It is kept where `driftline notify dead` finds it, and waits no longer."""
 
-    def open(self) -> list[dict[str, Any]]:
+    def open(self) -> list[Event]:
         """The newest events of the open incidents that the receiver knows of."""
 
 
@@ -159,7 +159,7 @@ class Deliverer:
             return
         self._repeat_due_s = now_s + self.receiver.repeat_s
         waiting = {delivery.notice.incident for delivery in self.feed.waiting}
-        events = [event for event in self.feed.open() if event["data"].get("incident") not in waiting]
+        events = [event for event in self.feed.open() if event.data.incident not in waiting]
         if not events:
             return
         answer = await attempt(self.receiver.repeat(events), self.notify.timeout_ms / 1000)

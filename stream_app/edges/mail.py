@@ -98,10 +98,10 @@ def message(name: str, notify: Notify, notice: Notice, now_s: float) -> EmailMes
     made["Message-ID"] = _id(notice.id, notify)
     made["In-Reply-To"] = made["References"] = _id(f"{name}/{notice.incident}", notify)
     made["Auto-Submitted"] = "auto-generated"
-    time = notice.event.get("time", "")
+    time = notice.event.time
     told = {"monitor": name, "incident": notice.incident, "status": notice.status, "severity": notice.severity}
     lines = [f"{key}: {value}" for key, value in (told | {"time": time, "id": notice.id}).items() if value]
-    whole = msgspec.json.format(msgspec.json.encode(notice.event), indent=2).decode()
+    whole = msgspec.json.format(notice.value, indent=2).decode()
     made.set_content("\n".join([notice.message, "", *lines, "", whole, ""]))
     return made
 

@@ -14,37 +14,52 @@ from stream_app.flow.decide import rfc3339
 from stream_app.messages import to_json
 
 
+class Data(msgspec.Struct, frozen=True):
+    """What delivery uses of an alert's data; whatever else an alert holds is passed on unread."""
+
+    incident: Any = None
+    status: Any = None
+    severity: Any = None
+    signal: Any = None
+    segment: Any = None
+    message: Any = None
+    reason: Any = None  # of a trigger
+    acknowledged_by: Any = None
+
+
+class Event(msgspec.Struct, frozen=True):
+    """What delivery uses of a CloudEvent."""
+
+    data: Data
+    id: Any = None
+    type: Any = None
+    source: Any = None
+    subject: Any = None
+    time: Any = None
+
+
 class Notice(NamedTuple):
     """One record that a receiver is to be told; `id` is the same however often it is sent."""
 
     id: str
     stream: str
     incident: str  # notices of one incident are told in their order
-    event: dict[str, Any]  # the CloudEvent
-    value: bytes  # the same as it stands in the stream
-    before: dict[str, Any] | None = None  # the event that this receiver was told of the incident before
-
-    @property
-    def data(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.event["data"]
-        return found
+    event: Event
+    value: bytes  # the whole event as it stands in the stream
+    before: Event | None = None  # what this receiver was told of the incident before
 
     @property
     def status(self) -> str:
         """opened, updated, acknowledged, recovered; of triggers: retrain."""
-        return str(self.data.get("status") or self.event.get("type", "").rpartition(".")[2])
+        return str(self.event.data.status or str(self.event.type or "").rpartition(".")[2])
 
     @property
     def severity(self) -> str:
-        return str(self.data.get("severity", ""))
+        return str(self.event.data.severity or "")
 
     @property
     def message(self) -> str:
-        return str(self.data.get("message") or self.data.get("reason") or "")
-
-
-class _CloudEvent(msgspec.Struct):
-    data: dict[str, Any]
+        return str(self.event.data.message or self.event.data.reason or "")
 
 
 class Follower:
@@ -56,27 +71,32 @@ class Follower:
 
     def __init__(self, notify: Notify) -> None:
         self._least = SEVERITIES.index(notify.severity)
-        self.open: dict[str, dict[str, Any]] = {}  # incident → the newest event of those that concern the receiver
+        self.open: dict[str, Event] = {}  # incident → the newest event of those that concern the receiver
 
     def take(self, stream: str, record: Record) -> Notice | None:
         """The next record of a stream; None if it does not concern the receiver. ValueError if it is no CloudEvent."""
-        try:
-            data = msgspec.json.decode(record.value, type=_CloudEvent).data
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ValueError(str(error)) from None
-        event: dict[str, Any] = msgspec.json.decode(record.value)
-        incident = str(data.get("incident") or record.key)
-        name = str(event.get("id") or record.id)
+        event = event_of(record.value)
+        data = event.data
+        incident = str(data.incident or record.key)
+        name = str(event.id or record.id)
         if stream != "alerts":
             return Notice(name, stream, incident, event, record.value)
         before = self.open.get(incident)
-        if before is None and _rank(data.get("severity")) < self._least:
+        if before is None and _rank(data.severity) < self._least:
             return None
-        if data.get("status") == "recovered":
+        if data.status == "recovered":
             self.open.pop(incident, None)
         else:
             self.open[incident] = event
         return Notice(name, stream, incident, event, record.value, before)
+
+
+def event_of(value: bytes) -> Event:
+    """The event of a record; ValueError if it is none."""
+    try:
+        return msgspec.json.decode(value, type=Event)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from None
 
 
 def _rank(severity: Any) -> int:
@@ -108,6 +128,6 @@ def trial(config: Config, time_ms: int) -> list[Notice]:
             "datacontenttype": "application/json",
             "data": data,
         }
-        before = found[-1].event if found else None
-        found.append(Notice(str(event["id"]), "alerts", incident, event, to_json(event), before))
+        before, value = found[-1].event if found else None, to_json(event)
+        found.append(Notice(str(event["id"]), "alerts", incident, event_of(value), value, before))
     return found

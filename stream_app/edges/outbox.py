@@ -16,7 +16,7 @@ from stream_app.config import Notify
 from stream_app.edges import journal
 from stream_app.edges.deliverer import Delivery
 from stream_app.edges.log import Log, Record
-from stream_app.edges.notices import Follower, Notice
+from stream_app.edges.notices import Event, Follower, Notice
 from stream_app.edges.sqlite_file import Format, SqliteFile
 
 FORMAT = Format(
@@ -199,7 +199,7 @@ class LogFeed:
         self._outbox.done(self.name, stream, record.seq, dead)
         self._remove(delivery)
 
-    def open(self) -> list[dict[str, Any]]:
+    def open(self) -> list[Event]:
         return list(self._follower.open.values())
 
     def backlog(self) -> int:

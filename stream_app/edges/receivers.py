@@ -11,13 +11,13 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from stream_app.config import Config, Notify
 from stream_app.config.receivers import kind_of
 from stream_app.edges import journal
-from stream_app.edges.notices import Notice
+from stream_app.edges.notices import Event, Notice
 
 SAID_BYTES = 2000  # of an answer are read, however long it is
 CLOSE_S = 1.0  # for the pipes of a program that was ended
@@ -42,7 +42,7 @@ class Receiver(Protocol):
     async def send(self, notice: Notice) -> Answer:
         """One attempt; a TimeoutError from outside may end it anywhere."""
 
-    async def repeat(self, events: list[dict[str, Any]]) -> Answer:
+    async def repeat(self, events: list[Event]) -> Answer:
         """Open incidents once more."""
 
     async def close(self) -> None:
@@ -54,7 +54,7 @@ class Once:
 
     repeat_s: float | None = None
 
-    async def repeat(self, events: list[dict[str, Any]]) -> Answer:  # noqa: ARG002
+    async def repeat(self, events: list[Event]) -> Answer:  # noqa: ARG002
         return Answer("delivered")
 
     async def close(self) -> None:
@@ -92,6 +92,7 @@ class Secrets:
         """The text without them, on one line, cut when long."""
         for hidden in self._hidden:
             text = text.replace(hidden, "***")
+        text = text[: 2 * SHOWN]
         line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
         return line if len(line) <= SHOWN else f"{line[: SHOWN - 3]}..."
 

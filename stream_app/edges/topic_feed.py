@@ -13,7 +13,7 @@ import base64
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -23,7 +23,7 @@ from stream_app.config import Config, Notify
 from stream_app.edges import journal, kafka, subscriber
 from stream_app.edges.deliverer import Delivery
 from stream_app.edges.log import Record
-from stream_app.edges.notices import Follower, Notice
+from stream_app.edges.notices import Event, Follower, Notice
 from stream_app.edges.sender import append
 
 NEW_MS = 3_600_000  # a group that is new is told what was written since then, and no older history
@@ -90,7 +90,7 @@ class TopicFeed:
         await write_undelivered(self._config, delivery.place.where.partition, letter, reason)
         await self.delivered(delivery)
 
-    def open(self) -> list[dict[str, Any]]:
+    def open(self) -> list[Event]:
         return [event for follower in self._followers.values() for event in follower.open.values()]
 
     async def _begin(self, where: TopicPartition) -> None:

@@ -70,7 +70,8 @@ class Http:
                 try:
                     said = await response.content.read(SAID_BYTES)
                 finally:
-                    response.close()  # or the rest of a long answer would be read
+                    if not response.content.at_eof():
+                        response.close()  # or the rest of a long answer would be read
                 return self._meaning(response, said.decode(errors="replace"))
         except aiohttp.InvalidURL:
             return Answer("never", "the address cannot be used: correct it")
