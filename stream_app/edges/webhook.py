@@ -63,7 +63,7 @@ class Http:
         """One attempt; of the answer SAID_BYTES are read."""
         if self._session is None:
             forever = aiohttp.ClientTimeout(total=None)  # the deliverer's is the one that counts
-            self._session = aiohttp.ClientSession(timeout=forever, auto_decompress=False)
+            self._session = aiohttp.ClientSession(timeout=forever, auto_decompress=False, read_bufsize=SAID_BYTES)
         every: dict[str, str] = {"User-Agent": AGENT} | self._headers | headers
         try:
             async with self._session.post(url, data=body, headers=every, allow_redirects=False) as response:

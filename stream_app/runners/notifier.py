@@ -23,7 +23,7 @@ from stream_app.edges.outbox import LogFeed, Outbox
 from stream_app.edges.receivers import Answer, make
 from stream_app.errors import BrokerError, DriftlineError
 
-POLL_S = 0.2  # how often a stream without news is looked at
+POLL_S = 0.5  # how often a stream without news is looked at: people do not notice, five receivers take under 1 %
 GRACE_S = 5.0  # what a run that has ended gives to deliveries under way
 LAST_S = 1.0  # for connections to close after that
 RETRY_S = 2.0  # between two attempts to reach a broker
