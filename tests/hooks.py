@@ -187,6 +187,7 @@ def alertmanager() -> str:
 
 
 def _unpack(cache: Path) -> None:
+    assert shutil.which("apt-get"), f"a test needs {ALERTMANAGER} on the PATH: install it (name in Debian)"
     with tempfile.TemporaryDirectory(dir=cache.parent) as folder:
         for words in (["apt-get", "update"], ["apt-get", "download", ALERTMANAGER]):
             done = subprocess.run(words, cwd=folder, capture_output=True, timeout=FETCH_TIMEOUT_S, check=False)
