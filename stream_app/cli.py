@@ -166,24 +166,30 @@ def check(config: Config, state: Path, *, as_json: bool) -> None:
 @on_config
 @click.option("--follow", is_flag=True, help="Wait for more when the end of the input is reached.")
 @click.option("--until-end", is_flag=True, help="Stop at the end of the input (the default without --follow).")
-def run(config: Config, state: Path, *, follow: bool, until_end: bool, as_json: bool) -> None:
+@click.option("--no-notify", is_flag=True, help="Notify nobody; `driftline notify run` or a later run does.")
+def run(config: Config, state: Path, *, follow: bool, until_end: bool, no_notify: bool, as_json: bool) -> None:
     """Runs CONFIG on this machine: files or standard input in, one SQLite file out. Resumes where it stopped.
 
     Example: driftline run flights.toml
     """
     if follow and until_end:
         raise click.UsageError("--follow never ends: leave out one of --follow and --until-end")
-    _run(config, state, follow=follow, as_json=as_json)
+    _run(config, state, follow=follow, as_json=as_json, notifies=not no_notify)
 
 
-def _run(config: Config, state: Path, *, follow: bool, as_json: bool) -> dict[str, Any]:
+def _run(config: Config, state: Path, *, follow: bool, as_json: bool, notifies: bool = True) -> dict[str, Any]:
     from stream_app.edges.log import Log  # noqa: PLC0415
     from stream_app.edges.snapshots import state_key  # noqa: PLC0415
     from stream_app.edges.terminal import RunView  # noqa: PLC0415
     from stream_app.runners.embedded import Embedded  # noqa: PLC0415
 
     _say_what_is_missing(config)
-    with Log(state, write=True) as log, RunView(config, state) as view, stop_signals() as stopped:
+    with (
+        Log(state, write=True) as log,
+        RunView(config, state) as view,
+        stop_signals() as stopped,
+        notified(config, state) if notifies else contextlib.nullcontext(),
+    ):
         engine = Embedded(config, log, follow=follow, key=state_key(os.environ))
         view.begin(engine.resumed_at)
         try:
@@ -194,6 +200,18 @@ def _run(config: Config, state: Path, *, follow: bool, as_json: bool) -> dict[st
         if as_json:
             click.echo(to_json(summary))
         return summary
+
+
+def notified(config: Config, state: Path | None, **options: Any) -> contextlib.AbstractContextManager[Any]:
+    """Delivers to the receivers of a configuration meanwhile, if it has any."""
+    if not config.alarms.notify:
+        return contextlib.nullcontext()
+    from stream_app.edges import journal  # noqa: PLC0415
+    from stream_app.runners.notifier import Background  # noqa: PLC0415
+
+    if state is not None:
+        journal.start("text")
+    return Background(config, state, **options)
 
 
 def _say_what_is_missing(config: Config) -> None:
@@ -251,6 +269,7 @@ def _profiled(data: Path, folder: Path) -> Path:
 
 
 import stream_app.commands.cluster  # noqa: E402 (these register their commands on `cli`)
+import stream_app.commands.notify  # noqa: E402
 import stream_app.commands.schemas  # noqa: E402
 import stream_app.commands.stories  # noqa: E402
 import stream_app.commands.streams  # noqa: E402

@@ -29,7 +29,8 @@ FINAL_S = 120.0  # a victim that nobody kills ends within this
 
 
 def run(config: Path, state: Path) -> None:
-    """The command, in this process."""
+    """The command, in this process; a configuration may name the job, as ${JOB}."""
+    os.environ["JOB"] = state.stem
     cli(["run", str(config), "--state", str(state), "--json"], standalone_mode=False)
 
 

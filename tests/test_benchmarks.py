@@ -31,6 +31,15 @@ def write(path: Path, features: list[str], label: str, classes: list[str]) -> No
     path.write_bytes(gzip.compress("\n".join([",".join([*features, label]), *lines]).encode()))
 
 
+def test_notify_runs_beside_receivers_that_misbehave(tmp_path: Path) -> None:
+    found = run("notify.py", tmp_path / "figures.json", "--events", 45_000, "--turns", 1)
+
+    assert found["alerts"] > 0
+    assert len(found["clock"]["ratios"]) == len(found["processor"]["ratios"]) == 1
+    assert sum(found["requests"].values()) > 0
+    assert "the logs differ" not in found["missed"]
+
+
 def test_embedded_compares_equal_work(tmp_path: Path) -> None:
     write(tmp_path / "elec2.csv.gz", ["period", "price", "demand"], "class", ["DOWN", "UP"])
     write(tmp_path / "covtype.csv.gz", ["Elevation", "Slope"], "Cover_Type", ["1", "2"])

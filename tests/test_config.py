@@ -208,8 +208,7 @@ MISTAKES = [
     ),
     ('detector = "adwin"', 'detector = "adwin"\nparams = { arl0 = 7 }', "$.watch[1].params.arl0", "beside params"),
     # alarms and retraining
-    ("[retrain]", "[[alarms.notify]]\n[retrain]", "$.alarms.notify[0].webhook", "missing"),
-    ("[retrain]", '[[alarms.notify]]\nwebhook = "x"\n[retrain]', "$.alarms.notify[0].webhook", "http://"),
+    ("[retrain]", "[[alarms.notify]]\n[retrain]", "$.alarms.notify[0]", "missing"),
     ('signal = "error"', 'arl0 = 500000\nsignal = "error"', "$.alarms.budget", "spend 2 of 1 per 1000000 events"),
     ('on = ["feature:distance"]', 'on = ["error", "error"]', "$.retrain.on[1]", "twice"),
     ('on = ["feature:distance"]', 'on = ["rejects"]', "$.retrain.on[0]", "not watched"),

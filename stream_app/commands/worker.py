@@ -1,5 +1,6 @@
 """The `worker` command."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import click
 
-from stream_app.cli import cli
+from stream_app.cli import cli, notified
 from stream_app.config import load
 
 
@@ -16,8 +17,11 @@ from stream_app.config import load
 @click.option("--instance", help="Name in the group; the same after a restart. Default: HOSTNAME-N, N the first free.")
 @click.option("--health", metavar="[HOST:]PORT", help="Answer GET /health and GET /ready there.")
 @click.option("--supervise", is_flag=True, help="Start the worker again whenever it fails.")
+@click.option("--no-notify", is_flag=True, help="Notify nobody; `driftline notify run --follow` does.")
 @click.option("--log", "form", type=click.Choice(["text", "json"]), help="Default: text on a terminal, else JSON.")
-def worker(config: Path, instance: str | None, health: str | None, form: Any, *, supervise: bool) -> None:
+def worker(
+    config: Path, instance: str | None, health: str | None, form: Any, *, supervise: bool, no_notify: bool
+) -> None:
     """Runs CONFIG on Kafka until SIGTERM: start one, start ten, kill any.
 
     Ends with 0 when asked to, 1 when it failed (start it again), 2 when its configuration or topics are wrong.
@@ -40,8 +44,8 @@ def worker(config: Path, instance: str | None, health: str | None, form: Any, *,
 
     follow_supervisor()
     key = state_key(os.environ)
-    if instance is not None:
-        faust_worker.run(tree, key=key, instance=instance, health=health)
-        return
-    with free_instance(tree.name, os.environ) as found:
+    with contextlib.ExitStack() as stack:
+        if not no_notify:
+            stack.enter_context(notified(tree, None, grace_s=faust_worker.NOTIFY_GRACE_S))
+        found = instance or stack.enter_context(free_instance(tree.name, os.environ))
         faust_worker.run(tree, key=key, instance=found, health=health)

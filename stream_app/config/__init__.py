@@ -1,7 +1,7 @@
 """The configuration: one TOML file → one frozen tree of structs; every key: docs/configuration.md.
 
 `load` reads and checks a file, `parse` a text. The reading of values is in `config/reading.py`, what is watched in
-`config/watched.py`, the checks across the tree in `config/checks.py` and `config/watches.py`.
+`config/watched.py`, the checks across the tree in `config/checks.py`, `config/watches.py` and `config/receivers.py`.
 """
 
 import hashlib
@@ -17,8 +17,9 @@ from msgspec import Struct, field, structs, to_builtins
 from detectors import CALENDAR
 from stream_app.config.checks import check
 from stream_app.config.reading import Reader, duration_ms, nearest, plain_data, quoted
+from stream_app.config.receivers import receivers as receivers  # offered here
 from stream_app.config.spans import During
-from stream_app.config.watched import Kind as Kind  # offered here
+from stream_app.config.watched import Kind as Kind
 from stream_app.config.watched import Signal as Signal
 from stream_app.config.watched import arl0_of as arl0_of
 from stream_app.config.watched import signals as signals
@@ -186,7 +187,25 @@ class Watch(Section, frozen=True, kw_only=True):
 
 
 class Notify(Section, frozen=True, kw_only=True):
+    """One receiver of alerts; exactly one of alertmanager, webhook, exec, email and log says of what kind it is."""
+
+    name: str | None = None  # None: its kind; its place in the stream is kept under this name
+    alertmanager: str | None = None
     webhook: str | None = None
+    program: str | None = field(default=None, name="exec")  # a shell command; the event on its standard input
+    email: str | None = None
+    log: bool = False
+    streams: tuple[str, ...] = ("alerts",)
+    severity: Literal["info", "warning", "critical"] = "warning"  # incidents that were never so bad are not told
+    timeout_ms: int = field(default=10_000, name="timeout")  # of one attempt
+    attempts: int = 30  # with the pauses of edges/deliverer.py: almost two hours
+    secret: str | None = None  # webhook: key of the signature
+    headers: dict[str, str] = {}  # webhook, alertmanager: sent with each request
+    smtp: str | None = None  # email: host:port
+    sender: str | None = field(default=None, name="from")
+    username: str | None = None
+    password: str | None = None
+    starttls: bool = False
 
 
 class Budget(Struct, frozen=True):

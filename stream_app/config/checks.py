@@ -18,6 +18,7 @@ _MODEL_PATH = re.compile(r"river(\.[A-Za-z_][A-Za-z0-9_]*){2,}")
 TOPICS = (
     *("events", "labels", "control", "predictions", "outcomes", "metrics", "alerts", "triggers", "features"),
     *("dead-letters", "audit", "panes", "commits", "snapshots"),
+    "undelivered",  # only where there are receivers
 )
 _NO_SOURCE_OF = ("count", "rate", "target_mean")  # statistics that need no `of`
 
@@ -39,8 +40,6 @@ def check(config: "Config", watched: list[Signal]) -> Found:
 def not_acted_on(config: "Config") -> list[str]:
     """What a configuration asks for and this version does not do yet; it is accepted, but must not go unsaid."""
     notes = []
-    if config.alarms.notify:
-        notes.append("$.alarms.notify: alerts are not delivered yet; `driftline alerts --follow --exec CMD` is")
     if config.retrain.action == "challenge":
         notes.append('$.retrain.action: "challenge" asks for a retraining and does nothing else yet, as "notify"')
     return notes

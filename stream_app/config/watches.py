@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import detectors
 from stream_app.config.reading import child, quoted, unknown
+from stream_app.config.receivers import check_receivers
 from stream_app.config.watched import (
     ERROR_SIGNALS,
     NAMED_SIGNALS,
@@ -45,6 +46,7 @@ def check_watches(config: "Config", watched: list[Signal]) -> Found:
     for i, watch in enumerate(config.watch):
         yield from _watch(config, watch, f"$.watch[{i}]", [signal for signal in watched if signal.watch == i])
     yield from _alarms(config, watched)
+    yield from check_receivers(config)
     yield from _retrain(config, watched)
     waits = {"alarms.cooldown": config.alarms.cooldown, "alarms.group": config.alarms.group}
     for name, wait in (waits | {"retrain.cooldown": config.retrain.cooldown}).items():
@@ -224,11 +226,6 @@ def _alarms(config: "Config", watched: list[Signal]) -> Found:
         for j, name in enumerate(window.signals):
             if not any(_covered(name, signal) for signal in names):
                 yield f"{path}.signals[{j}]", f"is not watched: {unknown('signal', name, sorted(names))}"
-    for i, notify in enumerate(config.alarms.notify):
-        if notify.webhook is None:
-            yield f"$.alarms.notify[{i}].webhook", "missing: whom to notify?"
-        elif not notify.webhook.startswith(("http://", "https://")):  # not shown: it may hold a token
-            yield f"$.alarms.notify[{i}].webhook", "expected an address that starts with http:// or https://"
 
 
 def _retrain(config: "Config", watched: list[Signal]) -> Found:

@@ -280,7 +280,7 @@ def _alarms(roles: Roles) -> list[str]:
         "# False alarms that all watches together may raise; a larger budget finds smaller changes sooner.",
         'budget = "1 per 1000000 events"',
         "# [[alarms.notify]]",
-        '# webhook = "http://127.0.0.1:9093/api/v2/alerts"',
+        '# alertmanager = "http://127.0.0.1:9093"  # or webhook, exec, email, log: docs/alerts.md',
         "",
         "[retrain]",
         f'on = ["{signal}"]  # a drift of these asks for a retraining',

@@ -1,4 +1,4 @@
-"""What an operator sends into the input topics: commands, and dead letters once more."""
+"""What is written beside the pipeline: an operator's commands, dead letters once more, undelivered notifications."""
 
 import asyncio
 import base64
@@ -24,6 +24,12 @@ async def send_command(config: Config, partition: int, value: bytes) -> int:
         await subscriber.partitions(config, "control")
         sent = await producer.send_and_wait(kafka.topic(config, "control"), value, partition=partition)
         return int(sent.offset)
+
+
+async def append(config: Config, stream: str, partition: int, key: bytes, value: bytes) -> None:
+    """Appends a record to a topic that no transaction writes; it is there, and once, when this returns."""
+    async with _producer(config, enable_idempotence=True) as producer:
+        await producer.send_and_wait(kafka.topic(config, stream), value, key, partition)
 
 
 async def resubmit(config: Config) -> int:

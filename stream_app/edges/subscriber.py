@@ -64,7 +64,7 @@ async def records(
     with `follow` or a group.
     """
     places = await partitions(config, stream)
-    async with kafka.consumer(config, **_membership(config, group)) as client:
+    async with kafka.consumer(config, **membership(config, group)) as client:
         ends = {} if follow else await client.end_offsets(places)
         live = group is not None or follow
         batches = _live(client, places, ends, most, stop, group=group) if live else _merged(client, places, ends, most)
@@ -91,7 +91,8 @@ async def partitions(config: Config, stream: str) -> Places:
     return [TopicPartition(name, number) for number in topics[name]]
 
 
-def _membership(config: Config, group: str | None) -> dict[str, Any]:
+def membership(config: Config, group: str | None) -> dict[str, Any]:
+    """Options of a consumer that is a member of a group, or of none."""
     if group is None:
         return {}
     session_ms = kafka.cluster(config).session_ms
@@ -227,6 +228,11 @@ async def _commit(client: AIOKafkaConsumer, offsets: Offsets) -> None:
 
 
 def _received(record: ConsumerRecord) -> Received:
+    return Received(record.partition, record_of(record))
+
+
+def record_of(record: ConsumerRecord) -> Record:
+    """A record of a topic as the log of a file would hold it."""
     name = dict(record.headers).get("id", b"").decode()
     key = (record.key or b"").decode("utf-8", "backslashreplace")
-    return Received(record.partition, Record(record.offset, name, key, record.timestamp, record.value or b""))
+    return Record(record.offset, name, key, record.timestamp, record.value or b"")

@@ -53,7 +53,9 @@ class Report:
 
 def streams(config: Config) -> tuple[str, ...]:
     """All streams of a configuration that have a topic."""
-    return tuple(stream for stream in TOPICS if stream != "labels" or kafka.has_labels(config))
+    left_out = {"labels"} if not kafka.has_labels(config) else set()
+    left_out |= {"undelivered"} if not config.alarms.notify else set()
+    return tuple(stream for stream in TOPICS if stream not in left_out)
 
 
 # what should be

@@ -41,6 +41,7 @@ FULL_WAIT_S = 0.02  # between two looks at whether shards that had enough want m
 HINT_TIMEOUT_S = 5.0
 HINT_S = 1.0  # how often the group's offsets, which lag tools read, follow the commits
 GRACE_S = 9.0  # a process that was asked to stop, or failed, ends after so long whatever hangs
+NOTIFY_GRACE_S = 2.0  # of it, for deliveries under way; the others go on with the rest
 RETRY_S = 2.0  # between two attempts to reach a broker at the start
 
 

@@ -1,0 +1,162 @@
+"""What receivers that misbehave take from the stream: the same events with nobody to notify, and with five receivers.
+
+One hangs, one answers 500, one is not there, one sends 10 MB back, one is well; they are a process of their own. The
+events (8 numbers that jump every 20,000 events, each time an incident) are handled in turn with and without them,
+after a first run of each way that warms kernels and caches. Each turn gives one ratio of the times of the engine's
+loop by the clock, and one of the process's processor time, what is delivered meanwhile included; both medians must be
+at most SLOWER. The receivers need processor time too: the clock tells something on a machine with a core to spare
+only. The logs must be the same. Exit code 1 otherwise.
+
+Run: python benchmarks/notify.py [--events 200000] [--turns 7] [--json FILE]   (about a minute)
+"""
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import numpy as np
+import pyarrow as pa
+from machine import describe
+from pyarrow import csv
+from rich.console import Console
+
+from stream_app.config import Config, parse
+from stream_app.edges.log import Log
+from stream_app.runners.embedded import Embedded
+from stream_app.runners.notifier import Background
+
+SLOWER = 1.05  # at most
+FIELDS = [f"x{i}" for i in range(8)]
+JUMP_EVERY, JUMP = 20_000, 3.0  # events, standard deviations
+KINDS = ("hangs", "fails", "floods", "well")
+FLOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n" + bytes(10 << 20)
+SHORT = b"HTTP/1.1 %d x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def serve(told: Connection) -> None:
+    """The receivers; tells their ports, and answers each line with how many requests each has had."""
+    counts = dict.fromkeys(KINDS, 0)
+
+    async def answer(kind: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):  # a run ended in the middle
+            await reader.readuntil(b"\r\n\r\n")
+            counts[kind] += 1
+            if kind == "hangs":
+                await reader.read()  # until the other side has had enough
+            else:
+                writer.write({"fails": SHORT % 500, "floods": FLOOD, "well": SHORT % 200}[kind])
+        writer.close()
+
+    async def work() -> None:
+        servers = [await asyncio.start_server(lambda r, w, k=k: answer(k, r, w), "127.0.0.1", 0) for k in KINDS]
+        told.send({kind: server.sockets[0].getsockname()[1] for kind, server in zip(KINDS, servers, strict=True)})
+        while await asyncio.to_thread(told.recv):
+            told.send(counts)
+
+    asyncio.run(work())
+
+
+def write_stream(path: Path, events: int) -> None:
+    rng, number = np.random.default_rng(1), np.arange(events)
+    X = rng.normal(size=(events, len(FIELDS))) + JUMP * (number // JUMP_EVERY % 2)[:, None]
+    label = (X[:, 0] + rng.logistic(size=events) > 0).astype(np.int8)
+    columns = {"time": 1_700_000_000_000 + 100 * number, "y": label}
+    csv.write_csv(pa.table(columns | dict(zip(FIELDS, np.round(X.T, 4), strict=True))), path)
+
+
+def config(path: Path, ports: dict[str, int]) -> Config:
+    fields = "\n".join(f'{name} = {{ type = "number" }}' for name in FIELDS)
+    receivers = "".join(
+        f'[[alarms.notify]]\nname = "{kind}"\nwebhook = "http://127.0.0.1:{port}/"\nseverity = "info"\ntimeout = "2s"\n'
+        for kind, port in ports.items()
+    )
+    return parse(
+        f"""
+        name = "notify"
+        source = {{ events = "{path}" }}
+        schema.time = "time"
+        schema.label = "y"
+        [schema.fields]
+        {fields}
+        [[watch]]
+        signal = "feature:*"
+        detector = "page_hinkley"
+        [alarms]
+        cooldown = "500 events"
+        {receivers}
+        """,
+        "benchmark",
+        {},
+    )
+
+
+def seconds(tree: Config, state: Path) -> tuple[float, float]:
+    """By the clock, and of the processor."""
+    with Log(state, write=True) as log, Background(tree, state, grace_s=0.0):
+        engine = Embedded(tree, log)
+        started, processor = time.perf_counter(), time.process_time()
+        engine.run(lambda _: None)
+        return time.perf_counter() - started, time.process_time() - processor
+
+
+def digest(state: Path) -> tuple[int, dict[str, str]]:
+    with Log(state) as log:
+        return log.count("alerts"), log.digest()
+
+
+@click.command()
+@click.option("--events", default=200_000)
+@click.option("--turns", default=7)
+@click.option("--json", "figures", type=click.Path(path_type=Path))
+def main(events: int, turns: int, figures: Path | None) -> None:
+    """Measure, and exit with 1 if the target is missed."""
+    logging.getLogger("driftline").setLevel(logging.CRITICAL)  # that they fail is known
+    console = Console(width=120)
+    ours, theirs = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
+    server.start()
+    ports = {**ours.recv(), "away": 1}
+    found: dict[str, Any] = {"machine": describe(console), "events": events, "alone": [], "told": [], "missed": []}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "events.csv")
+        write_stream(path, events)
+        ways = {"alone": config(path, {}), "told": config(path, ports)}
+        for turn in range(turns + 1):
+            for name in ("alone", "told") if turn % 2 else ("told", "alone"):
+                found[name].append(seconds(ways[name], Path(folder, f"{name}{turn}.db")))
+        logs = [digest(Path(folder, f"{name}{turns}.db")) for name in ways]
+    ours.send("counts")
+    found["requests"] = ours.recv()
+    server.terminate()
+    pairs = list(zip(found["told"][1:], found["alone"][1:], strict=True))
+    for at, measure in enumerate(("clock", "processor")):
+        ratios = [told[at] / alone[at] for told, alone in pairs]
+        found[measure] = {"ratio": statistics.median(ratios), "ratios": ratios}
+        if found[measure]["ratio"] > SLOWER:
+            found["missed"].append(f"{measure}: {found[measure]['ratio']:.3f} times as long; at most {SLOWER}")
+        spread = f"({min(ratios):.3f} … {max(ratios):.3f})"
+        console.print(f"{measure}: {found[measure]['ratio']:.3f} times as long with five receivers {spread}")
+    found |= {"alerts": logs[0][0]}
+    found["missed"] += [] if logs[0] == logs[1] else ["the logs differ"]
+    console.print(f"{events:,} events, {found['alerts']:,} alerts; requests over all runs: {found['requests']}")
+    for missed in found["missed"]:
+        console.print(f"missed: {missed}")
+    if figures is not None:
+        figures.write_bytes(msgspec.json.encode(found))
+    sys.stdout.flush()
+    os._exit(bool(found["missed"]))  # threads of deliveries that were cut off are not waited for
+
+
+if __name__ == "__main__":
+    main()
