@@ -94,7 +94,8 @@ def alarms(detector: Detector, x: np.ndarray) -> list[int]:
 def beside_river(name: str, peer: Peer, turns: int) -> Row:
     """Ours and river's in turn."""
     rng = np.random.default_rng(3)
-    x = (rng.random(peer.n) < 0.2).astype(float) if get(name).error_only else rng.normal(size=peer.n)
+    errors = "binary" in type(peer.make()).__module__  # river's HDDM takes nothing else; ours clips to [0, 1]
+    x = (rng.random(peer.n) < 0.2).astype(float) if errors else rng.normal(size=peer.n)
     x[peer.n // 2 :] = 1 - x[peer.n // 2 :]  # something to find
     # River's FHDDM looks for a fall, whatever its documentation says: it is given 1 = right.
     values, row = (1 - x if name == "fhddm" else x).tolist(), Row(name, [], [], [], True, peer.faster)
