@@ -100,11 +100,13 @@ def _distance(values: Floats, slots: Array, oldest: int, weights: Array) -> int:
     """The largest |sum of the weights of all values up to one of them|; weights by age, oldest first."""
     room = len(values)
     top = total = 0
+    value = values[slots[0]]
     for i in range(room):
         age = slots[i] - oldest
         total += weights[age + room if age < 0 else age]
-        if abs(total) > top and (i == room - 1 or values[slots[i + 1]] != values[slots[i]]):
-            top = abs(total)
+        following = values[slots[i + 1]] if i + 1 < room else math.inf
+        top = max(top, abs(total) * (following != value))  # no branch: whether it grows cannot be guessed
+        value = following
     return top
 
 
