@@ -146,9 +146,9 @@ class Fhddm(ErrorDetector):
 
     Input: 0 (right) or 1 (wrong); values between are fractions of an error, values outside are clipped to [0, 1]; NaN
     and inf are counted, not fed. Only rises are found. A drift starts over. `age` counts from the last zero of a
-    cumulative sum of the excess errors. Cost: 50 ns an observation, 8 bytes an answer in the window. Source:
-    Pesaranghader and Viktor, Fast Hoeffding drift detection method for evolving data streams, ECML PKDD 2016; stacking:
-    Pesaranghader, Viktor and Paquet, Reservoir of diverse adaptive learners, Machine Learning 2018.
+    cumulative sum of the excess errors. Cost: 50 ns an observation (published: 10), 8 bytes an answer in the window.
+    Source: Pesaranghader and Viktor, Fast Hoeffding drift detection method for evolving data streams, ECML PKDD 2016;
+    stacking: Pesaranghader, Viktor and Paquet, Reservoir of diverse adaptive learners, Machine Learning 2018.
 
     >>> errors = np.arange(3000) % 5 == 0
     >>> errors[2000:] = np.arange(1000) % 2 == 0
