@@ -71,10 +71,16 @@ def limit_at(limits: Floats, rate: float) -> float:
 
 
 @njit(cache=True)
+def accrue(error: float, errors: float, n: float, excess: float) -> float:
+    """The sum of the errors over the mean of the n before and a fifth of its deviation."""
+    mean = errors / n if n > 0 else 0.0
+    return excess + (error - mean - 0.2 * math.sqrt(max(0.0, mean * (1.0 - mean))))
+
+
+@njit(cache=True)
 def note(error: float, floats: Floats, counts: Array) -> None:
-    """Count an answer. The onset: where a sum of the errors over the mean and a fifth of its deviation was last 0."""
-    mean = floats[ERRORS] / counts[N] if counts[N] > 0 else 0.0
-    floats[EXCESS] += error - mean - 0.2 * math.sqrt(max(0.0, mean * (1.0 - mean)))
+    """Count an answer. The onset: where the sum of `accrue` was last 0."""
+    floats[EXCESS] = accrue(error, floats[ERRORS], counts[N], floats[EXCESS])
     counts[N] += 1
     floats[ERRORS] += error
     if floats[EXCESS] <= 0.0:

@@ -66,12 +66,11 @@ def upper_variance(variance: float, mean: float, n: float, log_inverse: float) -
 def locate(edges: Floats, k: int, x: float) -> int:
     """The bin of x: how many of the k sorted edges lie below it (bin j holds edges[j-1] < x <= edges[j])."""
     low, size = 0, k
-    while size > 0:
+    while size > 1:  # as many steps for every x, and no branch to guess wrong
         half = size >> 1
-        below = edges[low + half] < x
-        low = low + half + 1 if below else low
-        size = size - half - 1 if below else half
-    return low
+        low += half * (edges[low + half - 1] < x)
+        size -= half
+    return low + (k > 0 and edges[low] < x)
 
 
 @njit(cache=True)

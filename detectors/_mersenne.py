@@ -22,11 +22,19 @@ def pooled(n: int, size: int) -> bool:
 
 
 @njit(cache=True)
+def _mixed(high: int, low: int) -> int:
+    both = (high & 0x80000000) | (low & 0x7FFFFFFF)
+    return (both >> 1) ^ (0x9908B0DF * (both & 1))
+
+
+@njit(cache=True)
 def _twist(words: Array) -> None:
     """The next 624 words (Matsumoto and Nishimura 1998)."""
-    for i in range(WORDS):
-        mixed = (words[i] & 0x80000000) | (words[(i + 1) % WORDS] & 0x7FFFFFFF)
-        words[i] = words[(i + 397) % WORDS] ^ (mixed >> 1) ^ (0x9908B0DF * (mixed & 1))
+    for i in range(WORDS - 397):
+        words[i] = words[i + 397] ^ _mixed(words[i], words[i + 1])
+    for i in range(WORDS - 397, WORDS - 1):
+        words[i] = words[i + 397 - WORDS] ^ _mixed(words[i], words[i + 1])
+    words[WORDS - 1] = words[396] ^ _mixed(words[WORDS - 1], words[0])
 
 
 @njit(cache=True)
@@ -38,23 +46,27 @@ def sample(words: Array, n: int, size: int, pooled: bool, pool: Array, weights: 
     left, bits, used = n, 1, words[WORDS]
     while n >> bits:
         bits += 1
-    for i in range(size):
-        if pooled:
-            left = n - i
-            bits -= left >> (bits - 1) == 0
-        while True:
-            if used == WORDS:
-                _twist(words)
-                used = 0
-            y = words[used]
-            used += 1
-            y ^= y >> 11
-            y ^= (y << 7) & 0x9D2C5680
-            y ^= (y << 15) & 0xEFC60000
-            j = (y ^ (y >> 18)) >> (32 - bits)
-            if j < left and weights[pool[j]] == 0:
-                break
-        weights[pool[j]] = 1
-        if pooled:
-            pool[j] = pool[left - 1]
+    found = 0
+    while found < size:
+        if used == WORDS:
+            _twist(words)
+            used = 0
+        y = words[used]
+        used += 1
+        y ^= y >> 11
+        y ^= (y << 7) & 0x9D2C5680
+        y ^= (y << 15) & 0xEFC60000
+        j = (y ^ (y >> 18)) >> (32 - bits)
+        if not pooled:
+            if j < n and weights[j] == 0:
+                weights[j] = 1
+                found += 1
+            continue
+        taken = j < left  # half the time it is not: no branch on it
+        j = j if taken else left - 1
+        weights[pool[j]] |= taken
+        pool[j] = pool[left - 1]
+        found += taken
+        left -= taken
+        bits -= left >> (bits - 1) == 0
     words[WORDS] = used

@@ -65,14 +65,16 @@ def published_limit(size: int, alpha: float) -> int:
 @njit(cache=True)
 def _rank(values: Floats, slots: Array, size: int, x: float, after: bool) -> int:
     """How many of the sorted values lie below x; with `after`, below or at x."""
-    low = 0
-    while size > 0:
+    low, some = 0, size > 0
+    while size > 1:  # as many steps for every x, and no branch to guess wrong
         half = size >> 1
-        value = values[slots[low + half]]
-        left = value <= x if after else value < x
-        low = low + half + 1 if left else low
-        size = size - half - 1 if left else half
-    return low
+        value = values[slots[low + half - 1]]
+        low += half * (value < x or (after and value == x))
+        size -= half
+    if not some:
+        return 0
+    value = values[slots[low]]
+    return low + (value < x or (after and value == x))
 
 
 @njit(cache=True)
@@ -98,11 +100,13 @@ def _distance(values: Floats, slots: Array, oldest: int, weights: Array) -> int:
     """The largest |sum of the weights of all values up to one of them|; weights by age, oldest first."""
     room = len(values)
     top = total = 0
+    value = values[slots[0]]
     for i in range(room):
         age = slots[i] - oldest
         total += weights[age + room if age < 0 else age]
-        if abs(total) > top and (i == room - 1 or values[slots[i + 1]] != values[slots[i]]):
-            top = abs(total)
+        following = values[slots[i + 1]] if i + 1 < room else math.inf
+        top = max(top, abs(total) * (following != value))  # no branch: whether it grows cannot be guessed
+        value = following
     return top
 
 
