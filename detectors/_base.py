@@ -27,7 +27,7 @@ class Drift:
     threshold: float
     n: int  # observations since the last reset
     before: float  # mean before the change (against a reference: its mean)
-    after: float  # mean since the change (against a reference: the recent window's)
+    after: float  # mean since the change
     age: int  # the onset estimate, at least 1
     direction: int  # +1 rose, -1 fell, 0 neither
     detail: dict[str, Any] = field(default_factory=dict)

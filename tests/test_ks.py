@@ -72,7 +72,8 @@ def test_rolling_reference_lets_a_slow_trend_pass_and_finds_a_jump():
     assert 55_000 < at < 55_400
     blocks = (at - 499) // 125  # of an eighth of the reference, that have left the window
     assert found.before == pytest.approx(x[125 * (blocks - 8) : 125 * blocks].mean())
-    assert found.after == pytest.approx(x[at - 499 : at + 1].mean())
+    assert found.after == pytest.approx(x[at - found.age + 1 : at + 1].mean())
+    assert abs(at - found.age + 1 - 55_000) < 40
 
 
 def test_a_reference_by_event_time_or_saved_is_as_good_as_one_by_count():

@@ -29,7 +29,7 @@ def test_an_incident_that_flaps_has_to_be_quiet_for_longer() -> None:
 
     assert [policies.quiet(0, n, 0) for n in (9, 10)] == [False, True]
     assert [policies.quiet(2, n, 0) for n in (29, 30)] == [False, True]
-    assert [policies.quiet(99, n, 0) for n in (79, 80)] == [False, True]
+    assert [policies.quiet(99, n, 0) for n in (29, 30)] == [False, True]
 
 
 def test_they_come_back_from_plain_data() -> None:

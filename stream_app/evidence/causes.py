@@ -93,10 +93,11 @@ def ranked(seen: list[dict[str, Any]], found: list[dict[str, Any]], said: Any) -
     entries: dict[str, tuple[tuple[float, ...], dict[str, Any]]] = {}
     for part in seen:
         source, of = Subject.named(part["signal"])
-        column = of if source in COLUMN else part["signal"]
-        known = change.get(column) if source in COLUMN else None
+        column = of if source in COLUMN or of in change else part["signal"]
+        known = change.get(column)
         effect = known["effect"] if known else 0.0
-        order = (TIERS.get(source, UNALARMED), not part.get("worse", True), -effect, -_strength(part))
+        tier = TIERS["feature" if known and known["kind"] == "renamed" and source == "silence" else source]
+        order = (tier, not part.get("worse", True), -effect, -_strength(part))
         what = known["text"] if known else said(part)
         entry = {"signal": part["signal"], "segment": part["segment"], "what": what, "kind": known and known["kind"]}
         if column not in entries or order < entries[column][0]:

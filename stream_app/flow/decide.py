@@ -67,7 +67,7 @@ class Decide:
     def _alarm(self, chunk: Chunk, alarm: Alarm) -> None:
         why = self.policies.suppressed_by(alarm.signal, alarm.time_ms)
         self.policies.counts.update({"alarms": 1, "suppressed": int(bool(why))})
-        incident = next((known for known in self.open if self._one_cause(known, alarm)), None)
+        incident = next((known for known in reversed(self.open) if self._one_cause(known, alarm)), None)
         if incident is None:
             incident = self._open(alarm, why)
             chunk.out.messages.append(self._alert("opened", incident, alarm))

@@ -32,6 +32,7 @@ OUTCOMES = {
     "ended": "it has ended",
     "closed": "closed by {by}",
 }
+FAR = 3.0  # times the change known so far: what moves a signal that far, later, is another cause
 WORSE_BY = 0.25  # relative growth of the error from which it is critical
 MOST = 50  # signals in an alert: it must fit into a record of Kafka
 PLACES = ("signal", "segment", "detector", "statistic", "threshold", "offset", "time")
@@ -119,7 +120,12 @@ class Incident:
         return min(near) <= group.duration_ms
 
     def holds(self, alarm: Alarm) -> bool:
-        return _name(alarm) in self.signals
+        """Whether the alarm is of a signal that is part of this, and does not go far beyond where this has taken it."""
+        seen = self.signals.get(_name(alarm))
+        if seen is None:
+            return False
+        known, now = abs(seen["after"] - seen["before"]), abs(alarm.drift.after - seen["before"])
+        return _of_categories(alarm.detail) or alarm.onset_offset <= seen["offset"] or now <= FAR * known
 
     def add(self, alarm: Alarm, suppressed: str = "") -> bool:
         """Takes the alarm in; True if it is worse than it was. Another signal is news, for later."""
@@ -274,8 +280,8 @@ def sentence(lead: dict[str, Any]) -> str:
     for stem, told in EVENTS.items():
         if name.startswith(stem):
             return told(lead, name.removeprefix(stem))
-    bins = lead["detail"].get("bins")
-    if bins and "category" in bins[0]:
+    if _of_categories(lead["detail"]):
+        bins = lead["detail"]["bins"]
         kind = "rare or unseen ones" if bins[0]["category"] is None else bins[0]["category"]
         return f"{name} changed its shares, {kind} from {bins[0]['before']:.1%} to {bins[0]['after']:.1%},"
     parts = lead["detail"].get("features")
@@ -298,7 +304,12 @@ EVENTS: dict[str, Callable[[dict[str, Any], str], str]] = {
 
 def _share(count: float) -> str:
     """The mean number of a key's events in a block of 100, as a share."""
-    return f"{count:.3g} %"
+    return f"{max(0.0, count):.3g} %"  # what a detector makes of a signal beside its season may lie below 0
+
+
+def _of_categories(detail: dict[str, Any]) -> bool:
+    """Whether a detector tells of the shares of categories: the means of their codes say nothing."""
+    return bool(detail.get("bins")) and "category" in detail["bins"][0]
 
 
 def _clearness(seen: dict[str, Any]) -> float:

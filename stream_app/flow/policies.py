@@ -9,7 +9,8 @@ from stream_app.flow.incidents import Incident
 
 FLAPS = 2  # recoveries of the same signal, shortly before, from which its next incident is said to flap
 MEMORY = 10  # cooldowns for which a recovery is remembered
-LONGEST = 8  # times the cooldown that a flapping incident has to stay quiet, at most
+LONGEST = 8  # recoveries remembered of a signal
+PATIENCE = 3  # times the cooldown that a flapping incident has to stay quiet, at most
 
 
 class Policies:
@@ -59,7 +60,7 @@ class Policies:
 
     def quiet(self, flapping: int, records: int, ms: int) -> bool:
         """Whether an incident had no alarm for its cooldown, which is longer when it comes and goes."""
-        return apart(_longer(self.cooldown, min(LONGEST, 1 + flapping)), records, ms)
+        return apart(_longer(self.cooldown, min(PATIENCE, 1 + flapping)), records, ms)
 
     def _old(self, place: list[int], record: int, time_ms: int) -> bool:
         return apart(_longer(self.cooldown, MEMORY), record - place[0], time_ms - place[1])
