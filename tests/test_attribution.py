@@ -195,3 +195,13 @@ def test_any_rows_give_plain_data(before, after):
     assert all(0 <= pair <= 1 for pair in pairs)
     assert all(0 <= each["effect"] <= 1 and each["log10_p"] <= 0 for each in found[0])
     assert all(0 <= low <= high <= 1 for low, high in (each["effect_interval"] for each in found[0]))
+
+
+def test_what_is_computed_has_no_unit() -> None:
+    rng = np.random.default_rng(1)
+    before, after = rng.gamma(4, 10, 500), 1.609344 * rng.gamma(4, 10, 500)
+
+    (field,) = changes(table(before), table(after))
+    (computed,) = changes(table(before), table(after), sources={"a": ""})
+
+    assert (field["kind"], computed["kind"]) == ("unit", "distribution")

@@ -29,6 +29,7 @@ class _Column:
 
     name: str
     is_category: bool
+    computed: bool
     before: Floats
     after: Floats
     n_before: int
@@ -49,17 +50,19 @@ def changes(
     (Kolmogorov-Smirnov distance, total variation, or difference of the missing rate), `log10_p`, `before` and `after`
     (mean, share of the category that changed most, or missing rate), and up to five `bins` that changed most.
     The rows are taken as independent: where they are not, p-values overstate, but the order, by effect, does not.
-    `sources` names the column that another is computed from: one that changed stands ahead of what is made of it.
+    `sources` names the column that another is computed from ("" if none alone): one that changed stands ahead of what
+    is made of it, and what is computed has no unit that could have become another.
     """
+    sources = sources or {}
     limit = log10(level / (2 * max(1, len(before.names))))
     found = []
     for place, name in enumerate(before.names):
-        column = _column(before, after, name, is_category=before.categories[place])
+        column = _column(before, after, name, is_category=before.categories[place], computed=name in sources)
         change = _change(column, after, limit)
         if change:
             found.append(change)
     found.sort(key=lambda change: (-change["effect"], change["log10_p"]))
-    return _sources_first(found, sources or {})
+    return _sources_first(found, sources)
 
 
 def _sources_first(found: list[dict[str, Any]], sources: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -76,9 +79,9 @@ def _sources_first(found: list[dict[str, Any]], sources: Mapping[str, str]) -> l
     return ordered
 
 
-def _column(before: Table, after: Table, name: str, *, is_category: bool) -> _Column:
+def _column(before: Table, after: Table, name: str, *, is_category: bool, computed: bool) -> _Column:
     x, y = (np.sort(present(table.column(name))) for table in (before, after))
-    return _Column(name, is_category, x, y, len(before), len(after))
+    return _Column(name, is_category, computed, x, y, len(before), len(after))
 
 
 def _change(column: _Column, table: Table, limit: float) -> dict[str, Any] | None:
@@ -132,7 +135,7 @@ def _numbers(column: _Column, limit: float) -> tuple[Difference, dict[str, Any] 
     difference = compare.numbers(before, after)
     if difference.log10_p > limit:
         return difference, None
-    kind = kinds.of_numbers(before, after, difference.effect)
+    kind = kinds.of_numbers(before, after, difference.effect, has_unit=not column.computed)
     means = {"before": float(before.mean()), "after": float(after.mean())}
     bins = _bins(before, after)
     return difference, {"kind": kind.word, "text": kind.phrase, **means, "bins": bins, "detail": kind.detail}

@@ -54,10 +54,10 @@ class Kind:
 Mapping = tuple[float, float, Kind]  # factor and offset from the old values to the new ones
 
 
-def of_numbers(before: Floats, after: Floats, effect: float) -> Kind:
+def of_numbers(before: Floats, after: Floats, effect: float, *, has_unit: bool = True) -> Kind:
     """The kind of change between two sorted, non-empty samples that lie `effect` apart."""
     with np.errstate(all="ignore"):
-        return _frozen(before, after, effect) or _mapped(before, after, effect) or _otherwise(before, after)
+        return _frozen(before, after, effect) or _mapped(before, after, effect, has_unit) or _otherwise(before, after)
 
 
 def of_categories(before: Ints, after: Ints, names: list[str], log10_p: Floats) -> Kind:
@@ -111,12 +111,12 @@ def _frozen(before: Floats, after: Floats, effect: float) -> Kind | None:
     return Kind("frozen", phrase, {"value": value, "share": float(shares[top])})
 
 
-def _mapped(before: Floats, after: Floats, effect: float) -> Kind | None:
+def _mapped(before: Floats, after: Floats, effect: float, has_unit: bool) -> Kind | None:
     """The mapping that leaves least of the difference, a known conversion first."""
     q, r = np.quantile(before, QUANTILES), np.quantile(after, QUANTILES)
     chance = 1.63 * np.sqrt(1 / len(before) + 1 / len(after)) + BLUR  # of two like samples, 1 in 100 lies farther apart
     allowed = float(max(min(0.5 * effect, chance), LEFT * effect)) if before[0] < before[-1] else 0.5
-    candidates = _known_values(before, after, _candidates(q, r))
+    candidates = _known_values(before, after, _candidates(q, r, has_unit))
     found = [
         (round(_distance(before, (after - offset) / factor), 2), order, kind)
         for order, (factor, offset, kind) in enumerate(candidates)
@@ -163,7 +163,7 @@ def _needless(before: Floats, after: Floats, kind: Kind, allowed: float) -> bool
     return bool(kind.detail["offset"]) and _distance(before, after / kind.detail["factor"]) <= allowed
 
 
-def _candidates(q: Floats, r: Floats) -> list[Mapping]:
+def _candidates(q: Floats, r: Floats, has_unit: bool) -> list[Mapping]:
     """Mappings (factor, offset) from the old quantiles to the new ones."""
     shift = float(np.median(r - q))
     moved = f"{'rose' if shift > 0 else 'fell'} by {abs(shift):.4g}"
@@ -174,12 +174,12 @@ def _candidates(q: Floats, r: Floats) -> list[Mapping]:
     spread = _stayed(q, r) and times > 0 and not 1 / LEAST_FACTOR < times < LEAST_FACTOR
     away = np.abs(q) > 0.05 * np.abs(q).max()
     factor = float(np.median(r[away] / q[away]))
-    if factor and not (spread and q[0] < 0 < q[-1]) and abs(np.log(abs(factor))) > np.log(LEAST_FACTOR):
+    if has_unit and factor and not (spread and q[0] < 0 < q[-1]) and abs(np.log(abs(factor))) > np.log(LEAST_FACTOR):
         found.insert(0, (factor, 0.0, Kind("unit", f"is {factor:.4g} times what it was", {"factor": factor})))
     if spread:
         phrase = f"is spread {times:.3g} times as wide as before, around the same middle"
         found.append((times, float(np.median(r) - times * np.median(q)), Kind("spread", phrase, {"factor": times})))
-    named = _conversions(q, r)
+    named = _conversions(q, r) if has_unit else []
     if spread and q[0] < 0 < q[-1]:  # around zero, a factor is a spread as well
         named = [each for each in named if not 1 / FAR < each[0] < FAR]
     return named + found

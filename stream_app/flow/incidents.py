@@ -294,17 +294,28 @@ def sentence(lead: dict[str, Any]) -> str:
     return f"{name} {'rose' if lead['after'] >= lead['before'] else 'fell'} {means}"
 
 
-EVENTS: dict[str, Callable[[dict[str, Any], str], str]] = {
+EVENTS: dict[str, Callable[[dict[str, Any], str], str]] = {  # by the beginning of a signal's name; of: what follows
     "gap:": lambda lead, of: f"{lead['n']} records of {of} were deleted before they were read,",
     "silence:": lambda lead, _: (
-        f"{lead['segment']} sends {_share(lead['after'])} of the events, not {_share(lead['before'])},"
+        f"{lead['segment']} sends {_percent(lead['after'] / 100)} of the events, not {_percent(lead['before'] / 100)},"
     ),
+    "missing:": lambda lead, of: f"{of} is missing in {_instead(lead)}",
+    "unseen:": lambda lead, of: f"{of} is unknown in {_instead(lead)}",
+    "range:": lambda lead, of: f"{of} is out of its usual range in {_instead(lead)}",
+    "frozen:": lambda lead, of: f"{of} stands still in {_instead(lead)}",
+    "rejects": lambda lead, of: f"records are refused{of and f' ({of[1:]})'} in {_instead(lead)}",
+    "expired": lambda lead, of: f"labels never came{of} in {_instead(lead)}",
+    "overdue": lambda lead, of: f"labels are overdue{of} in {_instead(lead)}",
 }
 
 
-def _share(count: float) -> str:
-    """The mean number of a key's events in a block of 100, as a share."""
-    return f"{max(0.0, count):.3g} %"  # what a detector makes of a signal beside its season may lie below 0
+def _instead(lead: dict[str, Any]) -> str:
+    return f"{_percent(lead['after'])} instead of {_percent(lead['before'])}"
+
+
+def _percent(share: float) -> str:
+    """A share as people read it; what a detector makes of a signal beside its season may lie a little outside."""
+    return f"{100 * min(1.0, max(0.0, share)):.3g}%"
 
 
 def _of_categories(detail: dict[str, Any]) -> bool:

@@ -50,7 +50,7 @@ class Inquiry:
     def __init__(self, config: Config, sample: Sample) -> None:
         self.sample = sample
         self.tolerance = config.alarms.tolerance
-        self.sources = {feature.name: feature.of for feature in config.features if feature.of}
+        self.sources = {feature.name: feature.of or "" for feature in config.features}
         self.seed = config.engine.seed
 
     def onset(self, alarm: Alarm) -> dict[str, Any]:
