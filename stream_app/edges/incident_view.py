@@ -7,7 +7,7 @@ from typing import Any
 
 from stream_app.config import Config
 from stream_app.edges.plot import Points, bar, plot
-from stream_app.edges.terminal import OUT, printable, when
+from stream_app.edges.terminal import OUT, cloud_when, printable, when
 
 WIDEST = 100  # columns, however wide the terminal is
 BAR = 20
@@ -74,8 +74,7 @@ def _head(config: Config, told: dict[str, Any], data: dict[str, Any]) -> Iterato
     between = f", between offsets {interval[0]:,} and {interval[1]:,}" if interval else ""
     yield f"since {when(config, data['onset_time'])} (offset {data['onset_offset']:,}{between})"
     yield f"alarmed {when(config, data['time'])} (offset {data['offset']:,})"
-    history = [alert["data"] for alert in told["alerts"]]
-    steps = [f"{each['status']} ({each['severity']})" for each in history]
+    steps = [f"{cloud_when(config, a)} {a['data']['status']} ({a['data']['severity']})" for a in told["alerts"]]
     yield f"history: {', '.join(steps)}"
     if data["acknowledged_by"]:
         yield f"{data['acknowledged_by']} looks after it"

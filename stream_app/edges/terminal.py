@@ -131,7 +131,8 @@ def when(config: Config, time_ms: int) -> str:
     return rfc3339(time_ms)[:16].replace("T", " ") if config.schema.time else f"offset {time_ms:,}"
 
 
-def _cloud_when(config: Config, event: dict[str, Any]) -> str:
+def cloud_when(config: Config, event: dict[str, Any]) -> str:
+    """The time of a CloudEvent for people."""
     return when(config, round(datetime.fromisoformat(event["time"]).timestamp() * 1000))
 
 
@@ -140,7 +141,7 @@ def alert_line(config: Config, event: dict[str, Any]) -> str:
     data = event["data"]
     colour = COLOURS[data["severity"]]
     how = f"[{colour}]{data['status']:<12} {data['severity']:<8}[/]"
-    return f"{_cloud_when(config, event)}  {how} {data['incident']}  {escape(printable(data['message']))}"
+    return f"{cloud_when(config, event)}  {how} {data['incident']}  {escape(printable(data['message']))}"
 
 
 def line_of(config: Config, stream: str, record: Record) -> str:
@@ -154,7 +155,7 @@ def line_of(config: Config, stream: str, record: Record) -> str:
         data = value["data"]
         train = data["train"]
         return (
-            f"{_cloud_when(config, value)}  retrain {data['model']} {data['version']} ({data['action']}) on offsets"
+            f"{cloud_when(config, value)}  retrain {data['model']} {data['version']} ({data['action']}) on offsets"
             f" {train['from_offset']}..{train['to_offset']}: {data['reason']}"
         )
     if stream == "dead-letters":

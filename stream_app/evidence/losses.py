@@ -56,7 +56,7 @@ def harm(
 
     Realised counts unless its interval is more than twice as wide, and includes no change. `benign`: True if the loss
     rose by less than `tolerance` of what it was (or `least`, in units of the loss), False if it rose for sure, None if
-    that is not clear, or nothing is known. Intervals: Welch, with one more row at each end of the range (as Agresti and
+    that is not clear, by fewer than `TRUSTED` labels a side, or nothing is known. Intervals: Welch, with one more row at each end of the range (as Agresti and
     Caffo do for rates), so that a few equal losses do not look certain; `varies`, the deviation of the `estimated` and
     the `realised` mean loss from one such stretch of time to the next, makes them wider.
     """
@@ -73,9 +73,12 @@ def harm(
         "labels_before": int(np.isfinite(before.error).sum()),
         "labels_after": int(np.isfinite(after.error).sum()),
     }
-    if best and best.low > 0:
+    few = basis == "realised" and min(facts["labels_before"], facts["labels_after"]) < TRUSTED
+    if best is None or few:
+        return facts
+    if best.low > 0:
         facts["benign"] = False
-    elif best and best.high < max(tolerance * abs(best.before), least):
+    elif best.high < max(tolerance * abs(best.before), least):
         facts["benign"] = True
     return facts
 
