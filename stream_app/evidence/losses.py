@@ -56,7 +56,7 @@ def harm(
 
     Realised counts unless its interval is more than twice as wide, and includes no change. `benign`: True if the loss
     rose by less than `tolerance` of what it was (or `least`, in units of the loss), False if it rose for sure, None if
-    that is not clear, by fewer than `TRUSTED` labels a side, or nothing is known. Intervals: Welch, with one more row at
+    that is not clear, by fewer than `TRUSTED` labels a side, or nothing is known. Intervals: Welch, one more row at
     each end of the range (as Agresti and Caffo do for rates), so that a few equal losses do not look certain; `varies`,
     the deviation of the `estimated` and the `realised` mean loss from one such stretch of time to the next, makes them
     wider.
