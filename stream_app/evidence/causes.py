@@ -77,7 +77,8 @@ def dependent(before: Table, after: Table, a: Subject, b: Subject) -> bool:
     """Whether the columns of two signals depended on each other before, or the same happened to both."""
     if len(before) < FEW or associated(before, a.of, b.of) >= TIED:
         return True
-    kinds = {found["feature"]: found["kind"] for found in changes(before, after)}
+    both = {a.of, b.of}
+    kinds = {found["feature"]: found["kind"] for found in changes(before.of(both), after.of(both))}
     first, second = (kinds.get(each.of) if each.source == "feature" else each.source for each in (a, b))
     unclear = first is None or second is None  # a detector sees a change before two samples tell it from chance
     return a.source == b.source if unclear else first == second

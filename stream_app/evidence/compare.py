@@ -5,13 +5,15 @@ extreme ones can be ranked. They take rows as independent; rows of one day or on
 overstates the evidence (of all columns alike). The effect does not grow with the number of rows: rank by it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import gammaln
 
 from stream_app.messages import Floats, Ints
 
+BEYOND_DOUBT = -30.0  # log10 of a p-value from which no other test is asked
+NOT_EVIDENT = 6.0  # squared standard errors within which a mean is not worth a closer look
 LOG_10 = float(np.log(10))
 Z = 1.959964  # of a 95 % interval
 LARGEST_GAP = 1.39  # the largest of many gaps is too large by chance: Kolmogorov's 1.358 where a single one has Z / 2
@@ -51,15 +53,18 @@ def numbers(before: Floats, after: Floats) -> Difference:
     gaps = below_after / m - below / n
     at = int(np.abs(gaps).argmax())
     log_distance = 1 - 2 * gaps[at] ** 2 * n * m / (n + m)
+    log10_p = min(0.0, (float(np.log(3) + log_distance)) / LOG_10)
+    effect, (low, high) = _step(int(below[at]), n, int(below_after[at]), m)
+    difference = Difference(log10_p, effect, (max(0.0, effect - LARGEST_GAP * (effect - low)), high))
+    if log10_p < BEYOND_DOUBT:
+        return difference
     few = before if n < m else after
     first, last = np.searchsorted(pooled, pooled, "left"), np.searchsorted(pooled, pooled, "right")
     rank = (first + last) / (2 * len(pooled)) - 0.5
     of_few = np.searchsorted(pooled, few, "left")
     log_shift = _mean_log_p(rank, rank[of_few])
     log_spread = _mean_log_p(np.abs(rank), np.abs(rank[of_few]))
-    log10_p = min(0.0, float(np.log(3) + min(log_distance, log_shift, log_spread)) / LOG_10)
-    effect, (low, high) = _step(int(below[at]), n, int(below_after[at]), m)
-    return Difference(log10_p, effect, (max(0.0, effect - LARGEST_GAP * (effect - low)), high))
+    return replace(difference, log10_p=min(log10_p, float(np.log(3) + min(log_shift, log_spread)) / LOG_10))
 
 
 def shares(before: Ints, after: Ints) -> tuple[Difference, Floats]:
@@ -113,7 +118,7 @@ def _mean_log_p(scores: Floats, of_few: Floats) -> float:
     n, total = len(of_few), len(scores)
     off = of_few.mean() - scores.mean()
     variance = scores.var()
-    if not variance:
+    if off * off * n <= NOT_EVIDENT * variance:
         return 0.0
     centred = (scores - scores.mean()) * np.sign(off)
     exponent = min(abs(off) / variance, STEEPEST)

@@ -29,9 +29,9 @@ class Table:
         """The values of a column, NaN where there is none that can be reckoned with."""
         return known(self.x[:, self.names.index(name)])
 
-    def without(self, names: AbstractSet[str]) -> "Table":
-        """The same events with some columns left out."""
-        kept = [i for i, name in enumerate(self.names) if name not in names]
+    def of(self, names: AbstractSet[str]) -> "Table":
+        """The same events with these columns alone."""
+        kept = [i for i, name in enumerate(self.names) if name in names]
         columns = tuple(self.names[i] for i in kept), tuple(self.categories[i] for i in kept)
         return replace(self, names=columns[0], categories=columns[1], x=self.x[:, kept])
 

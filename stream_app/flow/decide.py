@@ -96,7 +96,7 @@ class Decide:
         incident = Incident.of(f"{self.prefix}-{self.opened}", alarm, self.inquiry.onset(alarm), why)
         incident.flapping = self.policies.flapping(incident.name, alarm.record, alarm.time_ms)
         incident.returns = self.policies.returns(incident)
-        incident.explain(self.inquiry.compare(self._cut(incident, alarm.record), incident.columns()))
+        incident.explain(self.inquiry.glance(self._cut(incident, alarm.record), incident.columns()))
         self.policies.counts["flapping"] += incident.flapping > 0
         self.open.append(incident)
         return incident

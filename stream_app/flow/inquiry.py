@@ -78,22 +78,30 @@ class Inquiry:
         view = self.sample.until(record)
         return Cut(view, int(np.searchsorted(view.offset, offset)))
 
+    def glance(self, cut: Cut, alarmed: set[str]) -> dict[str, Any]:
+        """At an alarm: what happened to the columns that alarmed, what it costs, and events that show it."""
+        found = changes(cut.before.of(alarmed), cut.after.of(alarmed), sources=self.sources)
+        return {"changes": found[:TOLD], "harm": self.harm(cut), "examples": cut.view.ids(_showing(cut, found))}
+
     def compare(self, cut: Cut, alarmed: set[str]) -> dict[str, Any]:
-        """What changed, where the loss rose, what it costs, and events that show it.
+        """The same of all columns, and where the loss rose, if it did.
 
         Columns in which no detector alarmed count as changed only if they are beyond what is usual (`evidence.usual`).
         """
-        found = changes(cut.before, cut.after, sources=self.sources)
-        usual = {
-            part["feature"]
-            for part in found
-            if part["feature"] not in alarmed and is_usual(cut.past, cut.stretches, part["feature"], part["effect"])
-        }
-        told = [part for part in found if part["feature"] not in usual]
+        harm = self.harm(cut)
+        told: list[dict[str, Any]] = []
+        usual: set[str] = set()
+        for part in changes(cut.before, cut.after, sources=self.sources):
+            name = part["feature"]
+            if name in alarmed or (len(told) < TOLD and not is_usual(cut.past, cut.stretches, name, part["effect"])):
+                told.append(part)
+            else:
+                usual.add(name)
+        unusual = set(cut.view.kinds.names) - usual
         return {
             "changes": told[:TOLD],
-            "segments": segments(cut.before.without(usual), cut.after.without(usual)),
-            "harm": self.harm(cut),
+            "segments": segments(cut.before.of(unusual), cut.after.of(unusual)) if harm["benign"] is False else [],
+            "harm": harm,
             "examples": cut.view.ids(_showing(cut, told)),
         }
 
