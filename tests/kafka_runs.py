@@ -71,13 +71,20 @@ def administered(config: Config, work: Callable[[AIOKafkaAdminClient], Coroutine
 # records in
 
 
-def send(config: Config, stream: str, values: dict[int, Iterable[bytes | None]], **options: Any) -> None:
-    """Appends records to the partitions of a stream, in order."""
+def send(
+    config: Config,
+    stream: str,
+    values: dict[int, Iterable[bytes | None]],
+    *,
+    sent_ms: int | None = None,
+    **options: Any,
+) -> None:
+    """Appends records to the partitions of a stream, in order; `sent_ms`: as if they had been sent then."""
 
     async def work() -> None:
         async with producing(config, **options) as producer:
             for partition, records in values.items():
-                await append(producer, kafka.topic(config, stream), partition, records)
+                await append(producer, kafka.topic(config, stream), partition, records, sent_ms)
 
     asyncio.run(work())
 
@@ -97,13 +104,15 @@ class producing:  # noqa: N801  (used like a function)
         await self._producer.stop()
 
 
-async def append(producer: AIOKafkaProducer, topic: str, partition: int, values: Iterable[bytes | None]) -> None:
+async def append(
+    producer: AIOKafkaProducer, topic: str, partition: int, values: Iterable[bytes | None], sent_ms: int | None = None
+) -> None:
     batch, sent = producer.create_batch(), []
     for value in values:
-        if batch.append(timestamp=None, key=None, value=value) is None:
+        if batch.append(timestamp=sent_ms, key=None, value=value) is None:
             sent.append(await producer.send_batch(batch, topic, partition=partition))
             batch = producer.create_batch()
-            assert batch.append(timestamp=None, key=None, value=value) is not None
+            assert batch.append(timestamp=sent_ms, key=None, value=value) is not None
     if batch.record_count():
         sent.append(await producer.send_batch(batch, topic, partition=partition))
     await asyncio.gather(*sent)

@@ -173,6 +173,8 @@ def made_stream(seed: int, events: int) -> list[tuple[int, bytes]]:
                     b'{"command": "acknowledge", "incident": "small-1", "by": "t"}',
                     b'{"command": "set-reference", "signal": "feature:a"}',
                     b'{"command": "dance"}',
+                    b'{"command": "lag", "stream": "events", "from": 7, "records": 9, "seconds": 70, "limit": 60}',
+                    b'{"command": "lag", "stream": "events", "from": 9, "seconds": 1, "limit": 60, "ended": true}',
                     b"\x00",
                 )
             )

@@ -56,6 +56,40 @@ def test_records_that_were_lost_open_an_incident_of_their_own() -> None:
     assert statuses(closing)[-1] == (data["incident"], "recovered")
 
 
+LATE = b'{"command": "lag", "stream": "events", "from": 100, "records": 40, "seconds": 613.4, "limit": 300}'
+CAUGHT_UP = (
+    b'{"command": "lag", "stream": "events", "from": 140, "records": 0, "seconds": 0, "limit": 300, "ended": true}'
+)
+
+
+def test_a_lag_of_the_monitor_is_an_incident_until_the_runner_says_that_it_has_ended() -> None:
+    found, shard = obeyed(LATE)
+    (told,) = values(found, "alerts")
+    data = told["data"]
+
+    assert (data["status"], data["severity"], data["signal"]) == ("opened", "warning", "lag:events")
+    assert (data["statistic"], data["threshold"], data["onset_offset"]) == (613.4, 300, 100)
+    assert data["message"] == "the monitor is 613 s late with events, 40 records behind, since offset 100"
+    assert values(found, "audit")[0]["seconds"] == 613.4
+    later = statuses(shard.take(until=shard.records + 100_000, closes=True))
+    assert (data["incident"], "recovered") not in later  # no silence ends it
+    (ended,) = values(obeyed(CAUGHT_UP, shard=shard)[0], "alerts")
+    assert (ended["data"]["status"], ended["data"]["outcome"]) == ("recovered", "ended")
+    assert ended["data"]["message"].endswith("; it has ended")
+    assert shard.decide.open == []
+
+
+def test_the_end_of_a_lag_that_somebody_closed_already_is_no_mistake() -> None:
+    shard = Shard()
+    assert [m.stream for m in obeyed(CAUGHT_UP, shard=shard)[0]] == ["audit"]
+
+
+def test_the_end_of_one_streams_lag_leaves_the_others_incident_open() -> None:
+    _, shard = obeyed(LATE)
+    obeyed(CAUGHT_UP.replace(b"events", b"labels"), shard=shard)
+    assert [incident.lead["signal"] for incident in shard.decide.open] == ["lag:events"]
+
+
 @pytest.mark.parametrize(
     ("raw", "reason", "path"),
     [
@@ -74,6 +108,10 @@ def test_records_that_were_lost_open_an_incident_of_their_own() -> None:
             "$.stream",
         ),
         (b'{"command": "gap", "stream": "events", "from": 0, "to": %d}' % 2**70, "a gap needs", "$.stream"),
+        (LATE.replace(b"events", b"moods"), "a lag needs stream (events, labels", "$.stream"),
+        (LATE.replace(b"613.4", b"-1"), "a lag needs stream", "$.stream"),
+        (LATE.replace(b"100", b"%d" % 2**70), "a lag needs stream", "$.stream"),
+        (b'{"command": "lag", "stream": "events"}', "a lag needs stream", "$.stream"),
         (b'{"command": ["reset"]}', "not a command: ", "$"),
         (b'{"by": "ann"}', "not a command: ", "$"),
         (b'["reset"]', "not a command: ", "$"),

@@ -402,6 +402,7 @@ def test_the_digest_changes_with_what_changes_the_outputs_only():
     same = changed(
         ('events = "flights.csv.gz"', 'events = "other.csv"'),
         ('cooldown = "6h"', 'cooldown = "360m"'),
+        ('cooldown = "360m"', 'cooldown = "360m"\nlag = "5m"'),
         ("[retrain]", '[[alarms.notify]]\nwebhook = "http://x/"\n[engine]\ncommit = "1s"\n[retrain]'),
     )
     assert digest(config_of(same)) == base

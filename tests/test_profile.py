@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import in_process
 
-from stream_app.config import parse, signals
+from stream_app.config import arl0_of, parse, signals
+from stream_app.edges.log import Log
 from stream_app.edges.profile import config_name, describe, profile
 from stream_app.edges.sources import open_source
 from stream_app.errors import SourceError
@@ -79,6 +81,7 @@ def test_roles_types_and_task_are_found(tmp_path):
         ("missing:carrier", "page_hinkley"),
         ("missing:distance", "page_hinkley"),
         ("missing:dep_delay", "page_hinkley"),
+        ("unseen:carrier", "page_hinkley"),
         ("rejects", "page_hinkley"),
         ("error", "adwin"),
     ]
@@ -185,6 +188,39 @@ def test_a_column_that_is_constant_in_the_sample_is_kept_so_that_its_change_is_s
     assert {name: field.type for name, field in config.schema.fields.items()} == {"price": "number", "unit": "category"}
     assert {"feature:price", "feature:unit", "missing:price", "missing:unit"} <= {s.name for s in signals(config)}
     assert "seen: only 0.0035; kept, so that a change of it is seen" in text
+
+
+def test_unseen_categories_are_watched_where_new_ones_are_not_usual():
+    chance = random.Random(6)
+    label = {"label": [chance.choice("01") for _ in range(ROWS)]}
+    steady = {"steady": [chance.choice("abc") for _ in range(ROWS)]}
+    growing = {"growing": [chance.choice("ab") for _ in range(ROWS - 5)] + [f"new{i}" for i in range(5)]}
+
+    def watched(**columns):
+        return [watch.signal for watch in described(**columns).watch if watch.signal.startswith("unseen:")]
+
+    assert watched(**steady, **growing, **label) == ["unseen:steady"]
+    assert watched(**steady, **label) == ["unseen:*"]
+    assert watched(x=[chance.random() for _ in range(ROWS)], **label) == []
+
+
+def test_all_watches_together_stay_within_the_budget_and_the_file_runs(tmp_path):
+    path = csv_file(tmp_path, list(flights()))
+    config = accepted(profile(path))
+    file = tmp_path / "flights.toml"
+    file.write_text(profile(path, "flights.csv"))
+    in_process(file, tmp_path / "log.db")
+
+    with Log(tmp_path / "log.db") as log:
+        assert log.count("predictions") == ROWS
+        assert log.count("dead-letters") == 0
+    assert len(signals(config)) * config.alarms.budget.events / arl0_of(config) == pytest.approx(
+        config.alarms.budget.alarms
+    )
+    more = [line.split()[1] for line in file.read_text().partition("# More of")[2].splitlines()[1:5]]
+    assert more == ["range:*", "frozen:*", "silence:*", "overdue"]
+    watched = "".join(f'[[watch]]\nsignal = "{signal}"\ndetector = "page_hinkley"\n' for signal in more)
+    assert len(signals(accepted(file.read_text() + watched))) > len(signals(config)) + 3
 
 
 def test_names_and_values_of_any_kind_are_quoted():

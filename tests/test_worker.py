@@ -33,7 +33,7 @@ from kafka_runs import (
 from runs import rows
 
 from compose.broker import Broker
-from stream_app.config import Config, load
+from stream_app.config import Config, digest, load
 from stream_app.edges import kafka
 from stream_app.errors import BrokerError
 from stream_app.messages import Outputs, Tape
@@ -289,6 +289,31 @@ def poison(rng: random.Random, good: list[bytes], count: int) -> Iterator[bytes 
         else:
             record[rng.randrange(8)] ^= 0x80
             yield bytes(record)
+
+
+def test_a_backlog_is_a_lag_that_ends_when_it_is_worked_off(tmp_path: Path, broker: Broker) -> None:
+    file = monitor(tmp_path, broker.bootstrap, "lagging", labels=False)
+    old = load(file)
+    file.write_text(file.read_text().replace("[alarms]", '[alarms]\nlag = "1s"'))
+    config = load(file)
+    assert (config.alarms.lag_ms, digest(config)) == (1000, digest(old))
+    events = shared(rows(1, 3000), 1, lambda _: 0)
+    send(config, "events", events, sent_ms=round(1000 * time.time()) - 3_600_000)
+    with Worker(file, before=slow) as worker:
+        wait_until(lambda: bool(lagging(config)), worker)
+        worker.kill()  # it is not forgotten
+    with Worker(file) as worker:
+        wait_until(lambda: lagging(config)[-1:] == ["recovered"], worker)
+        assert all_taken(config, {"events": [3000], "control": [1]})
+        assert worker.stop() == 0
+    assert [status for status in lagging(config) if status != "updated"] == ["opened", "recovered"]
+    assert_equal(written(config, 0), replayed(config, 0))
+
+
+def lagging(config: Config) -> list[str]:
+    """What was told of lags."""
+    alerts = [json.loads(record.value or b"")["data"] for record in records(config, "alerts", 0)]
+    return [alert["status"] for alert in alerts if alert["signal"] == "lag:events"]
 
 
 # what a worker does before it starts

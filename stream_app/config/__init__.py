@@ -239,6 +239,7 @@ class Alarms(Section, frozen=True, kw_only=True):
     budget: Budget = Budget()
     cooldown: Window | None = None  # None: 6 hours; 5,000 events where the stream has no time
     group: Window | None = None  # alarms this near may share an incident; None: 1 hour, or 500 events
+    lag_ms: int | None = field(default=None, name="lag")  # a worker so late raises an incident; None: none does
     tolerance: float = 0.05  # a rise of the loss by this share of what it was costs nothing
     suppress: tuple[Suppress, ...] = ()
     notify: tuple[Notify, ...] = ()
@@ -324,7 +325,7 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Config:
 def digest(config: Config) -> str:
     """SHA-256 (hex) of everything that changes the outputs: not where records come from, nor who is told, nor when."""
     tree: dict[str, Any] = to_builtins(config)
-    del tree["source"], tree["kafka"], tree["alarms"]["notify"], tree["engine"]["commit"]
+    del tree["source"], tree["kafka"], tree["alarms"]["notify"], tree["alarms"]["lag"], tree["engine"]["commit"]
     tree["schema"]["fields"] = list(tree["schema"]["fields"].items())  # the order of the columns matters
     return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 

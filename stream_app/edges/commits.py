@@ -55,6 +55,7 @@ class Commit(msgspec.Struct):
     order: bytes  # zlib of one byte per record: EVENT, LABEL or CONTROL
     snapshots: list[Pointer] = []  # newest first; not yet that of this commit
     gaps: dict[str, Span] = {}  # records that were deleted before this commit could take them
+    lagging: str = ""  # the stream with which the shard is late, as it has told by a command
 
     def taken(self) -> NDArray[np.uint8]:
         """The interleaving."""

@@ -17,6 +17,7 @@ from stream_app.errors import SourceError
 
 SAMPLE = 10_000  # records: enough for shares of 0.1 %, read in well under a second
 DAY_MS = 86_400_000
+NEW_SHARE = 0.001  # of new values in a category field, above which a new one is no news
 
 Table = list[tuple[str, list[object]]]  # (name, cells) of each column, in order; a name may be there twice
 
@@ -261,12 +262,33 @@ def _watches(roles: Roles, fields: list[Column]) -> list[str]:
         if not column.is_number:
             lines += _watch(f"feature:{column.name}", "psi", "data drift: the shares of the categories")
     lines += _watch("missing:*", "page_hinkley", "data quality: the share of missing values of every field")
+    for signal in _unseen(fields):
+        lines += _watch(signal, "page_hinkley", "data quality: the share of categories never met before")
     lines += _watch("rejects", "page_hinkley", "data quality: the share of records that are dead letters")
     if roles.label is not None:
         lines += _watch("error", "adwin", "concept drift: the error of the model")
     else:
         lines += _watch("prediction", "adwin", "the anomaly score")
-    return lines[:-1]
+    more = [("range:*", "numbers out of their usual range"), ("frozen:*", "values that stand still")]
+    more += [("silence:*", "keys that stop sending")] if roles.key else []
+    more += [("overdue", "labels that do not come")] if roles.label_time else []
+    return [*lines, "# More of the data's quality that can be watched in the same way:"] + [
+        f"#   {signal:<9}  {why}" for signal, why in more
+    ]
+
+
+def _unseen(fields: list[Column]) -> list[str]:
+    """Signals of unseen categories, but of no field that has new ones all the time.
+
+    Of its next categories, a share is new that is as large as that of the ones met once among those met so far (Good
+    1953, "The Population Frequencies of Species and the Estimation of Population Parameters").
+    """
+    closed = {}
+    for column in fields:
+        if not column.is_number:
+            once = sum(count == 1 for count in column.counts.values())
+            closed[column.name] = once <= NEW_SHARE * sum(column.counts.values())
+    return ["unseen:*"] if closed and all(closed.values()) else [f"unseen:{name}" for name in closed if closed[name]]
 
 
 def _watch(signal: str, detector: str, why: str) -> Iterator[str]:

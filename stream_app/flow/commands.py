@@ -7,7 +7,7 @@ import msgspec
 from stream_app.flow.decode import MAX_DEPTH
 from stream_app.messages import Problem
 
-COMMANDS = ("acknowledge", "close", "reset", "set-reference", "gap")
+COMMANDS = ("acknowledge", "close", "reset", "set-reference", "gap", "lag")
 
 
 class Command(msgspec.Struct):
@@ -21,6 +21,10 @@ class Command(msgspec.Struct):
     stream: str | None = None
     start: int | None = msgspec.field(default=None, name="from")
     stop: int | None = msgspec.field(default=None, name="to")
+    seconds: float | None = None
+    limit: float | None = None
+    records: int | None = None
+    ended: bool | None = None
 
 
 def read_command(raw: bytes) -> tuple[dict[str, Any], Problem | None]:

@@ -132,6 +132,8 @@ class Decide:
     def _outcome(self, incident: Incident) -> tuple[str, float]:
         """How it has ended, and the signal's mean now; empty while nothing shows that it has."""
         lead = incident.lead
+        if lead["signal"].startswith("lag:"):  # the runner says when it has ended
+            return "", float("nan")
         if lead["watch"] < 0:  # no detector's: it tells of what is past
             return "quiet", float("nan")
         now, n = self.detect.level(lead["watch"], lead["signal"], lead["segment"])
@@ -234,6 +236,8 @@ class Decide:
             return self._see_to(chunk, command, record, now_ms)
         if command["command"] == "gap":
             return self._gap(chunk, command, record, now_ms)
+        if command["command"] == "lag":
+            return self._lag(chunk, command, record, now_ms)
         signal = command.get("signal")
         if command["command"] == "set-reference" and signal not in self.watched:
             return Problem(
@@ -266,6 +270,20 @@ class Decide:
         lost = Drift(float(count), 0.0, count, 0.0, float(count), 1, 1)
         gap = Alarm(-1, f"gap:{stream}", "", "gap", record, stop, now_ms, start, now_ms, lost, {})
         self._alarm(chunk, gap)
+        return None
+
+    def _lag(self, chunk: Chunk, command: dict[str, Any], record: int, now_ms: int) -> Problem | None:
+        """A worker has fallen behind the end of an input, or has caught up."""
+        stream, seconds, limit = command.get("stream"), command.get("seconds", -1.0), command.get("limit", 0.0)
+        start, count = command.get("from", 0), command.get("records", 0)
+        if stream not in STREAMS or not (0 <= start < 2**62 and 0 <= count < 2**62 and seconds >= 0 <= limit):
+            return Problem(f"a lag needs stream ({', '.join(STREAMS)}), from, records, seconds and limit", "$.stream")
+        if command.get("ended"):
+            for incident in [known for known in self.open if known.lead["signal"] == f"lag:{stream}"]:
+                self._close(chunk, incident, "ended", float("nan"), record, now_ms)
+            return None
+        seen = Drift(seconds, limit, count, 0.0, seconds, 1, 1)
+        self._alarm(chunk, Alarm(-1, f"lag:{stream}", "", "lag", record, start, now_ms, start, now_ms, seen, {}))
         return None
 
     def audit(self, record: int, now_ms: int, entry: dict[str, Any]) -> Message:

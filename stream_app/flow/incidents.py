@@ -296,6 +296,7 @@ def sentence(lead: dict[str, Any]) -> str:
 
 EVENTS: dict[str, Callable[[dict[str, Any], str], str]] = {  # by the beginning of a signal's name; of: what follows
     "gap:": lambda lead, of: f"{lead['n']} records of {of} were deleted before they were read,",
+    "lag:": lambda lead, of: f"the monitor is {lead['after']:.0f} s late with {of}, {lead['n']} records behind,",
     "silence:": lambda lead, _: (
         f"{lead['segment']} sends {_percent(lead['after'] / 100)} of the events, not {_percent(lead['before'] / 100)},"
     ),

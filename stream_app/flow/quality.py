@@ -7,6 +7,7 @@ what was learned, observations of a stationary stream are as independent as the 
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from stream_app.messages import Floats, Ints
 
@@ -27,22 +28,14 @@ class Unseen:
 
     def run(self, codes: Ints) -> Floats:
         x = np.full(len(codes), np.nan)
-        for i, code in enumerate(codes.tolist()):
-            if code < 0:
-                continue
-            if self.n < self.learn:
-                self.n += 1
-                self.met[code] = RENOWN
-            else:
-                x[i] = self.met[code] < RENOWN
-                self.met[code] = min(RENOWN, self.met[code] + 1)
+        self.n = int(_meet(self.met, self.n, self.learn, np.ascontiguousarray(codes), x))
         return x
 
     def to_state(self) -> list[Any]:
         return [self.n, self.met.copy()]
 
     def load(self, state: list[Any]) -> None:
-        self.n, self.met = state
+        self.n, self.met = state[0], state[1].copy()  # a kernel writes into it
 
 
 class Range:
@@ -88,15 +81,39 @@ class Frozen:
 
     def run(self, values: Floats, keys: Ints) -> Floats:
         x = np.full(len(values), np.nan)
-        for i, (value, key) in enumerate(zip(values.tolist(), keys.tolist(), strict=True)):
-            if value == value:
-                before = self.last[key]
-                x[i] = np.nan if before != before else value == before
-                self.last[key] = value
+        _repeat(self.last, np.ascontiguousarray(values), np.ascontiguousarray(keys), x)
         return x
 
     def to_state(self) -> list[Any]:
         return [self.last.copy()]
 
     def load(self, state: list[Any]) -> None:
-        (self.last,) = state
+        self.last = state[0].copy()  # a kernel writes into it
+
+
+@njit(cache=True)
+def _meet(met: Ints, n: int, learn: int, codes: Ints, x: Floats) -> int:
+    """Answers for codes into `x`; how many were learned from."""
+    for i in range(len(codes)):
+        code = codes[i]
+        if code < 0:
+            continue
+        if n < learn:
+            n += 1
+            met[code] = RENOWN
+        else:
+            x[i] = met[code] < RENOWN
+            met[code] = min(RENOWN, met[code] + 1)
+    return n
+
+
+@njit(cache=True)
+def _repeat(last: Floats, values: Floats, keys: Ints, x: Floats) -> None:
+    """Answers for values into `x`; `last` holds the newest of each key."""
+    for i in range(len(values)):
+        value, key = values[i], keys[i]
+        if value == value:
+            before = last[key]
+            if before == before:
+                x[i] = value == before
+            last[key] = value

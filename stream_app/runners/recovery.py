@@ -33,6 +33,7 @@ class Position:
     commit: int = -1  # offset of its record
     snapshots: list[commits.Pointer] = field(default_factory=list)
     gaps: dict[str, Span] = field(default_factory=dict)  # records that were deleted before they were read
+    lagging: str = ""  # the stream with which the shard is late
 
 
 @dataclass(slots=True)
@@ -94,7 +95,7 @@ async def recover(
     if pipeline.records != last.records:
         raise StateError(f"shard {shard}: {pipeline.records} records after recovery instead of {last.records}")
     following = {stream: span.stop for stream, span in last.inputs.items()}
-    return Position(following, last.clocks, last.number, last_at, last.snapshots)
+    return Position(following, last.clocks, last.number, last_at, last.snapshots, lagging=last.lagging)
 
 
 async def rerun(

@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiokafka import ConsumerRecord
 
@@ -18,6 +19,7 @@ from stream_app.edges.transactions import Writer, Written, records_of
 from stream_app.flow.decode import Decoder
 from stream_app.messages import EVENT, LABEL, STREAMS, Outputs, Tape, to_json
 from stream_app.pipeline import Pipeline
+from stream_app.runners.lag import Lag
 from stream_app.runners.recovery import Position, decoded
 from stream_app.runners.weaver import Weaver
 
@@ -75,6 +77,9 @@ class Shard:
         self.expected, self._pending = dict(position.next), Pending()
         self._taken = {stream: Span(offset, offset) for stream, offset in position.next.items()}
         self._quiet_s, self._looked = [0.0, 0.0], now
+        names = [STREAMS[stream] for stream in self.streams]
+        self._lag = Lag(self.config.alarms.lag_ms, names, position.lagging)
+        self._news: dict[str, Any] | None = None  # of the lag, to be told by the next commit
         self.begun, self.committed, self._closing = now, now, False
 
     # records in
@@ -90,6 +95,7 @@ class Shard:
         if not records:
             return
         self.expected[stream] = records[-1].offset + 1
+        self._lag.push(stream, records)
         if stream == "control":
             self._commands += records
         else:
@@ -112,6 +118,7 @@ class Shard:
         A commit is written while the next records are handled, one at a time.
         """
         while not self._closing:
+            self._measure_lag()
             moved = self._step()
             if self._due():
                 await self._written()
@@ -173,16 +180,27 @@ class Shard:
         return bool(
             (size and age >= commit_s)
             or size >= LARGEST_COMMIT
-            or (self.position.gaps and self._writing is None)
+            or ((self.position.gaps or self._news) and self._writing is None)
             or age >= self.alive_s
         )
+
+    def _measure_lag(self) -> None:
+        """Looks whether a lag begins or ends here; the next commit tells it."""
+        if self._news is not None or self._lag.off:
+            return
+        taken = {stream: span.stop for stream, span in self._taken.items()}
+        behind = {
+            STREAMS[stream]: self._weaver.waiting(stream) + self.behind((STREAMS[stream], self.number))
+            for stream in self.streams
+        }
+        self._news = self._lag.look(taken, behind, time.monotonic(), time.time())
 
     async def _wait(self) -> None:
         """Until something arrives, a commit is due, or a silent stream need not be waited for any longer."""
         self._arrived.clear()
         end = self.begun + (self.config.engine.commit_ms / 1000 if self._pending.order else self.alive_s)
         rest_s = max(end - time.monotonic(), 0.001)
-        if any(map(self._weaver.waiting, self.streams)):
+        if any(map(self._weaver.waiting, self.streams)) or self._lag.lagging:
             rest_s = min(rest_s, LOOK_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(rest_s):
@@ -194,8 +212,11 @@ class Shard:
         """Begins to write what was handled, and at times the state that it led to; `_written` ends it."""
         commit, pending = self._record(), self._pending
         records = records_of(pending.out) | {"commits": [commits.written(commit)]}
-        if commit.gaps:
-            records["control"] = [gap_command(stream, gap) for stream, gap in commit.gaps.items()]
+        told = [gap_command(stream, gap) for stream, gap in commit.gaps.items()]
+        told += [] if self._news is None else [(None, to_json(self._news), [])]
+        if told:
+            records["control"] = told
+        self._news = None
         self._pending, self._flying = Pending(), len(pending.order)
         self._taken = {stream: Span(span.stop, span.stop) for stream, span in commit.inputs.items()}
         self.begun = time.monotonic()
@@ -216,12 +237,14 @@ class Shard:
             order=commits.packed(self._pending.order),
             snapshots=self.position.snapshots,
             gaps=self.position.gaps,
+            lagging=self._lag.lagging,
         )
 
     async def _write(self, commit: Commit, records: dict[str, Iterable[Written]], state: bytes | None) -> None:
         offsets = await self.writer.write(records)
         following = {stream: span.stop for stream, span in commit.inputs.items()}
-        self.position = Position(following, commit.clocks, commit.number, offsets["commits"], commit.snapshots)
+        place = commit.number, offsets["commits"], commit.snapshots
+        self.position = Position(following, commit.clocks, *place, lagging=commit.lagging)
         self.committed, self._flying = time.monotonic(), 0
         if state is not None:
             await self._keep(state, commit.records)

@@ -55,9 +55,15 @@ class Audit(Closed):
     signal: Annotated[str | UnsetType | None, Meta(description="Signal whose reference was set.")] = UNSET
     command: Annotated[str | UnsetType, Meta(description="The command, if one was accepted.")] = UNSET
     incident: Annotated[str | UnsetType, Meta(description="Incident that it names.")] = UNSET
-    stream: Annotated[str | UnsetType, Meta(description="Input of a gap.")] = UNSET
-    start: Annotated[int | UnsetType, Meta(description="First offset of a gap.")] = field(default=UNSET, name="from")
+    stream: Annotated[str | UnsetType, Meta(description="Input of a gap or a lag.")] = UNSET
+    start: Annotated[
+        int | UnsetType, Meta(description="First offset of a gap; of a lag: of the record that has waited longest.")
+    ] = field(default=UNSET, name="from")
     stop: Annotated[int | UnsetType, Meta(description="Offset behind a gap.")] = field(default=UNSET, name="to")
+    seconds: Annotated[float | UnsetType, Meta(description="How long a record has waited in a lag.")] = UNSET
+    limit: Annotated[float | UnsetType, Meta(description="What alarms.lag allows, in seconds.")] = UNSET
+    records: Annotated[int | UnsetType, Meta(description="Records that wait in a lag.")] = UNSET
+    ended: Annotated[bool | UnsetType, Meta(description="True where a lag has ended.")] = UNSET
 
 
 class Pane(Closed):
@@ -90,12 +96,18 @@ class Command(Struct):
     """A command; members that are not known are ignored."""
 
     command: Annotated[
-        Literal["acknowledge", "close", "reset", "set-reference", "gap"], Meta(description="What to do.")
+        Literal["acknowledge", "close", "reset", "set-reference", "gap", "lag"], Meta(description="What to do.")
     ]
     incident: Annotated[str | None, Meta(description="For acknowledge and close: which.")] = None
     signal: Annotated[str | None, Meta(description="For set-reference: which.")] = None
     why: Annotated[str | None, Meta(description="Reason, for the audit.")] = None
     by: Annotated[str | None, Meta(description="Who, for the audit.")] = None
-    stream: Annotated[str | None, Meta(description="For gap: the input.")] = None
-    start: Annotated[int | None, Meta(description="For gap: first offset.")] = field(default=None, name="from")
+    stream: Annotated[str | None, Meta(description="For gap and lag: the input.")] = None
+    start: Annotated[
+        int | None, Meta(description="For gap: first offset; for lag: of the record that has waited longest.")
+    ] = field(default=None, name="from")
     stop: Annotated[int | None, Meta(description="For gap: offset behind it.")] = field(default=None, name="to")
+    seconds: Annotated[float | None, Meta(description="For lag: how long that record has waited.")] = None
+    limit: Annotated[float | None, Meta(description="For lag: alarms.lag in seconds.")] = None
+    records: Annotated[int | None, Meta(description="For lag: how many wait.")] = None
+    ended: Annotated[bool | None, Meta(description="For lag: true where it has ended.")] = None
