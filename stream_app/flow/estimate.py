@@ -6,6 +6,7 @@ its score, plus what the labels so far have shown to be wrong with scores like i
 a change of the inputs; neither sees that the same inputs have come to mean something else: labels do.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -81,8 +82,9 @@ class Estimate:
         """The level as it stands: estimated, realised as far as labels are there, and fused; None = not known yet.
 
         `fused` is `estimated` plus the mean residual of the newest labels (prediction-powered inference, Angelopoulos
-        et al. 2023). Its interval for 0/1 losses is a confidence sequence over the block of labels it rests on, so it
-        may be looked at as often as one likes; for absolute errors, which have no bound, it is that of the mean.
+        et al. 2023). Its interval is where the loss of these predictions will lie if residuals go on as among those
+        labels: the reach of `interval`, and that of the mean residual, √inflation · that of a confidence sequence for
+        0/1 losses (it may be looked at as often as one likes), as errors that have nothing to do with each other.
         """
         expected, loss, residuals = self.rings
         known = ~np.isnan(expected)
@@ -94,7 +96,7 @@ class Estimate:
             "level": LEVEL,
             "window": len(expected),
             "estimated": estimated,
-            "interval": self._interval(estimated, spread, len(expected)),
+            "interval": self._interval(estimated, self._reach(spread, len(expected))),
             "labels": len(losses),
             "realised": float(losses.mean()) if len(losses) else None,
             "realised_interval": None,
@@ -102,31 +104,41 @@ class Estimate:
         }
         if len(losses) > 1:
             realised_spread = float(losses.var(ddof=1)) * len(losses)
-            figures["realised_interval"] = self._interval(figures["realised"], realised_spread, len(losses))
-        return figures | self._fused(estimated, residuals)
+            figures["realised_interval"] = self._interval(figures["realised"], self._reach(realised_spread, len(losses)))
+        return figures | self._fused(estimated, residuals, self._reach(spread, len(expected)))
 
-    def _interval(self, mean: float | None, spread: float, n: int) -> Interval:
-        blocks = float(self.totals[calibration.BLOCK])
-        if mean is None or not blocks:
+    def _reach(self, spread: float, n: int) -> float:
+        """Of the mean of n losses, whose variances have the sum `spread`, to either side."""
+        t = float(stdtrit(self.totals[calibration.BLOCK] + 3, (1 + LEVEL) / 2))
+        return t * math.sqrt(self._inflation() * spread) / n if n else 0.0
+
+    def _inflation(self) -> float:
+        return max(1.0, float(self.totals[calibration.INFLATION]))
+
+    def _interval(self, mean: float | None, reach: float) -> Interval:
+        if mean is None or not self.totals[calibration.BLOCK]:
             return None
-        t = float(stdtrit(blocks + 3, (1 + LEVEL) / 2))
-        reach = t * float(np.sqrt(max(1.0, self.totals[calibration.INFLATION]) * spread)) / n
         return self._between(mean - reach, mean + reach)
 
-    def _fused(self, estimated: float | None, residuals: Floats) -> dict[str, Any]:
+    def _fused(self, estimated: float | None, residuals: Floats, reach: float) -> dict[str, Any]:
         if estimated is None or not len(residuals):
             return {"fused": None, "fused_interval": None}
         if self.regression:
-            fused = max(0.0, estimated + float(residuals.mean()))
-            spread = float(residuals.var()) * len(residuals)
-            return {"fused": fused, "fused_interval": self._interval(fused, spread, len(residuals))}
+            shift = float(residuals.mean())
+            shift_reach = self._reach(float(residuals.var()) * len(residuals), len(residuals))
+        else:
+            shift, shift_reach = self._shift()
+        fused = self._between(estimated + shift, estimated + shift)[0]
+        return {"fused": fused, "fused_interval": self._interval(estimated + shift, math.hypot(reach, shift_reach))}
+
+    def _shift(self) -> tuple[float, float]:
+        """The mean residual of the newest block of labels that has enough of them, and its reach."""
         young, old = self.bets
         half_full = young[calibration.N] >= self.rings.shape[1] / 2
         sequence = young if half_full or not old[calibration.N] else old
         shift = 2 * sequence[calibration.WEIGHTED] / sequence[calibration.WEIGHT] - 1
-        reach = 2 * (np.log(2 / (1 - LEVEL)) + sequence[calibration.PAID]) / sequence[calibration.WEIGHT]
-        fused = self._between(estimated + shift, estimated + shift)[0]
-        return {"fused": fused, "fused_interval": self._between(estimated + shift - reach, estimated + shift + reach)}
+        reach = 2 * (math.log(2 / (1 - LEVEL)) + sequence[calibration.PAID]) / sequence[calibration.WEIGHT]
+        return float(shift), math.sqrt(self._inflation()) * float(reach)
 
     def _between(self, low: float, high: float) -> list[float]:
         most = float("inf") if self.regression else 1.0
