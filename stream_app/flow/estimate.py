@@ -19,7 +19,7 @@ from stream_app.flow.chunk import Chunk
 from stream_app.flow.join import Kept
 from stream_app.flow.score import Score
 from stream_app.messages import Floats
-from stream_app.models import Inputs
+from stream_app.models import PREDICT, Inputs
 from stream_app.models.linear import LinearModel
 
 LEVEL = 0.95  # of every interval
@@ -53,27 +53,29 @@ class Estimate:
         chunk.expected = np.full(len(chunk.events), np.nan)
         if not self.active or not len(chunk.kind):
             return
-        loss, expected = np.full(len(chunk.kind), np.nan), np.full(len(chunk.kind), np.nan)
-        loss[chunk.is_learn] = chunk.error
+        losses = np.full((2, len(chunk.kind)), np.nan)
+        losses[calibration.TRUE, chunk.is_learn] = chunk.error
         if self.error_model is None:
             scores = self.kept.scores[0]
-            calibration.calibrate(chunk.kind, chunk.slot, loss, scores, self.binary, self.bins, expected)
+            calibration.calibrate(chunk.kind, chunk.slot, losses, scores, self.binary, self.bins)
         else:
-            expected = self._errors(chunk, loss)
-        chunk.expected = expected[chunk.is_predict]
-        self.kept.expected[chunk.slot[chunk.is_predict]] = chunk.expected
+            losses[calibration.EXPECTED] = self._errors(chunk, losses[calibration.TRUE])
+        chunk.expected = losses[calibration.EXPECTED, chunk.is_predict]
         kept = self.kept.expected, self.kept.number
-        calibration.follow(chunk.kind, chunk.slot, loss, *kept, self.rings, self.totals, self.bets)
+        calibration.follow(chunk.kind, chunk.slot, losses, *kept, self.rings, self.totals, self.bets)
 
     def _errors(self, chunk: Chunk, loss: Floats) -> Floats:
-        """What the model of the error says at each PREDICT; it learns at LEARN."""
+        """What the model of the error says at each operation; at LEARN it learns after that."""
         assert self.error_model is not None
         numbers = len(self.score.inputs.numbers)
         rows, point = self.kept.X[chunk.slot], self.kept.scores[0][chunk.slot, :1]
         X = np.hstack([rows[:, :numbers], point, rows[:, numbers:]])
         scores = np.full((len(X), 1), np.nan)
         target = np.where(loss <= calibration.WILDEST, loss, np.nan)
-        self.error_model.run(chunk.kind, np.arange(len(X)), target, X, scores)
+        row = np.repeat(np.arange(len(X)), 1 + chunk.is_learn)
+        kind = chunk.kind[row]
+        kind[:-1][row[:-1] == row[1:]] = PREDICT
+        self.error_model.run(kind, row, target[row], X, scores)
         scores[np.isnan(point)] = np.nan
         expected: Floats = np.clip(scores[:, 0], 0, calibration.WILDEST)
         return expected
@@ -104,7 +106,9 @@ class Estimate:
         }
         if len(losses) > 1:
             realised_spread = float(losses.var(ddof=1)) * len(losses)
-            figures["realised_interval"] = self._interval(figures["realised"], self._reach(realised_spread, len(losses)))
+            figures["realised_interval"] = self._interval(
+                figures["realised"], self._reach(realised_spread, len(losses))
+            )
         return figures | self._fused(estimated, residuals, self._reach(spread, len(expected)))
 
     def _reach(self, spread: float, n: int) -> float:
