@@ -90,7 +90,8 @@ def variance(pairs, j, window, regression):
     squares = [(each[0] - each[1]) ** 2 for each in pairs[: j + 1]]
     expected_squares = [each[1] ** 2 for each in pairs[: j + 1]]
     steps = [1 / min(max(each[2], 1), 10 * window) for each in pairs[: j + 1]]
-    weights = [step * math.prod(1 - later for later in steps[k + 1 :]) for k, step in enumerate(steps)]
+    left = np.append(np.cumprod(1 - np.array(steps[:0:-1]))[::-1], 1.0)  # of each, after all later ones
+    weights = left * steps
     return expected**2 * np.dot(weights, squares) / np.dot(weights, expected_squares)
 
 

@@ -17,7 +17,7 @@ from stream_app.pipeline import Pipeline
 KEY = b"a key only for these tests"
 ESTIMATE_WATCHED = (
     '[[watch]]\nsignal = "rejects"',
-    '[[watch]]\nsignal = "estimated_error"\ndetector = "page_hinkley"\n[[watch]]\nsignal = "rejects"',
+    '[[watch]]\nsignal = "estimated_error"\ndetector = "page_hinkley"\narl0 = 1000\n[[watch]]\nsignal = "rejects"',
 )
 VARIANTS = {
     "as it is": [],
