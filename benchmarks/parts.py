@@ -47,6 +47,7 @@ def breakdown(config: Config, state: Path, key: bytes) -> dict[str, float]:
         clocks.add(engine.inputs[0], "decode", "decode")
         for name, stage in engine.pipeline.stages.items():
             clocks.add(stage, "run", name)
+        clocks.add(engine.pipeline.measure.estimate, "run", "measure: estimate")
         clocks.add(engine.pipeline.measure.signals, "run", "measure: signals")
         for panes in engine.pipeline.measure.panes.values():
             clocks.add(panes, "add", "measure: panes")

@@ -105,6 +105,7 @@ class Pipeline:
         return {"id": event_id, "status": self.join.story(key), **self.join.waiting(event_id, self.score.names)}
 
     def summary(self) -> dict[str, Any]:
-        """Counts and the figures of every model and baseline so far."""
+        """Counts, the figures of every model and baseline so far, and the champion's estimate (None without one)."""
         figures = self.measure.performance() if self.config.schema.label else {}
-        return {"counts": dict(self.measure.counts), "performance": figures}
+        estimate = self.measure.estimate.figures() if self.measure.estimate.active else None
+        return {"counts": dict(self.measure.counts), "performance": figures, "estimate": estimate}

@@ -38,6 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = driftline(made, "run", write_config(made, "events.csv"), "--json")
     assert done.returncode == 0, done.stderr
     (made / "summary.json").write_text(done.stdout)
+    (made / "told.txt").write_text(done.stderr)
     return made
 
 
@@ -72,6 +73,19 @@ def test_run_ends_with_one_summary_object(folder: Path) -> None:
     assert counts | {"metrics", "seconds", "events_per_second"} <= set(summary)
     assert {"champion", "challengers", "baselines"} <= set(summary["metrics"])
     assert (summary["events"], summary["rejected"], summary["dead_letters"]) == (ROWS - 2, 2, 2)
+
+
+def test_the_end_tells_the_estimated_error_beside_the_realised_one(folder: Path) -> None:
+    (summary,) = json_lines((folder / "summary.json").read_text())
+    found = summary["estimate"]
+    low, high = found["interval"]
+
+    assert low <= found["estimated"] <= high
+    assert found["labels"] > 0
+    assert (
+        f"estimated error now {found['estimated']:.4g} ({low:.4g} to {high:.4g}), realised {found['realised']:.4g}"
+        f" by the {found['labels']:,} labels" in (folder / "told.txt").read_text()
+    )
 
 
 def test_a_second_run_says_that_there_is_nothing_new(folder: Path) -> None:

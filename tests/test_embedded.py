@@ -352,11 +352,12 @@ def logged(state: Path) -> dict[str, list[Any]]:
 def test_the_summary_has_what_is_promised(tmp_path: Path) -> None:
     write(tmp_path / "e.csv", rows(seed=9, n=500))
     summary = run(configured(tmp_path, "e.csv"), tmp_path / "s.db", "--until-end")
-    promised = "events labels rejected dead_letters alerts triggers metrics seconds events_per_second"
+    promised = "events labels rejected dead_letters alerts triggers metrics estimate seconds events_per_second"
     assert set(promised.split()) <= set(summary)
     assert set(summary["metrics"]) == {"champion", "challengers", "baselines"}
     assert set(summary["metrics"]["baselines"]) == {"no-change", "majority"}
     assert summary["metrics"]["champion"]["since_start"]["accuracy"] > 0.5
+    assert 0 < summary["estimate"]["estimated"] < 0.5
     done = call("alerts", tmp_path / "c.toml", "--state", tmp_path / "s.db", "--json")
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert told

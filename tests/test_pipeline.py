@@ -15,6 +15,10 @@ from stream_app.messages import EVENT, LABEL
 from stream_app.pipeline import Pipeline
 
 KEY = b"a key only for these tests"
+ESTIMATE_WATCHED = (
+    '[[watch]]\nsignal = "rejects"',
+    '[[watch]]\nsignal = "estimated_error"\ndetector = "page_hinkley"\narl0 = 1000\n[[watch]]\nsignal = "rejects"',
+)
 VARIANTS = {
     "as it is": [],
     "notify, no feedback": [('action = "reset"', 'action = "notify"')],
@@ -24,23 +28,20 @@ VARIANTS = {
             'detector = "page_hinkley"\nparams = { warm_up = 50 }\narl0 = 200\nby = "c"',
             'detector = "ks"\nreference = "100 events"\narl0 = 200\nby = "c"',
         ),
+        ESTIMATE_WATCHED,
     ],
     "multiclass, classes found in the stream": [
         ('type = "binary"', 'type = "multiclass"\nmax_classes = 3'),
         ('signal = "prediction"\ndetector = "ks"', 'signal = "prediction"\ndetector = "psi"'),
         ("params = { window = 40 }\narl0 = 200\n[alarms]", "arl0 = 200\n[alarms]"),
         ('stat = "target_mean"', 'stat = "count"'),
+        ESTIMATE_WATCHED,
     ],
     "river models": [
         ('use = "linear"', 'use = "river.naive_bayes.GaussianNB"'),
         ("[[watch]]", '[[challengers]]\nname = "tree"\nuse = "river.tree.HoeffdingTreeClassifier"\n[[watch]]'),
     ],
-    "a watch on the estimated error": [
-        (
-            '[[watch]]\nsignal = "rejects"',
-            '[[watch]]\nsignal = "estimated_error"\ndetector = "adwin"\narl0 = 200\n[[watch]]\nsignal = "rejects"',
-        )
-    ],
+    "a watch on the estimated error": [ESTIMATE_WATCHED],
     "no time": [
         ('time = "t"\n', ""),
         ('label_time = "ly"\n', ""),

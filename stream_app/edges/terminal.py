@@ -120,6 +120,8 @@ class RunView:
             ERR.print(f"{name}: `driftline dead-letters CONFIG` says why records were rejected")
         if summary["labels"]:
             ERR.print(_performance(self.config, summary["metrics"]))
+            if summary["estimate"] and summary["estimate"]["interval"]:
+                ERR.print(f"{name}: {_estimate(summary['estimate'])}")
         elif self.config.schema.label:
             ERR.print(f"{name}: no label has come, so there is no error to measure")
         if stopped:
@@ -244,6 +246,15 @@ def _performance(config: Config, metrics: dict[str, Any]) -> Table:
         failed = f" ({figures['failures']:,} failures)" if figures["failures"] else ""
         table.add_row(name + failed, *cells)
     return table
+
+
+def _estimate(figures: dict[str, Any]) -> str:
+    low, high = figures["interval"]
+    told = f"estimated error now {figures['estimated']:.4g} ({low:.4g} to {high:.4g})"
+    if not figures["labels"]:
+        return f"{told}, no label yet of the newest {figures['window']:,} predictions"
+    labels = f"{figures['labels']:,} labels of the newest {figures['window']:,} predictions"
+    return f"{told}, realised {figures['realised']:.4g} by the {labels}"
 
 
 def _both(start: float | None, rolling: float | None) -> str:

@@ -1,6 +1,7 @@
 """The compiled part of `estimate`: an online calibration map, and what is known of the newest predictions and labels.
 
-Both kernels walk the operations in tape order: an expected loss rests on the labels learned before it alone.
+Both kernels walk the operations in tape order: an expected loss rests on the labels learned before it alone. At LEARN
+it is what would be expected of the event now, before its label is learned.
 """
 
 import math
@@ -19,6 +20,7 @@ PRIOR_BLOCKS = 2.0  # blocks that "no dependence" is worth
 WILDEST = 1e60  # larger losses teach nothing: their squares would drown all others
 
 PREDICTED, LABELLED, RESIDUAL, VARIANCE, IN_BLOCK, BLOCK, INFLATION, RESIDUAL_2, EXPECTED_2 = range(9)  # of `totals`
+TRUE, EXPECTED = range(2)  # of `losses`: what came true, at LEARN; what is expected, at both
 N, SUM, SQUARES, WEIGHT, WEIGHTED, PAID = range(6)  # of a confidence sequence
 
 
@@ -34,8 +36,8 @@ def raw_loss(row: Floats, binary: bool) -> tuple[float, float]:
 
 
 @njit(cache=True, error_model="numpy")
-def calibrate(kind: Any, slot: Ints, loss: Floats, scores: Floats, binary: bool, bins: Floats, out: Floats) -> None:
-    """PREDICT: out[i] = raw loss plus the shift of its bin; LEARN: the bin's shift follows loss minus raw loss.
+def calibrate(kind: Any, slot: Ints, losses: Floats, scores: Floats, binary: bool, bins: Floats) -> None:
+    """Fills `losses[EXPECTED]`: raw loss plus the shift of its bin, which at LEARN then follows loss minus raw loss.
 
     `bins` [2, BINS] holds labels, up to MEMORY, and shifts. The first MEMORY labels of a bin weigh the same, beside
     PRIOR labels without any shift; later ones 1 / (MEMORY + PRIOR) each.
@@ -45,50 +47,59 @@ def calibrate(kind: Any, slot: Ints, loss: Floats, scores: Floats, binary: bool,
         if not (0 <= score <= 1):
             continue
         b = min(int(score * BINS), BINS - 1)
-        if kind[i] == PREDICT:
-            out[i] = min(max(raw + bins[1, b], 0.0), 1.0)
-        elif kind[i] == LEARN and not math.isnan(loss[i]):
+        losses[EXPECTED, i] = min(max(raw + bins[1, b], 0.0), 1.0)
+        if kind[i] == LEARN and not math.isnan(losses[TRUE, i]):
             bins[0, b] = min(bins[0, b] + 1, MEMORY)
-            bins[1, b] += (loss[i] - raw - bins[1, b]) / (bins[0, b] + PRIOR)
+            bins[1, b] += (losses[TRUE, i] - raw - bins[1, b]) / (bins[0, b] + PRIOR)
 
 
 @njit(cache=True, error_model="numpy")
 def follow(
-    kind: Any, slot: Ints, loss: Floats, expected: Floats, number: Ints, rings: Floats, totals: Floats, bets: Floats
+    kind: Any, slot: Ints, losses: Floats, told: Floats, number: Ints, rings: Floats, totals: Floats, bets: Floats
 ) -> None:
     """Numbers the predictions, fills the rings, and measures how far residuals wander over blocks of a window.
 
-    `expected` and `number` are by slot. `rings` [3, window]: expected losses of the newest predictions, their losses
-    (NaN: no label yet), and the residuals (loss minus expected) of the newest labels.
+    `told` and `number` are by slot: what was expected at PREDICT, of which prediction. `rings` [3, window]: expected
+    losses of the newest predictions, their losses (NaN: no label yet), and the residuals of the newest labels: loss
+    minus what is expected of the event now, so that nothing is corrected twice that labels have taught since.
     """
     window = rings.shape[1]
     for i in range(kind.shape[0]):
-        s = slot[i]
+        s, loss, expected = slot[i], losses[TRUE, i], losses[EXPECTED, i]
         if kind[i] == PREDICT:
-            number[s] = int(totals[PREDICTED])
+            told[s], number[s] = expected, int(totals[PREDICTED])
             place = number[s] % window
-            rings[0, place], rings[1, place] = expected[s], math.nan
+            rings[0, place], rings[1, place] = expected, math.nan
             totals[PREDICTED] += 1
-        elif kind[i] == LEARN and abs(loss[i]) <= WILDEST:
+        elif kind[i] == LEARN and abs(loss) <= WILDEST:
             if totals[PREDICTED] - number[s] <= window:
-                rings[1, number[s] % window] = loss[i]
-            if abs(expected[s]) <= WILDEST:
-                _labelled(loss[i], expected[s], rings[2], totals, bets)
+                rings[1, number[s] % window] = loss
+            if abs(expected) <= WILDEST:
+                _labelled(loss - expected, rings[2], totals, bets)
+            if abs(told[s]) <= WILDEST:
+                _compare(loss, told[s], window, totals)
 
 
 @njit(cache=True, error_model="numpy")
-def _labelled(loss: float, expected: float, residuals: Floats, totals: Floats, bets: Floats) -> None:
+def _labelled(residual: float, residuals: Floats, totals: Floats, bets: Floats) -> None:
     window = residuals.shape[0]
-    residual = loss - expected
     residuals[int(totals[LABELLED]) % window] = residual
     totals[LABELLED] += 1
-    keep = 1 - 1 / min(totals[LABELLED], 10.0 * window)
-    totals[RESIDUAL_2] = keep * totals[RESIDUAL_2] + (1 - keep) * residual * residual
-    totals[EXPECTED_2] = keep * totals[EXPECTED_2] + (1 - keep) * expected * expected
-    totals[RESIDUAL] += residual
-    totals[VARIANCE] += variance(expected, totals)
-    totals[IN_BLOCK] += 1
     bet(bets[0], residual, window)
+    if bets[0, N] >= window:
+        bets[1], bets[0] = bets[0], 0.0
+
+
+@njit(cache=True, error_model="numpy")
+def _compare(loss: float, told: float, window: int, totals: Floats) -> None:
+    """What came true beside what was told, by blocks of a window of labels."""
+    residual = loss - told
+    keep = 1 - 1 / min(max(totals[LABELLED], 1.0), 10.0 * window)
+    totals[RESIDUAL_2] = keep * totals[RESIDUAL_2] + (1 - keep) * residual * residual
+    totals[EXPECTED_2] = keep * totals[EXPECTED_2] + (1 - keep) * told * told
+    totals[RESIDUAL] += residual
+    totals[VARIANCE] += variance(told, totals)
+    totals[IN_BLOCK] += 1
     if totals[IN_BLOCK] < window:
         return
     if totals[VARIANCE] > 0:
@@ -96,7 +107,6 @@ def _labelled(loss: float, expected: float, residuals: Floats, totals: Floats, b
         ratio = totals[RESIDUAL] * totals[RESIDUAL] / totals[VARIANCE]
         totals[INFLATION] += (ratio - totals[INFLATION]) / (totals[BLOCK] + PRIOR_BLOCKS)
     totals[RESIDUAL], totals[VARIANCE], totals[IN_BLOCK] = 0.0, 0.0, 0.0
-    bets[1], bets[0] = bets[0], 0.0
 
 
 @njit(cache=True, error_model="numpy")

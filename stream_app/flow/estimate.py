@@ -6,6 +6,7 @@ its score, plus what the labels so far have shown to be wrong with scores like i
 a change of the inputs; neither sees that the same inputs have come to mean something else: labels do.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from stream_app.flow.chunk import Chunk
 from stream_app.flow.join import Kept
 from stream_app.flow.score import Score
 from stream_app.messages import Floats
-from stream_app.models import Inputs
+from stream_app.models import PREDICT, Inputs
 from stream_app.models.linear import LinearModel
 
 LEVEL = 0.95  # of every interval
@@ -52,27 +53,29 @@ class Estimate:
         chunk.expected = np.full(len(chunk.events), np.nan)
         if not self.active or not len(chunk.kind):
             return
-        loss, expected = np.full(len(chunk.kind), np.nan), np.full(len(chunk.kind), np.nan)
-        loss[chunk.is_learn] = chunk.error
+        losses = np.full((2, len(chunk.kind)), np.nan)
+        losses[calibration.TRUE, chunk.is_learn] = chunk.error
         if self.error_model is None:
             scores = self.kept.scores[0]
-            calibration.calibrate(chunk.kind, chunk.slot, loss, scores, self.binary, self.bins, expected)
+            calibration.calibrate(chunk.kind, chunk.slot, losses, scores, self.binary, self.bins)
         else:
-            expected = self._errors(chunk, loss)
-        chunk.expected = expected[chunk.is_predict]
-        self.kept.expected[chunk.slot[chunk.is_predict]] = chunk.expected
+            losses[calibration.EXPECTED] = self._errors(chunk, losses[calibration.TRUE])
+        chunk.expected = losses[calibration.EXPECTED, chunk.is_predict]
         kept = self.kept.expected, self.kept.number
-        calibration.follow(chunk.kind, chunk.slot, loss, *kept, self.rings, self.totals, self.bets)
+        calibration.follow(chunk.kind, chunk.slot, losses, *kept, self.rings, self.totals, self.bets)
 
     def _errors(self, chunk: Chunk, loss: Floats) -> Floats:
-        """What the model of the error says at each PREDICT; it learns at LEARN."""
+        """What the model of the error says at each operation; at LEARN it learns after that."""
         assert self.error_model is not None
         numbers = len(self.score.inputs.numbers)
         rows, point = self.kept.X[chunk.slot], self.kept.scores[0][chunk.slot, :1]
         X = np.hstack([rows[:, :numbers], point, rows[:, numbers:]])
         scores = np.full((len(X), 1), np.nan)
         target = np.where(loss <= calibration.WILDEST, loss, np.nan)
-        self.error_model.run(chunk.kind, np.arange(len(X)), target, X, scores)
+        row = np.repeat(np.arange(len(X)), 1 + chunk.is_learn)
+        kind = chunk.kind[row]
+        kind[:-1][row[:-1] == row[1:]] = PREDICT
+        self.error_model.run(kind, row, target[row], X, scores)
         scores[np.isnan(point)] = np.nan
         expected: Floats = np.clip(scores[:, 0], 0, calibration.WILDEST)
         return expected
@@ -81,8 +84,9 @@ class Estimate:
         """The level as it stands: estimated, realised as far as labels are there, and fused; None = not known yet.
 
         `fused` is `estimated` plus the mean residual of the newest labels (prediction-powered inference, Angelopoulos
-        et al. 2023). Its interval for 0/1 losses is a confidence sequence over the block of labels it rests on, so it
-        may be looked at as often as one likes; for absolute errors, which have no bound, it is that of the mean.
+        et al. 2023). Its interval is where the loss of these predictions will lie if residuals go on as among those
+        labels: the reach of `interval`, and that of the mean residual, √inflation · that of a confidence sequence for
+        0/1 losses (it may be looked at as often as one likes), as errors that have nothing to do with each other.
         """
         expected, loss, residuals = self.rings
         known = ~np.isnan(expected)
@@ -94,7 +98,7 @@ class Estimate:
             "level": LEVEL,
             "window": len(expected),
             "estimated": estimated,
-            "interval": self._interval(estimated, spread, len(expected)),
+            "interval": self._interval(estimated, self._reach(spread, len(expected))),
             "labels": len(losses),
             "realised": float(losses.mean()) if len(losses) else None,
             "realised_interval": None,
@@ -102,31 +106,43 @@ class Estimate:
         }
         if len(losses) > 1:
             realised_spread = float(losses.var(ddof=1)) * len(losses)
-            figures["realised_interval"] = self._interval(figures["realised"], realised_spread, len(losses))
-        return figures | self._fused(estimated, residuals)
+            figures["realised_interval"] = self._interval(
+                figures["realised"], self._reach(realised_spread, len(losses))
+            )
+        return figures | self._fused(estimated, residuals, self._reach(spread, len(expected)))
 
-    def _interval(self, mean: float | None, spread: float, n: int) -> Interval:
-        blocks = float(self.totals[calibration.BLOCK])
-        if mean is None or not blocks:
+    def _reach(self, spread: float, n: int) -> float:
+        """Of the mean of n losses, whose variances have the sum `spread`, to either side."""
+        t = float(stdtrit(self.totals[calibration.BLOCK] + 3, (1 + LEVEL) / 2))
+        return t * math.sqrt(self._inflation() * spread) / n if n else 0.0
+
+    def _inflation(self) -> float:
+        return max(1.0, float(self.totals[calibration.INFLATION]))
+
+    def _interval(self, mean: float | None, reach: float) -> Interval:
+        if mean is None or not self.totals[calibration.BLOCK]:
             return None
-        t = float(stdtrit(blocks + 3, (1 + LEVEL) / 2))
-        reach = t * float(np.sqrt(max(1.0, self.totals[calibration.INFLATION]) * spread)) / n
         return self._between(mean - reach, mean + reach)
 
-    def _fused(self, estimated: float | None, residuals: Floats) -> dict[str, Any]:
+    def _fused(self, estimated: float | None, residuals: Floats, reach: float) -> dict[str, Any]:
         if estimated is None or not len(residuals):
             return {"fused": None, "fused_interval": None}
         if self.regression:
-            fused = max(0.0, estimated + float(residuals.mean()))
-            spread = float(residuals.var()) * len(residuals)
-            return {"fused": fused, "fused_interval": self._interval(fused, spread, len(residuals))}
+            shift = float(residuals.mean())
+            shift_reach = self._reach(float(residuals.var()) * len(residuals), len(residuals))
+        else:
+            shift, shift_reach = self._shift()
+        fused = self._between(estimated + shift, estimated + shift)[0]
+        return {"fused": fused, "fused_interval": self._interval(estimated + shift, math.hypot(reach, shift_reach))}
+
+    def _shift(self) -> tuple[float, float]:
+        """The mean residual of the newest block of labels that has enough of them, and its reach."""
         young, old = self.bets
         half_full = young[calibration.N] >= self.rings.shape[1] / 2
         sequence = young if half_full or not old[calibration.N] else old
         shift = 2 * sequence[calibration.WEIGHTED] / sequence[calibration.WEIGHT] - 1
-        reach = 2 * (np.log(2 / (1 - LEVEL)) + sequence[calibration.PAID]) / sequence[calibration.WEIGHT]
-        fused = self._between(estimated + shift, estimated + shift)[0]
-        return {"fused": fused, "fused_interval": self._between(estimated + shift - reach, estimated + shift + reach)}
+        reach = 2 * (math.log(2 / (1 - LEVEL)) + sequence[calibration.PAID]) / sequence[calibration.WEIGHT]
+        return float(shift), math.sqrt(self._inflation()) * float(reach)
 
     def _between(self, low: float, high: float) -> list[float]:
         most = float("inf") if self.regression else 1.0

@@ -209,6 +209,7 @@ class Embedded:
                 "challengers": {c.name: performance.get(c.name) for c in self.config.challengers},
                 "baselines": {name: performance.get(name) for name in BASELINES},
             },
+            "estimate": told["estimate"],
             "new_records": new,
             "seconds": round(seconds, 3),
             "events_per_second": round(new / seconds) if seconds else 0,
