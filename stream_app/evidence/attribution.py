@@ -4,7 +4,7 @@ Pure functions of two tables of rows, those before an onset and those after it. 
 are: what the rows are too few to tell is left out. All answers are plain data without NaN.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import log10
 from typing import Any
@@ -42,7 +42,11 @@ class _Column:
 
 
 def changes(
-    before: Table, after: Table, level: float = 1e-3, sources: Mapping[str, str] | None = None
+    before: Table,
+    after: Table,
+    level: float = 1e-3,
+    sources: Mapping[str, str] | None = None,
+    leave_out: Callable[[str, float], bool] = lambda _name, _effect: False,
 ) -> list[dict[str, Any]]:
     """Which columns changed beyond chance, the largest effect first; `level` is for all columns together.
 
@@ -51,14 +55,15 @@ def changes(
     (mean, share of the category that changed most, or missing rate), and up to five `bins` that changed most.
     The rows are taken as independent: where they are not, p-values overstate, but the order, by effect, does not.
     `sources` names the column that another is computed from ("" if none alone): one that changed stands ahead of what
-    is made of it, and what is computed has no unit that could have become another.
+    is made of it, and what is computed has no unit that could have become another. `leave_out` is asked of each column
+    that changed, with its effect, before more is found out.
     """
     sources = sources or {}
     limit = log10(level / (2 * max(1, len(before.names))))
     found = []
     for place, name in enumerate(before.names):
         column = _column(before, after, name, is_category=before.categories[place], computed=name in sources)
-        change = _change(column, after, limit)
+        change = _change(column, after, limit, leave_out)
         if change:
             found.append(change)
     found.sort(key=lambda change: (-change["effect"], change["log10_p"]))
@@ -84,18 +89,25 @@ def _column(before: Table, after: Table, name: str, *, is_category: bool, comput
     return _Column(name, is_category, computed, x, y, len(before), len(after))
 
 
-def _change(column: _Column, table: Table, limit: float) -> dict[str, Any] | None:
+def _change(
+    column: _Column, table: Table, limit: float, leave_out: Callable[[str, float], bool]
+) -> dict[str, Any] | None:
     """What changed in a column: its missing rate if that explains all, else its values; None if neither is evident."""
     gone, gone_after = column.gaps
     missing = compare.rates(gone, column.n_before, gone_after, column.n_after)
     is_missing = missing.log10_p <= limit
-    values, found = _categories(column, table, limit) if column.is_category else _numbers(column, limit)
-    explained = is_missing and values.interval[0] <= missing.interval[1]  # what is gone changes the rest by so much
-    if found and not explained:
-        if is_missing:
-            found["text"] += f" and {_missing_phrase(column)}"
-        return _plain(column, values, found)
-    return _plain(column, missing, _missing(column)) if is_missing else None
+    values = _Categories(column) if column.is_category else _Numbers(column)
+    found = values.difference
+    explained = is_missing and found.interval[0] <= missing.interval[1]  # what is gone changes the rest by so much
+    evident = found if found.log10_p <= limit and not explained else missing if is_missing else None
+    if evident is None or leave_out(column.name, evident.effect):
+        return None
+    if evident is missing:
+        return _plain(column, missing, _missing(column))
+    facts = values.facts(table)
+    if is_missing:
+        facts["text"] += f" and {_missing_phrase(column)}"
+    return _plain(column, found, facts)
 
 
 def _plain(column: _Column, difference: Difference, found: dict[str, Any]) -> dict[str, Any]:
@@ -130,32 +142,40 @@ def _missing(column: _Column) -> dict[str, Any]:
     return {"kind": "missing", "text": _missing_phrase(column), **facts}
 
 
-def _numbers(column: _Column, limit: float) -> tuple[Difference, dict[str, Any] | None]:
-    before, after = column.before, column.after
-    difference = compare.numbers(before, after)
-    if difference.log10_p > limit:
-        return difference, None
-    kind = kinds.of_numbers(before, after, difference.effect, has_unit=not column.computed)
-    means = {"before": float(before.mean()), "after": float(after.mean())}
-    bins = _bins(before, after)
-    return difference, {"kind": kind.word, "text": kind.phrase, **means, "bins": bins, "detail": kind.detail}
+class _Numbers:
+    """A column of numbers: how much it changed, and then how."""
+
+    def __init__(self, column: _Column) -> None:
+        self.column = column
+        self.difference = compare.numbers(column.before, column.after)
+
+    def facts(self, _table: Table) -> dict[str, Any]:
+        before, after = self.column.before, self.column.after
+        kind = kinds.of_numbers(before, after, self.difference.effect, has_unit=not self.column.computed)
+        means = {"before": float(before.mean()), "after": float(after.mean())}
+        return {"kind": kind.word, "text": kind.phrase, **means, "bins": _bins(before, after), "detail": kind.detail}
 
 
-def _categories(column: _Column, table: Table, limit: float) -> tuple[Difference, dict[str, Any] | None]:
-    codes = np.unique(np.concatenate([column.before, column.after]))
-    before, after = (
-        np.bincount(np.searchsorted(codes, x), minlength=len(codes)) for x in (column.before, column.after)
-    )
-    difference, each = compare.shares(before, after)
-    if difference.log10_p > limit:
-        return difference, None
-    names = [table.text(column.name, int(code)) for code in codes]
-    kind = kinds.of_categories(before, after, names, each)
-    p, q = before / before.sum(), after / after.sum()
-    most = np.argsort(-np.abs(q - p), kind="stable")[:BINS].tolist()
-    bins = [{"category": names[i], "before": float(p[i]), "after": float(q[i])} for i in most]
-    share = {"before": bins[0]["before"], "after": bins[0]["after"]}
-    return difference, {"kind": kind.word, "text": kind.phrase, **share, "bins": bins, "detail": kind.detail}
+class _Categories:
+    """The same for a column of categories."""
+
+    def __init__(self, column: _Column) -> None:
+        self.name = column.name
+        self.codes = np.unique(np.concatenate([column.before, column.after]))
+        self.before, self.after = (
+            np.bincount(np.searchsorted(self.codes, x), minlength=len(self.codes))
+            for x in (column.before, column.after)
+        )
+        self.difference, self.each = compare.shares(self.before, self.after)
+
+    def facts(self, table: Table) -> dict[str, Any]:
+        names = [table.text(self.name, int(code)) for code in self.codes]
+        kind = kinds.of_categories(self.before, self.after, names, self.each)
+        p, q = self.before / self.before.sum(), self.after / self.after.sum()
+        most = np.argsort(-np.abs(q - p), kind="stable")[:BINS].tolist()
+        bins = [{"category": names[i], "before": float(p[i]), "after": float(q[i])} for i in most]
+        share = {"before": bins[0]["before"], "after": bins[0]["after"]}
+        return {"kind": kind.word, "text": kind.phrase, **share, "bins": bins, "detail": kind.detail}
 
 
 def _bins(before: Floats, after: Floats) -> list[dict[str, Any]]:

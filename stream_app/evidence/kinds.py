@@ -29,6 +29,12 @@ CONVERSIONS = (  # what became what, factor, offset: after = factor * before + o
     ("Celsius", "Fahrenheit", 1.8, 32.0),
     ("Celsius", "Kelvin", 1.0, 273.15),
 )
+WAYS = [
+    way
+    for old, new, factor, offset in CONVERSIONS
+    for way in ((old, new, factor, offset), (new, old, 1 / factor, -offset / factor))
+]  # there and back
+FACTORS, OFFSETS = (np.array([way[i] for way in WAYS]) for i in (2, 3))
 NEAR = 0.1  # of the range: new quantiles farther than this from the converted old ones need no closer look
 LEAST_FACTOR = 1.2  # nearer to 1, a shift or a spread says it as well
 FAR = 10.0  # a factor beyond it is a unit even around zero
@@ -104,7 +110,7 @@ def _frozen(before: Floats, after: Floats, effect: float) -> Kind | None:
     shares = counts / len(after)
     gains = shares - had / len(before)
     top, second = int(gains.argmax()), float(np.partition(gains, -2)[-2]) if len(gains) > 1 else 0.0
-    if gains[top] < max(GAINED, 0.9 * effect, 3 * second) or len(np.unique(before)) < VARIED:
+    if gains[top] < max(GAINED, 0.9 * effect, 3 * second) or _different(before) < VARIED:
         return None
     value = float(values[top])
     phrase = f"is {value:.6g} in {shares[top]:.1%} instead of {shares[top] - gains[top]:.1%}"
@@ -113,7 +119,7 @@ def _frozen(before: Floats, after: Floats, effect: float) -> Kind | None:
 
 def _mapped(before: Floats, after: Floats, effect: float, has_unit: bool) -> Kind | None:
     """The mapping that leaves least of the difference, a known conversion first."""
-    q, r = np.quantile(before, QUANTILES), np.quantile(after, QUANTILES)
+    q, r = quantiles(before, QUANTILES), quantiles(after, QUANTILES)
     chance = 1.63 * np.sqrt(1 / len(before) + 1 / len(after)) + BLUR  # of two like samples, 1 in 100 lies farther apart
     allowed = float(max(min(0.5 * effect, chance), LEFT * effect)) if before[0] < before[-1] else 0.5
     candidates = _known_values(before, after, _candidates(q, r, has_unit))
@@ -135,7 +141,7 @@ def _mapped(before: Floats, after: Floats, effect: float, has_unit: bool) -> Kin
 
 def _known_values(before: Floats, after: Floats, candidates: list[Mapping]) -> list[Mapping]:
     """Where values recur, a conversion maps new ones onto old ones: that one alone is left, or none of a unit."""
-    if len(np.unique(before)) > (1 - RECURRING) * len(before):
+    if _different(before) > (1 - RECURRING) * len(before):
         return candidates
     whole = bool((after == np.round(after)).all())
     kept = []
@@ -188,26 +194,40 @@ def _candidates(q: Floats, r: Floats, has_unit: bool) -> list[Mapping]:
 def _conversions(q: Floats, r: Floats) -> list[Mapping]:
     """Known conversions, there or back, whose quantiles are near those found; and the turned sign."""
     found = []
-    for old, new, factor, offset in CONVERSIONS:
-        for a, b, names in ((factor, offset, (old, new)), (1 / factor, -offset / factor, (new, old))):
-            if np.median(np.abs(a * q + b - r)) <= NEAR * (r[-1] - r[0]):
-                detail = {"factor": a, "offset": b, "unit": f"{names[0]} → {names[1]}"}
-                plus = f" {'+-'[b < 0]} {abs(b):.4g}" if b else ""
-                phrase = f"is {a:.4g} times what it was{plus}, as from {names[0]} to {names[1]}"
-                found.append((a, b, Kind("unit", phrase, detail)))
+    off = np.median(np.abs(FACTORS[:, None] * q + OFFSETS[:, None] - r), axis=1)
+    for i in np.flatnonzero(off <= NEAR * (r[-1] - r[0])).tolist():
+        old, new, a, b = WAYS[i]
+        plus = f" {'+-'[b < 0]} {abs(b):.4g}" if b else ""
+        phrase = f"is {a:.4g} times what it was{plus}, as from {old} to {new}"
+        found.append((a, b, Kind("unit", phrase, {"factor": a, "offset": b, "unit": f"{old} → {new}"})))
     return [*found, (-1.0, 0.0, Kind("unit", "has the opposite sign", {"factor": -1.0, "offset": 0.0, "unit": "sign"}))]
 
 
 def _distance(before: Floats, mapped: Floats) -> float:
     """The gap of the distribution functions that remains, values within a blur being the same (as Levy's distance)."""
-    mapped = np.sort(mapped)
+    mapped = mapped if mapped[0] <= mapped[-1] else mapped[::-1]  # a mapping keeps the order, or turns it
     if not np.isfinite(mapped).all():
         return 1.0
-    blur = BLUR * (np.quantile(before, 0.95) - np.quantile(before, 0.05)) + 1e-9 * np.abs(before).max()
+    low, high = quantiles(before, QUANTILES[[0, -1]])
+    blur = BLUR * (high - low) + 1e-9 * max(abs(before[0]), abs(before[-1]))
     at = np.arange(1, len(before) + 1) / len(before)
     over = at - np.searchsorted(mapped, before + blur, "right") / len(mapped)
     under = np.searchsorted(mapped, before - blur, "left") / len(mapped) - (at - 1 / len(before))
     return float(max(over.max(), under.max(), 0.0))
+
+
+def quantiles(ordered: Floats, q: Floats) -> Floats:
+    """Quantiles of sorted numbers, by linear interpolation, as numpy's default."""
+    at = q * (len(ordered) - 1)
+    below = at.astype(np.int64)
+    above, part = np.minimum(below + 1, len(ordered) - 1), at - below
+    found: Floats = ordered[below] * (1 - part) + ordered[above] * part
+    return found
+
+
+def _different(ordered: Floats) -> int:
+    """How many different values there are among sorted ones."""
+    return 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
 
 
 def _otherwise(before: Floats, after: Floats) -> Kind:

@@ -88,15 +88,14 @@ class Inquiry:
 
         Columns in which no detector alarmed count as changed only if they are beyond what is usual (`evidence.usual`).
         """
-        harm = self.harm(cut)
-        told: list[dict[str, Any]] = []
-        usual: set[str] = set()
-        for part in changes(cut.before, cut.after, sources=self.sources):
-            name = part["feature"]
-            if name in alarmed or (len(told) < TOLD and not is_usual(cut.past, cut.stretches, name, part["effect"])):
-                told.append(part)
-            else:
+        harm, usual = self.harm(cut), set[str]()
+
+        def is_as_always(name: str, effect: float) -> bool:
+            if name not in alarmed and is_usual(cut.past, cut.stretches, name, effect):
                 usual.add(name)
+            return name in usual
+
+        told = changes(cut.before, cut.after, sources=self.sources, leave_out=is_as_always)
         unusual = set(cut.view.kinds.names) - usual
         return {
             "changes": told[:TOLD],
