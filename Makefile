@@ -8,7 +8,7 @@ READY := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka-demo test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates chaos calibrate states lock clean
+.PHONY: help setup demo kafka-demo test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-incidents chaos calibrate states lock clean
 
 help: ## Lists what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ bench-detectors: $(READY) ## Measures false alarms, delays and speed of the dete
 	$(BIN)/python benchmarks/out_of_control.py --out docs/detectors/out_of_control.md
 	$(BIN)/python benchmarks/elec2_drift.py "$(DATA_DIR)" --out docs/detectors/elec2.md
 	$(BIN)/python benchmarks/detector_speed.py --out docs/detectors/speed.md
+
+bench-incidents: $(READY) ## Breaks the flights in five ways and known columns in many: is the right cause named? Three minutes
+	$(BIN)/python benchmarks/faults.py --out docs/faults.md
+	$(BIN)/python benchmarks/attribution.py --out docs/attribution.md
 
 bench-estimates: $(READY) ## Measures how often the estimates' intervals hold the loss that comes true, over DATA_DIR
 	$(BIN)/python benchmarks/estimates.py "$(DATA_DIR)" --out docs/estimates_coverage.md

@@ -158,7 +158,8 @@ def _rest(data: dict[str, Any]) -> Iterator[str]:
     budget = data["budget"]
     if budget:
         allowed = f"one per {budget['per_events']:,.0f} events, so {budget['allowed']:.2g} up to here"
-        yield f"budget of false alarms: {allowed}; {budget['alarms']} alarms in all, true or false"
+        spent = f"{budget['spent']:.2g} spent, {budget['left']:.2g} left"
+        yield f"budget of false alarms: {allowed}; {spent}; {budget['alarms']} alarms in all, true or false"
     if data["examples"]:
         yield f"events that show it: {', '.join(data['examples'])}; `driftline story CONFIG ID` tells of one"
 

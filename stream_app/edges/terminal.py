@@ -21,8 +21,8 @@ import detectors
 from stream_app.config import Config
 from stream_app.config.watched import arl0_of, signals
 from stream_app.edges.log import Record
-from stream_app.flow.decide import rfc3339
 from stream_app.flow.detect import detector_params
+from stream_app.flow.events import rfc3339
 from stream_app.messages import Progress as Report
 from stream_app.messages import to_json
 

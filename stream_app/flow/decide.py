@@ -9,7 +9,6 @@ such act is an entry of the audit chain.
 """
 
 import hashlib
-from datetime import UTC, datetime
 from typing import Any
 
 from detectors import Drift
@@ -19,13 +18,14 @@ from stream_app.evidence.causes import Kin, Subject, dependent
 from stream_app.flow.chunk import Alarm, Chunk, Reject
 from stream_app.flow.commands import read_command
 from stream_app.flow.detect import Detect
+from stream_app.flow.events import cloud_event, dead_letter, rfc3339
 from stream_app.flow.incidents import Incident, evidence, is_worse, sentence
 from stream_app.flow.inquiry import Cut, Inquiry
 from stream_app.flow.measure import message, metric
 from stream_app.flow.policies import Policies, apart, asked_for, span
 from stream_app.flow.sample import Sample
 from stream_app.flow.score import CHAMPION, Score
-from stream_app.messages import CONTROL, STREAMS, Ints, Message, Origin, Problem, to_json
+from stream_app.messages import CONTROL, STREAMS, Ints, Message, Origin, Problem
 
 ENOUGH = 30  # observations since the last alarm without which nothing is said to have recovered
 
@@ -44,6 +44,7 @@ class Decide:
         self.prefix = f"{origin.name}-{origin.shard}" if origin.shard else origin.name
         self.open: list[Incident] = []
         self.opened = 0
+        self.spent = 0.0  # false alarms that the detectors may have raised, at the last line of the metrics grid
         self.triggered: dict[str, list[int]] = {}  # signal → record and time of its last trigger
         self.audited: tuple[str, int] = ("", 0)  # hash of the last entry, number of entries
 
@@ -54,13 +55,14 @@ class Decide:
         if chunk.closes:
             for alarm in self.detect.together(chunk, self._just_alarmed(chunk)):
                 self._alarm(chunk, alarm)
+            self.spent = self.detect.expected_false()
             self._look_again(chunk)
             self._recover(chunk)
             self.policies.forget(chunk.end, chunk.end_ms)
             figures = self._figures(chunk.end)
             chunk.out.messages.append(metric(self.origin, "incidents", chunk.end, chunk.end_ms, figures))
         for reject in sorted(chunk.rejects, key=lambda reject: reject.at):
-            chunk.out.messages.append(self._dead_letter(reject, int(chunk.clock_ms[reject.at - chunk.first])))
+            chunk.out.messages.append(dead_letter(self.origin, reject, int(chunk.clock_ms[reject.at - chunk.first])))
 
     # incidents
 
@@ -159,15 +161,18 @@ class Decide:
             "open": len(self.open),
             "opened": self.opened,
             **{name: counts[name] for name in ("alarms", "suppressed", "flapping", "benign", "triggers_held")},
-            "expected_false": self.detect.expected_false(),
             "budget": self._budget(record),
         }
 
     def _budget(self, record: int) -> dict[str, Any]:
-        """False alarms that the first `record` records may hold by [alarms] budget, and the alarms so far."""
+        """False alarms allowed up to a record by [alarms] budget, what of them is spent and left, and the alarms so far.
+
+        Spent is what the detectors may have raised of false ones by their arl0, as of the last line of the metrics grid.
+        """
         budget, alarms = self.config.alarms.budget, self.policies.counts["alarms"]
         allowed = budget.alarms * self.inquiry.events(record) / budget.events
-        return {"per_events": budget.events / budget.alarms, "allowed": allowed, "alarms": alarms}
+        per_events, left = budget.events / budget.alarms, max(0.0, allowed - self.spent)
+        return {"per_events": per_events, "allowed": allowed, "spent": self.spent, "left": left, "alarms": alarms}
 
     def _alert(
         self, status: str, incident: Incident, alarm: Alarm | None = None, *, record: int = 0, now_ms: int = 0
@@ -175,21 +180,7 @@ class Decide:
         record, time_ms = (alarm.record, alarm.time_ms) if alarm else (record, now_ms)
         place = f"{incident.id}/{record}/{incident.alarms}"  # one record may bring alarms of several signals
         data = incident.data(status, self._budget(record))
-        return self._cloud_event("alerts", status, place, incident.id, time_ms, data)
-
-    def _cloud_event(self, stream: str, kind: str, place: str, key: str, time_ms: int, data: dict[str, Any]) -> Message:
-        name, shard = self.origin
-        event = {
-            "specversion": "1.0",
-            "id": f"{name}/{stream}/{shard}/{place}/{kind}",
-            "source": f"driftline/{name}/{shard}",
-            "type": f"driftline.{stream.removesuffix('s')}.{kind}",
-            "subject": key,
-            "time": rfc3339(time_ms),
-            "datacontenttype": "application/json",
-            "data": data,
-        }
-        return Message(stream, event["id"], key, time_ms, to_json(event))  # type: ignore[arg-type]
+        return cloud_event(self.origin, "alerts", status, place, incident.id, time_ms, data)
 
     # triggers
 
@@ -215,7 +206,7 @@ class Decide:
             "deadline": rfc3339(alarm.time_ms + self.trigger_cooldown.duration_ms),
         }
         place = f"{incident.id}/{alarm.record}/{alarm.signal}"
-        chunk.out.messages.append(self._cloud_event("triggers", "retrain", place, CHAMPION, alarm.time_ms, data))
+        chunk.out.messages.append(cloud_event(self.origin, "triggers", "retrain", place, CHAMPION, alarm.time_ms, data))
         if self.config.retrain.action == "reset":
             chunk.effects.append({"command": "reset", "why": incident.id, "by": "policy"})
 
@@ -293,25 +284,11 @@ class Decide:
         self.audited = (hashlib.sha256(made.value).hexdigest(), self.audited[1] + 1)
         return made
 
-    def _dead_letter(self, reject: Reject, now_ms: int) -> Message:
-        value: dict[str, Any] = {
-            "stream": reject.stream,
-            "offset": reject.offset,
-            "reason": reject.problem.reason,
-            "kind": reject.problem.kind,
-            "path": reject.problem.path,
-        }
-        try:
-            value["raw"] = reject.raw.decode()
-        except UnicodeDecodeError:
-            value["raw_base64"] = reject.raw  # msgspec writes bytes as base64
-        place = f"{reject.stream}/{reject.offset}"
-        return message(self.origin, "dead-letters", place, reject.id or place, now_ms, value)
-
     def to_state(self, _live: Ints) -> dict[str, Any]:
         return {
             "open": [incident.to_state() for incident in self.open],
             "opened": self.opened,
+            "spent": self.spent,
             "policies": self.policies.to_state(),
             "triggered": dict(self.triggered),
             "audited": list(self.audited),
@@ -320,16 +297,5 @@ class Decide:
     def load(self, state: dict[str, Any]) -> None:
         self.open = [Incident(**saved) for saved in state["open"]]
         self.policies.load(state["policies"])
+        self.spent = state["spent"]
         self.opened, self.triggered, self.audited = state["opened"], dict(state["triggered"]), tuple(state["audited"])
-
-
-def rfc3339(time_ms: int) -> str:
-    """UTC time of the record as RFC 3339 with milliseconds.
-
-    >>> rfc3339(1356998400000)
-    '2013-01-01T00:00:00.000Z'
-    """
-    limit = 253_402_300_799_999  # the last millisecond of year 9999
-    time_ms = max(-62_135_596_800_000, min(time_ms, limit))
-    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
-    return f"{moment.isoformat()[:19]}.{time_ms % 1000:03d}Z"

@@ -146,6 +146,8 @@ class Budget(Closed):
 
     per_events: Annotated[float, Meta(description="Events per false alarm allowed.")]
     allowed: Annotated[float, Meta(description="False alarms allowed up to here.")]
+    spent: Annotated[float, Meta(description="False alarms that the detectors may have raised, by their arl0.")]
+    left: Annotated[float, Meta(description="What is left of those allowed.")]
     alarms: Annotated[int, Meta(description="Alarms raised up to here, true and false.")]
 
 

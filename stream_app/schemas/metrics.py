@@ -61,7 +61,6 @@ class Incidents(Figure, kw_only=True):
     flapping: Annotated[int, Meta(description="Incidents that came and went.")]
     benign: Annotated[int, Meta(description="Incidents that cost nothing.")]
     triggers_held: Annotated[int, Meta(description="Retraining requests held back.")]
-    expected_false: Annotated[float, Meta(description="False alarms to expect so far, by the detectors' arl0.")]
     budget: Annotated[Budget, Meta(description="The budget of false alarms.")]
 
 
