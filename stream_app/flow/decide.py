@@ -165,9 +165,9 @@ class Decide:
         }
 
     def _budget(self, record: int) -> dict[str, Any]:
-        """False alarms allowed up to a record by [alarms] budget, what of them is spent and left, and the alarms so far.
+        """False alarms allowed up to a record by [alarms] budget, what of them is spent and left, the alarms so far.
 
-        Spent is what the detectors may have raised of false ones by their arl0, as of the last line of the metrics grid.
+        Spent is what the detectors may have raised of false ones by their arl0, up to the last line of the metrics.
         """
         budget, alarms = self.config.alarms.budget, self.policies.counts["alarms"]
         allowed = budget.alarms * self.inquiry.events(record) / budget.events
