@@ -181,16 +181,19 @@ def details(found: dict[str, list[Entry]]) -> Iterator[str]:
             yield f"| random alarms at that rate | {ARL0:,} | | {' | '.join([f'{ARL0:,}'] * len(cases))} |"
 
 
-def report(result: dict[str, Any]) -> tuple[str, list[str]]:
+def report(result: dict[str, Any], *, quick: bool) -> tuple[str, list[str]]:
     """The page, and the cases that are lost."""
     table, lost = contest(result["found"])
+    short = "\nA short run (`--quick`): 60 streams at most, without the others' KSWIN." if quick else ""
     text = [
         "<!-- made by benchmarks/out_of_control.py: do not edit -->",
         "# Delay at the same measured false alarm rate\n",
         f"Every detector is tuned to a measured ARL0 of {ARL0:,} on streams like those before the change. Then: the",
         f"delay in observations after {QUIET:,} quiet ones, mean ± standard error (median). `>`: some changes were",
         f"not found within {AFTER:,} observations and count as {AFTER:,}. Bound: log(ARL0) / KL (Lorden), for one who",
-        "knows both distributions. A gradual change takes 1,000 observations; its delay counts from their first.\n",
+        "knows both distributions. A gradual change takes 1,000 observations; its delay counts from their first."
+        + short,
+        "",
         "## Best of ours, best of theirs\n",
         *table,
         f"\nBehind: {'; '.join(lost) or 'nowhere'}.\n",
@@ -221,7 +224,7 @@ def main(out: Path | None, quick: bool, only: str, seconds: float) -> None:
 
     scale = {"streams": 60, "in_control": 8} if quick else {"streams": 400, "in_control": 24}
     result = race(chosen, seconds=min(seconds, 3.0) if quick else seconds, console=console, **scale)
-    text, lost = report(result)
+    text, lost = report(result, quick=quick)
     print(text)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
