@@ -8,6 +8,7 @@ overstates the evidence (of all columns alike). The effect does not grow with th
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numba import njit
 from scipy.special import gammaln
 
 from stream_app.messages import Floats, Ints
@@ -48,23 +49,53 @@ def numbers(before: Floats, after: Floats) -> Difference:
     n, m = len(before), len(after)
     if not (n and m):
         return Difference()
-    pooled = np.sort(np.concatenate([before, after]))
-    below, below_after = np.searchsorted(before, pooled, "right"), np.searchsorted(after, pooled, "right")
-    gaps = below_after / m - below / n
-    at = int(np.abs(gaps).argmax())
-    log_distance = 1 - 2 * gaps[at] ** 2 * n * m / (n + m)
-    log10_p = min(0.0, (float(np.log(3) + log_distance)) / LOG_10)
-    effect, (low, high) = _step(int(below[at]), n, int(below_after[at]), m)
+    below, below_after, *sums = _merge(before, after)
+    gap = below_after / m - below / n
+    log10_p = min(0.0, float(np.log(3) + 1 - 2 * gap**2 * n * m / (n + m)) / LOG_10)
+    effect, (low, high) = _step(below, n, below_after, m)
     difference = Difference(log10_p, effect, (max(0.0, effect - LARGEST_GAP * (effect - low)), high))
-    if log10_p < BEYOND_DOUBT:
+    if log10_p < BEYOND_DOUBT or not _worth_a_look(min(n, m), n + m, *sums):
         return difference
-    few = before if n < m else after
+    few, pooled = before if n < m else after, np.sort(np.concatenate([before, after]))
     first, last = np.searchsorted(pooled, pooled, "left"), np.searchsorted(pooled, pooled, "right")
     rank = (first + last) / (2 * len(pooled)) - 0.5
     of_few = np.searchsorted(pooled, few, "left")
     log_shift = _mean_log_p(rank, rank[of_few])
     log_spread = _mean_log_p(np.abs(rank), np.abs(rank[of_few]))
     return replace(difference, log10_p=min(log10_p, float(np.log(3) + min(log_shift, log_spread)) / LOG_10))
+
+
+@njit(cache=True)
+def _merge(before: Floats, after: Floats) -> tuple[int, int, float, float, float, float]:
+    """Of two sorted samples: counts up to the largest gap of the distribution functions; sums of ranks r, -.5 to .5.
+
+    Those of r and |r| over the smaller sample, of |r| and r^2 over both.
+    """
+    n, m = len(before), len(after)
+    i = j = below = below_after = 0
+    widest = of_few = size_of_few = sizes = squares = 0.0
+    while i < n or j < m:
+        value = before[i] if j >= m or (i < n and before[i] <= after[j]) else after[j]
+        first, first_after = i, j
+        while i < n and before[i] == value:
+            i += 1
+        while j < m and after[j] == value:
+            j += 1
+        rank = (first + first_after + i + j) / (2 * (n + m)) - 0.5
+        few, both = (i - first) if n < m else (j - first_after), i - first + j - first_after
+        of_few, size_of_few = of_few + few * rank, size_of_few + few * abs(rank)
+        sizes, squares = sizes + both * abs(rank), squares + both * rank * rank
+        gap = abs(j / m - i / n)
+        if gap > widest:
+            widest, below, below_after = gap, i, j
+    return below, below_after, of_few, size_of_few, sizes, squares
+
+
+def _worth_a_look(few: int, total: int, of_few: float, size_of_few: float, sizes: float, squares: float) -> bool:
+    """Whether the mean rank of the smaller sample, or its distance from the middle, is beyond a few standard errors."""
+    shift, spread = of_few / few, size_of_few / few - sizes / total
+    variance, variance_of_size = squares / total, squares / total - (sizes / total) ** 2
+    return shift * shift * few > NOT_EVIDENT * variance or spread * spread * few > NOT_EVIDENT * variance_of_size
 
 
 def shares(before: Ints, after: Ints) -> tuple[Difference, Floats]:
