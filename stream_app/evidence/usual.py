@@ -10,7 +10,7 @@ import numpy as np
 
 from stream_app.evidence import compare
 from stream_app.evidence.compare import Interval
-from stream_app.evidence.table import Table, present
+from stream_app.evidence.table import Table
 from stream_app.messages import Bools, Floats, Ints
 
 STRETCHES = 8  # of the past, at most
@@ -32,7 +32,15 @@ def stretches(offset: Ints, first: int) -> list[Bools]:
 def is_usual(past: Table, inside: list[Bools], name: str, effect: float) -> bool:
     """Whether stretches of the past (masks over its rows) differed from the rest as much as `effect`, nearly."""
     x, is_category = past.column(name), past.categories[past.names.index(name)]
-    return any(effect <= BEYOND * _effect(x[~mask], x[mask], is_category=is_category) for mask in inside)
+    order = np.argsort(x, kind="stable")[: np.count_nonzero(~np.isnan(x))]  # once: what is left of a mask stays sorted
+    ordered = x[order]
+    for mask in inside:
+        mine = mask[order]
+        gone = int(mask.sum()) - int(mine.sum())
+        rest = len(x) - len(order) - gone
+        if effect <= BEYOND * _effect(ordered[~mine], rest, ordered[mine], gone, is_category=is_category):
+            return True
+    return False
 
 
 def spread(losses: Floats, inside: list[Bools]) -> float:
@@ -52,9 +60,9 @@ def widened(interval: Interval, by: float) -> Interval:
     return middle - half, middle + half
 
 
-def _effect(before: Floats, after: Floats, *, is_category: bool) -> float:
-    x, y = np.sort(present(before)), np.sort(present(after))
-    gone = compare.rates(len(before) - len(x), len(before), len(after) - len(y), len(after)).effect
+def _effect(x: Floats, x_gone: int, y: Floats, y_gone: int, *, is_category: bool) -> float:
+    """How much two samples differ: sorted values that are present, and how many are missing."""
+    gone = compare.rates(x_gone, len(x) + x_gone, y_gone, len(y) + y_gone).effect
     if not is_category:
         return max(gone, compare.numbers(x, y).effect)
     codes = np.unique(np.concatenate([x, y]))
