@@ -32,7 +32,7 @@ def write(path: Path, features: list[str], label: str, classes: list[str]) -> No
 
 
 def test_notify_runs_beside_receivers_that_misbehave(tmp_path: Path) -> None:
-    found = run("notify.py", tmp_path / "figures.json", "--events", 45_000, "--turns", 1)
+    found = run("notify.py", tmp_path / "figures.json", "--events", 45_000, "--turns", 1, "--every", 20_000)
 
     assert found["alerts"] > 0
     assert len(found["clock"]["ratios"]) == len(found["processor"]["ratios"]) == 1
