@@ -20,6 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from stream_app.runners.embedded import Embedded
 from stream_app.runners.notifier import Background
 
 SLOWER = 1.05  # at most
+PATIENCE_S = 60.0
 FIELDS = [f"x{i}" for i in range(8)]
 JUMP = 3.0  # standard deviations
 KINDS = ("hangs", "fails", "floods", "well")
@@ -102,13 +104,20 @@ def config(path: Path, ports: dict[str, int]) -> Config:
     )
 
 
-def seconds(tree: Config, state: Path) -> tuple[float, float]:
-    """By the clock, and of the processor."""
+def seconds(tree: Config, state: Path, requests: Callable[[], int] | None) -> tuple[float, float]:
+    """By the clock, and of the processor; the first request is waited for where there are any, which is not timed."""
+    before = requests() if requests else 0
     with Log(state, write=True) as log, Background(tree, state, grace_s=0.0):
         engine = Embedded(tree, log)
         started, processor = time.perf_counter(), time.process_time()
         engine.run(lambda _: None)
-        return time.perf_counter() - started, time.process_time() - processor
+        took = time.perf_counter() - started, time.process_time() - processor
+        limit = time.monotonic() + PATIENCE_S
+        while requests and requests() == before:
+            if time.monotonic() > limit:
+                raise TimeoutError(f"no receiver was asked for anything within {PATIENCE_S:.0f} s of the run's end")
+            time.sleep(0.05)
+    return took
 
 
 def digest(state: Path) -> tuple[int, dict[str, str]]:
@@ -129,6 +138,14 @@ def main(events: int, turns: int, every: int, figures: Path | None) -> None:
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
     server.start()
     ports = {**ours.recv(), "away": 1}
+
+    def counts() -> dict[str, int]:
+        ours.send("counts")
+        return ours.recv()
+
+    def requests() -> int:
+        return sum(counts().values())
+
     found: dict[str, Any] = {"machine": describe(console), "events": events, "alone": [], "told": [], "missed": []}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "events.csv")
@@ -136,10 +153,10 @@ def main(events: int, turns: int, every: int, figures: Path | None) -> None:
         ways = {"alone": config(path, {}), "told": config(path, ports)}
         for turn in range(turns + 1):
             for name in ("alone", "told") if turn % 2 else ("told", "alone"):
-                found[name].append(seconds(ways[name], Path(folder, f"{name}{turn}.db")))
+                waited = requests if name == "told" else None
+                found[name].append(seconds(ways[name], Path(folder, f"{name}{turn}.db"), waited))
         logs = [digest(Path(folder, f"{name}{turns}.db")) for name in ways]
-    ours.send("counts")
-    found["requests"] = ours.recv()
+    found["requests"] = counts()
     server.terminate()
     pairs = list(zip(found["told"][1:], found["alone"][1:], strict=True))
     for at, measure in enumerate(("clock", "processor")):

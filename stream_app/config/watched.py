@@ -102,6 +102,15 @@ def categories_of(config: "Config") -> list[str]:
     return [name for name, field in config.schema.fields.items() if field.type == "category"]
 
 
+def asked_for(signal: str, names: tuple[str, ...]) -> bool:
+    """Whether a signal is named, by itself or by a wildcard.
+
+    >>> asked_for("feature:a", ("error", "feature:*")), asked_for("error", ("*",)), asked_for("key", ("key:*",))
+    (True, True, False)
+    """
+    return any(signal == name or (name.endswith("*") and signal.startswith(name[:-1])) for name in names)
+
+
 def row_of(config: "Config") -> list[str]:
     """The columns of the signal `features`: number fields and computed features."""
     numbers = [name for name, field in config.schema.fields.items() if field.type == "number"]

@@ -16,6 +16,7 @@ from stream_app.config.watched import (
     Kind,
     Signal,
     arl0_of,
+    asked_for,
     categories_of,
     fits,
     has_quality,
@@ -224,7 +225,7 @@ def _alarms(config: "Config", watched: list[Signal]) -> Found:
         if config.schema.time is None:
             yield f"{path}.during", "no time: name schema.time"
         for j, name in enumerate(window.signals):
-            if not any(_covered(name, signal) for signal in names):
+            if not any(asked_for(signal, (name,)) for signal in names):
                 yield f"{path}.signals[{j}]", f"is not watched: {unknown('signal', name, sorted(names))}"
 
 
@@ -238,10 +239,6 @@ def _retrain(config: "Config", watched: list[Signal]) -> Found:
         if signal not in names and not wild:
             yield f"$.retrain.on[{i}]", f"is not watched: {unknown('signal', signal, sorted(names))}"
     yield from check_unique("$.retrain.on[{}]", config.retrain.on)
-
-
-def _covered(pattern: str, signal: str) -> bool:
-    return signal == pattern or (pattern.endswith("*") and signal.startswith(pattern[:-1]))
 
 
 def _covers(wildcard: str, signal: str) -> bool:

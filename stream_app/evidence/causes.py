@@ -17,7 +17,6 @@ from stream_app.evidence.attribution import Table, associated, changes
 COLUMN = ("feature", "missing", "unseen", "range", "frozen")  # signals of one column
 LABELS = ("expired", "overdue", "label_delay")
 MODEL = ("prediction", "error", "estimated_error", "features")  # these follow from any column
-STREAM = ("gap", "lag", "rejects", "silence", "lateness", "key")  # whole records
 
 TIED = 0.3  # dependence from which two columns tell of one cause
 FEW = 50  # rows on a side below which nothing is said of dependence
@@ -98,7 +97,7 @@ def ranked(seen: list[dict[str, Any]], found: list[dict[str, Any]], said: Any) -
         known = change.get(column)
         effect = known["effect"] if known else 0.0
         tier = TIERS["feature" if known and known["kind"] == "renamed" and source == "silence" else source]
-        order = (tier, not part.get("worse", True), -effect, -_strength(part))
+        order = (tier, not part.get("worse", True), -effect, -strength(part))
         what = known["text"] if known else said(part)
         entry = {"signal": part["signal"], "segment": part["segment"], "what": what, "kind": known and known["kind"]}
         if column not in entries or order < entries[column][0]:
@@ -110,6 +109,6 @@ def ranked(seen: list[dict[str, Any]], found: list[dict[str, Any]], said: Any) -
     return [entry for _, entry in sorted(entries.values(), key=lambda item: item[0])][:MOST]
 
 
-def _strength(part: dict[str, Any]) -> float:
+def strength(part: dict[str, Any]) -> float:
     """How far the statistic is beyond its threshold."""
     return float(part["statistic"] / part["threshold"]) if part["threshold"] else float(part["statistic"])

@@ -13,16 +13,16 @@ from typing import Any
 
 from detectors import Drift
 from stream_app.config import Config
-from stream_app.config.watched import signals
+from stream_app.config.watched import asked_for, signals
 from stream_app.evidence.causes import Kin, Subject, dependent
 from stream_app.flow.chunk import Alarm, Chunk, Reject
 from stream_app.flow.commands import read_command
 from stream_app.flow.detect import Detect
 from stream_app.flow.events import cloud_event, dead_letter, rfc3339
-from stream_app.flow.incidents import Incident, evidence, is_worse, sentence
+from stream_app.flow.incidents import Incident, evidence, is_worse, of_categories, sentence
 from stream_app.flow.inquiry import Cut, Inquiry
 from stream_app.flow.measure import message, metric
-from stream_app.flow.policies import Policies, apart, asked_for, span
+from stream_app.flow.policies import Policies, apart, span
 from stream_app.flow.sample import Sample
 from stream_app.flow.score import CHAMPION, Score
 from stream_app.messages import CONTROL, STREAMS, Ints, Message, Origin, Problem
@@ -34,7 +34,7 @@ class Decide:
     """The stage; state: open incidents, the number of the next, policies, the last triggers, the audit chain."""
 
     def __init__(self, config: Config, origin: Origin, score: Score, detect: Detect, sample: Sample) -> None:
-        self.origin, self.config, self.score, self.detect = origin, config, score, detect
+        self.origin, self.config, self.score, self.detect, self.sample = origin, config, score, detect, sample
         self.inquiry, self.kin, self.policies = Inquiry(config, sample), Kin(config), Policies(config)
         timed = config.schema.time is not None
         self.group = span(config.alarms.group, timed=timed, hours=1, events=500)
@@ -139,10 +139,9 @@ class Decide:
         if lead["watch"] < 0:  # no detector's: it tells of what is past
             return "quiet", float("nan")
         now, n = self.detect.level(lead["watch"], lead["signal"], lead["segment"])
-        bins = lead["detail"].get("bins")
         if n < ENOUGH:
             return "", now
-        if now != now or (bins and "category" in bins[0]):  # the mean of category codes says nothing
+        if now != now or of_categories(lead["detail"]):
             return "quiet", float("nan")
         returned = abs(now - lead["before"]) <= abs(now - lead["after"])
         return ("returned" if returned else "settled"), now
@@ -170,7 +169,7 @@ class Decide:
         Spent is what the detectors may have raised of false ones by their arl0, up to the last line of the metrics.
         """
         budget, alarms = self.config.alarms.budget, self.policies.counts["alarms"]
-        allowed = budget.alarms * self.inquiry.events(record) / budget.events
+        allowed = budget.alarms * self.sample.events(record) / budget.events
         per_events, left = budget.events / budget.alarms, max(0.0, allowed - self.spent)
         return {"per_events": per_events, "allowed": allowed, "spent": self.spent, "left": left, "alarms": alarms}
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stream_app.config import Window
-from stream_app.evidence.causes import COLUMN, MODEL, Subject, ranked
+from stream_app.evidence.causes import COLUMN, MODEL, Subject, ranked, strength
 from stream_app.flow.chunk import Alarm
 
 QUALITY = (
@@ -125,7 +125,7 @@ class Incident:
         if seen is None:
             return False
         known, now = abs(seen["after"] - seen["before"]), abs(alarm.drift.after - seen["before"])
-        return _of_categories(alarm.detail) or alarm.onset_offset <= seen["offset"] or now <= FAR * known
+        return of_categories(alarm.detail) or alarm.onset_offset <= seen["offset"] or now <= FAR * known
 
     def add(self, alarm: Alarm, suppressed: str = "") -> bool:
         """Takes the alarm in; True if it is worse than it was. Another signal is news, for later."""
@@ -225,7 +225,7 @@ class Incident:
             "effect": {name: lead[name] for name in EFFECT},
             "causes": self.causes,
             "signals": len(self.signals),
-            "contributions": sorted(self.signals.values(), key=_clearness)[:MOST],
+            "contributions": sorted(self.signals.values(), key=lambda seen: -strength(seen))[:MOST],
             "changes": self.found.get("changes", []),
             "segments": self.found.get("segments", []),
             "harm": self.found.get("harm"),
@@ -280,7 +280,7 @@ def sentence(lead: dict[str, Any]) -> str:
     for stem, told in EVENTS.items():
         if name.startswith(stem):
             return told(lead, name.removeprefix(stem))
-    if _of_categories(lead["detail"]):
+    if of_categories(lead["detail"]):
         bins = lead["detail"]["bins"]
         kind = "rare or unseen ones" if bins[0]["category"] is None else bins[0]["category"]
         return f"{name} changed its shares, {kind} from {bins[0]['before']:.1%} to {bins[0]['after']:.1%},"
@@ -319,14 +319,9 @@ def _percent(share: float) -> str:
     return f"{100 * min(1.0, max(0.0, share)):.3g}%"
 
 
-def _of_categories(detail: dict[str, Any]) -> bool:
+def of_categories(detail: dict[str, Any]) -> bool:
     """Whether a detector tells of the shares of categories: the means of their codes say nothing."""
     return bool(detail.get("bins")) and "category" in detail["bins"][0]
-
-
-def _clearness(seen: dict[str, Any]) -> float:
-    """The alarm farthest beyond its threshold comes first."""
-    return -float(seen["statistic"] / (seen["threshold"] or 1))
 
 
 def _name(alarm: Alarm) -> str:

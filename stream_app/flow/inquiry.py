@@ -33,7 +33,7 @@ class Cut:
     """
 
     def __init__(self, view: View, first: int) -> None:
-        self.view, self.first = view, first
+        self.view = view
         onset = int(view.number[first]) if first < len(view) else view.events
         start = onset - max(NEAR, LONGER * (view.events - onset))
         row = np.arange(len(view))
@@ -117,10 +117,6 @@ class Inquiry:
         names = tuple(cut.view.kinds.names[i] for i in cut.view.kinds.inputs)
         before, after = (cut.view.inputs(rows) for rows in (cut.is_before, cut.is_after))
         return explain(model, names, before, after, self.seed)[:TOLD]
-
-    def events(self, record: int) -> int:
-        """Events among the first records, as far as the sample reaches."""
-        return self.sample.until(record).events
 
     def _values(self, view: View, alarm: Alarm) -> tuple[Floats, Ints] | None:
         """The signal's values in the sample and their rows; None where the sample does not hold it."""

@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 from stream_app.config import Config, Window
+from stream_app.config.watched import asked_for
 from stream_app.flow.incidents import Incident
 
 FLAPS = 2  # recoveries of the same signal, shortly before, from which its next incident is said to flap
@@ -21,9 +22,8 @@ class Policies:
         timed = config.schema.time is not None
         self.cooldown = span(config.alarms.cooldown, timed=timed, hours=6, events=5000)
         self.recovered: dict[str, list[list[int]]] = {}  # signal and segment → record and time of each recovery
-        self.last: dict[
-            str, tuple[str, float, float]
-        ] = {}  # … → the incident that recovered last, its before and after
+        # … → the incident that recovered last, its before and after
+        self.last: dict[str, tuple[str, float, float]] = {}
         self.counts: Counter[str] = Counter()
 
     def suppressed_by(self, signal: str, time_ms: int) -> str:
@@ -78,15 +78,6 @@ class Policies:
 def span(configured: Window | None, *, timed: bool, hours: int, events: int) -> Window:
     """The configured stretch, or its default: hours where the stream has times, events where it has none."""
     return configured or (Window(duration_ms=hours * 3_600_000) if timed else Window(events=events))
-
-
-def asked_for(signal: str, names: tuple[str, ...]) -> bool:
-    """Whether a signal is named, by itself or by a wildcard.
-
-    >>> asked_for("feature:a", ("error", "feature:*")), asked_for("error", ("*",)), asked_for("key", ("key:*",))
-    (True, True, False)
-    """
-    return any(signal == name or (name.endswith("*") and signal.startswith(name[:-1])) for name in names)
 
 
 def apart(stretch: Window, records: int, ms: int) -> bool:

@@ -117,7 +117,15 @@ class Sample:
 
     def until(self, record: int) -> "View":
         """What was known when record number `record` had been handled."""
-        return View(self, int(np.searchsorted(self["record"], record, side="right")), record)
+        return View(self, self._rows(record), record)
+
+    def events(self, record: int) -> int:
+        """Events ever, up to the last row known when record number `record` had been handled."""
+        rows = self._rows(record)
+        return int(self["number"][rows - 1]) + 1 if rows else 0
+
+    def _rows(self, record: int) -> int:
+        return int(np.searchsorted(self["record"], record, side="right"))
 
     def to_state(self) -> dict[str, Any]:
         """All rows; ids as a list."""
@@ -135,11 +143,11 @@ class View:
     """The rows of a sample up to a record, with the labels that had come by then."""
 
     def __init__(self, sample: Sample, rows: int, record: int) -> None:
-        self.kinds, self.record, self._share = sample.kinds, record, sample.share
+        self.kinds, self._share = sample.kinds, sample.share
         names = ("number", "offset", "time_ms", "x")
         self.number, self.offset, self.time_ms, self.x = (sample[name][:rows] for name in names)
         self._id = sample["id"][:rows]
-        self.events = int(self.number[-1]) + 1 if rows else 0  # ever, up to the last of these rows
+        self.events = sample.events(record)
         self.figures = sample["figures"][:rows].copy()
         self.figures[sample["known"][:rows] > record, ERROR] = np.nan
 
