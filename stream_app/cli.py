@@ -20,7 +20,6 @@ import click
 from click.core import ParameterSource
 
 from stream_app.config import Config, load
-from stream_app.config.checks import not_acted_on
 from stream_app.config.reading import nearest
 from stream_app.errors import BrokerError, DriftlineError, TopicError
 from stream_app.messages import to_json
@@ -158,7 +157,6 @@ def check(config: Config, state: Path, *, as_json: bool) -> None:
     from stream_app.pipeline import Pipeline  # noqa: PLC0415
 
     Pipeline(config)  # refuses models that cannot be made
-    _say_what_is_missing(config)
     print_plan(config, state, as_json=as_json)
 
 
@@ -183,7 +181,6 @@ def _run(config: Config, state: Path, *, follow: bool, as_json: bool, notifies: 
     from stream_app.edges.terminal import RunView  # noqa: PLC0415
     from stream_app.runners.embedded import Embedded  # noqa: PLC0415
 
-    _say_what_is_missing(config)
     with (
         Log(state, write=True) as log,
         RunView(config, state) as view,
@@ -212,11 +209,6 @@ def notified(config: Config, state: Path | None, **options: Any) -> contextlib.A
     if state is not None:
         journal.start("text")
     return Background(config, state, **options)
-
-
-def _say_what_is_missing(config: Config) -> None:
-    for note in not_acted_on(config):
-        click.echo(f"driftline: note: {note}", err=True)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from stream_app.flow.detect import Detect
 from stream_app.flow.features import Features
 from stream_app.flow.join import Join, Kept
 from stream_app.flow.measure import Measure
+from stream_app.flow.retraining import Retraining
 from stream_app.flow.sample import Sample
 from stream_app.flow.score import Score
 from stream_app.flow.signals import Signals
@@ -42,7 +43,8 @@ class Pipeline:
         self.sample = Sample(config, self.validate, self.score, kept)
         self.measure = Measure(config, origin, self.validate, self.score, signals, kept, self.sample)
         self.detect = Detect(config, origin, self.validate, signals.keys)
-        self.decide = Decide(config, origin, self.score, self.detect, self.sample)
+        self.retraining = Retraining(config, origin, self.score, self.measure.tracks, self.detect)
+        self.decide = Decide(config, origin, self.score, self.detect, self.sample, self.retraining)
         self.stages: dict[str, Any] = {name: getattr(self, name) for name in STAGES}
         self.records = 0
         self.effects: list[dict[str, Any]] = []  # wait for the next epoch boundary
@@ -60,7 +62,7 @@ class Pipeline:
     def _room(self, order: Any) -> int:
         """How many records the next chunk may take: to the grid, or to the epoch where something waits for it."""
         epoch, every = self.config.engine.epoch, self.config.measure.every
-        feedback = self.effects or self.config.retrain.action == "reset"
+        feedback = self.effects or self.config.retrain.action == "reset" or self.retraining.active
         grid = epoch if feedback else every
         room = grid - self.records % grid
         commands = (order[:room] == CONTROL).nonzero()[0]
@@ -74,18 +76,8 @@ class Pipeline:
         self.records = end
         self.effects += chunk.effects
         if end % self.config.engine.epoch == 0:
-            self._apply(chunk)
-
-    def _apply(self, chunk: Chunk) -> None:
-        for effect in self.effects:
-            entry = {"what": effect["command"], "why": effect.get("why"), "by": effect.get("by")}
-            if effect["command"] == "reset":
-                entry["version"] = self.score.reset()
-            else:
-                entry["signal"] = effect.get("signal")
-                self.detect.restart(str(effect.get("signal")))
-            chunk.out.messages.append(self.decide.audit(self.records, chunk.end_ms, entry))
-        self.effects = []
+            self.decide.apply(self.effects, chunk)
+            self.effects = []
 
     def snapshot(self) -> dict[str, Any]:
         """All state as plain data and numpy arrays; equal histories give equal snapshots."""

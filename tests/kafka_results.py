@@ -25,7 +25,10 @@ from stream_app.runners.embedded import Embedded
 from stream_app.runners.recovery import Position, decoded, recover, rerun
 from stream_app.runners.weaver import Weaver
 
-OUTPUTS = ("predictions", "outcomes", "metrics", "alerts", "triggers", "features", "dead-letters", "audit", "panes")
+OUTPUTS = (
+    *("predictions", "outcomes", "metrics", "alerts", "triggers", "features", "models", "dead-letters", "audit"),
+    "panes",
+)
 
 Entry = tuple[str, str, bytes]  # id, key, value
 

@@ -235,7 +235,9 @@ def test_a_trigger_says_what_to_train_on_and_what_it_costs() -> None:
     assert (found["type"], found["subject"]) == ("driftline.trigger.retrain", "champion")
     data = found["data"]
     assert data["train"] == {"stream": "events", "from_offset": 40, "to_offset": 100}
-    assert data["cost"] == {"excess_error_per_event": pytest.approx(0.2), "labels_since_onset": 60}
+    cost = {"avoided": pytest.approx(20_000), "horizon": 100_000, "training": 0}
+    assert data["cost"] == {"excess_error_per_event": pytest.approx(0.2), "labels_since_onset": 60, **cost}
+    assert data["reasons"] == ["error"]
     assert (data["model"], data["version"], data["action"], data["incident"]) == ("champion", "v1", "notify", "s-1")
     assert data["deadline"] == rfc3339(100_000 + 24 * 3_600_000)
     assert data["evidence"]["signal"] == "error"
@@ -261,7 +263,8 @@ def test_one_trigger_per_incident_and_cooldown(schema: str, span: str) -> None:
 
     assert [t["data"]["evidence"]["offset"] for t in found] == [10, 50, 100]
     assert [t["data"]["incident"] for t in found] == ["s-1", "s-2", "s-3"]
-    assert [shard.decide.triggered[signal][0] for signal in ("error", "feature:a", "missing:a")] == [10, 50, 100]
+    last = shard.decide.triggers.last
+    assert [last[signal][0] for signal in ("error", "feature:a", "missing:a")] == [10, 50, 100]
 
 
 def test_an_improvement_alerts_but_does_not_trigger() -> None:
@@ -283,12 +286,16 @@ def test_a_wildcard_asks_for_all_its_signals() -> None:
     assert len(triggers(shard.take(alarm(300, signal="missing:c"), until=400))) == 1
 
 
-@pytest.mark.parametrize(("action", "effects"), [("reset", 1), ("notify", 0)])
-def test_what_a_trigger_does(action: str, effects: int) -> None:
+@pytest.mark.parametrize(
+    ("action", "commands"),
+    [("reset", ["reset"]), ("notify", []), ("challenge", ["retrain"]), ("fine-tune", ["retrain"])],
+)
+def test_what_a_trigger_does(action: str, commands: list[str]) -> None:
     shard = Shard(RETRAIN + f'action = "{action}"\n')
-    shard.take(alarm(100), until=200)
+    shard.take(alarm(100, onset=40), until=200)
 
-    assert shard.chunk.effects == [{"command": "reset", "why": "s-1", "by": "policy"}] * effects
+    told = {"record": 100, "why": "s-1", "by": "policy", "from_offset": 40}
+    assert shard.chunk.effects == [{"command": command, **told} for command in commands]
 
 
 # dead letters and the rest

@@ -169,7 +169,7 @@ def test_a_closed_pane_holds_what_was_watched_in_it() -> None:
 
 def test_a_models_failures_are_in_its_figures() -> None:
     _, pipeline = run(config_of(""), [event("a", 1, y=1)])
-    pipeline.score.failures[0] = [3, "overflow"]
+    pipeline.score.champion.failures, pipeline.score.champion.last_failure = 3, "overflow"
 
     assert pipeline.measure.performance()["champion"]["failures"] == 3
     assert pipeline.measure.performance()["champion"]["last_failure"] == "overflow"

@@ -19,6 +19,11 @@ ESTIMATE_WATCHED = (
     '[[watch]]\nsignal = "rejects"',
     '[[watch]]\nsignal = "estimated_error"\ndetector = "page_hinkley"\narl0 = 1000\n[[watch]]\nsignal = "rejects"',
 )
+LOOP = (
+    'action = "reset"',
+    'action = "challenge"\nmemory = 50\npace = 0.6\npasses = 2\ntrial = 25\nconfidence = 0.5\narchive = 2',
+)
+CHALLENGER = ("[[watch]]", '[[challengers]]\nname = "slow"\nuse = "linear"\nparams = { lr = 0.001 }\n[[watch]]')
 VARIANTS = {
     "as it is": [],
     "notify, no feedback": [('action = "reset"', 'action = "notify"')],
@@ -42,6 +47,11 @@ VARIANTS = {
         ("[[watch]]", '[[challengers]]\nname = "tree"\nuse = "river.tree.HoeffdingTreeClassifier"\n[[watch]]'),
     ],
     "a watch on the estimated error": [ESTIMATE_WATCHED],
+    "challenge": [LOOP, CHALLENGER],
+    "fine-tune, a river model": [
+        (LOOP[0], LOOP[1].replace("challenge", "fine-tune")),
+        ('use = "linear"', 'use = "river.tree.HoeffdingTreeClassifier"'),
+    ],
     "no time": [
         ('time = "t"\n', ""),
         ('label_time = "ly"\n', ""),
@@ -81,7 +91,7 @@ def test_whole_is_one_by_one_is_any_cut(name: str) -> None:
 
 
 @settings(max_examples=25)
-@given(st.sampled_from(list(VARIANTS)[:2]), st.integers(0, 1000), st.data())
+@given(st.sampled_from(["as it is", "notify, no feedback", "challenge"]), st.integers(0, 1000), st.data())
 def test_random_cuts_change_nothing(name: str, seed: int, data: st.DataObject) -> None:
     config = variant(name)
     stream = made_stream(seed, events=400)
@@ -234,3 +244,16 @@ def test_order_within_an_instant_is_the_tapes(seed: int) -> None:
 
     strip = [value.split(b',"offset"')[0] for value in clean["predictions"]]
     assert [value.split(b',"offset"')[0] for value in dirty["predictions"]] == strip
+
+
+def test_the_streams_of_the_loop_have_everything_of_it_in_them() -> None:
+    """Or the properties above would hold of no promotion."""
+    models, audit = [], []
+    for seed in range(4):
+        found, _ = run_in_cuts(variant("challenge"), made_stream(seed, events=1500), [])
+        models += [json.loads(value) for *_, value in found["models"]]
+        audit += [json.loads(value) for *_, value in found["audit"]]
+
+    assert {model["status"] for model in models} == {"champion", "challenger", "candidate", "predecessor", "archived"}
+    assert {"initial", "configured", "fresh"} <= {model["kind"] for model in models}
+    assert {"promote", "rollback", "retire", "retrain"} <= {entry["what"] for entry in audit}

@@ -1,5 +1,7 @@
 """Score: predict before learning, all models on the same events, versions, and what a prediction is."""
 
+import json
+
 import numpy as np
 import pytest
 from chunks import TIMELESS, config_of, event, label, through
@@ -79,7 +81,7 @@ def test_challengers_take_the_same_events() -> None:
     twin, prior = chunk.scores[1], chunk.scores[2]
     seen = np.concatenate([[0], np.cumsum(chunk.target)[:-1]])
 
-    assert pipeline.score.names == ["champion", "twin", "prior"]
+    assert pipeline.score.names == ["champion", "twin", "prior", "candidate"]
     assert np.array_equal(twin, chunk.scores[0])
     assert prior[5:, 0] == pytest.approx(seen[5:] / np.arange(5, 30))
 
@@ -87,7 +89,7 @@ def test_challengers_take_the_same_events() -> None:
 def test_a_challenger_keeps_what_it_learned_when_the_champion_is_reset() -> None:
     config = config_of('[[challengers]]\nname = "twin"\nuse = "linear"\n')
     _, pipeline = through(config, labelled(30))
-    pipeline.score.reset()
+    pipeline.retraining.apply({"command": "reset"}, 30, 30)
     later, _ = through(config, [event("z", 100, a=2.0)], pipeline)
 
     assert later.scores[0][0, 0] == 0.5
@@ -97,7 +99,10 @@ def test_a_challenger_keeps_what_it_learned_when_the_champion_is_reset() -> None
 def test_a_reset_makes_a_new_version_and_names_it() -> None:
     _, pipeline = through(CONFIG, labelled(30))
 
-    assert pipeline.score.reset() == "v2"
+    entry, told = pipeline.retraining.apply({"command": "reset"}, 30, 30)
+    assert entry is not None
+    assert entry["version"] == "v2"
+    assert [(m.key, json.loads(m.value)["status"]) for m in told] == [("v1", "archived"), ("v2", "champion")]
 
     chunk, _ = through(CONFIG, [event("z", 100, a=2.0)], pipeline)
     assert [block.version for block in chunk.out.predictions] == ["v2"]
@@ -164,5 +169,5 @@ def test_failures_of_a_model_are_counted_not_raised() -> None:
     again = Pipeline(config)
     again.restore(pipeline.snapshot())
 
-    assert again.score.failures == pipeline.score.failures
-    assert pipeline.score.failures[0][0] >= 0
+    assert again.score.champion.failures == pipeline.score.champion.failures
+    assert again.score.champion.last_failure == pipeline.score.champion.last_failure

@@ -150,4 +150,4 @@ def test_state_comes_back() -> None:
             made.add(truth[:30], point[:30], chance[:30])
 
         assert one(again.since_start(), 1) == one(half.since_start(), 1)
-        assert again.n == N + 30
+        assert again.labels.tolist() == [N + 30] * len(again.names)

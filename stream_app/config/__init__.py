@@ -172,6 +172,10 @@ class Model(Section, frozen=True, kw_only=True):
 class Challenger(Model, frozen=True, kw_only=True):
     name: str
 
+    def plain(self) -> Model:
+        """The model without the name of its lane."""
+        return Model(**{name: getattr(self, name) for name in Model.__struct_fields__})
+
 
 class Watch(Section, frozen=True, kw_only=True):
     signal: str  # feature:NAME, features, missing:NAME, prediction, error, label_delay, expired, rejects, lateness, key
@@ -245,10 +249,42 @@ class Alarms(Section, frozen=True, kw_only=True):
     notify: tuple[Notify, ...] = ()
 
 
+class Limit(Struct, frozen=True):
+    """At most `count` within a stretch of the stream."""
+
+    count: int
+    within: Window
+
+    @staticmethod
+    def parse(text: str) -> "Limit":
+        """A limit from its text; ValueError says how to write one.
+
+        >>> Limit.parse("2 per 1d")
+        Limit(count=2, within=Window(events=0, duration_ms=86400000, rolling=False))
+        """
+        count, _, within = text.strip().partition(" per ")
+        if not count.isdecimal() or not int(count) or not within or len(count) > 9:
+            raise ValueError(f'bad limit {quoted(text)}; write for example "2 per 1d" or "1 per 100000 events"')
+        return Limit(int(count), Window.parse(within))
+
+
 class Retrain(Section, frozen=True, kw_only=True):
+    """When to ask for a retraining, and what then happens."""
+
     on: tuple[str, ...] = ()
-    action: Literal["notify", "reset", "challenge"] = "notify"
+    action: Literal["notify", "reset", "fine-tune", "challenge"] = "notify"
     cooldown: Window | None = None  # None: 24 hours, or 20,000 events
+    reasons: int = 1  # signals of `on` that must have changed in one incident
+    limit: Limit | None = None  # retrainings, over all signals; None: as many as the cooldown lets through
+    cost: float = 0.0  # of one retraining, in units of the loss (errors, for classes)
+    horizon: int = 100_000  # events over which a retraining has to pay
+    memory: int = 20_000  # labelled events kept for challengers to be trained on
+    passes: int = 1  # over them
+    pace: float = 0.5  # remembered events replayed per record of the stream
+    trial: int = 10_000  # labels within which a candidate has to prove that it is better
+    confidence: float = 0.95  # of that proof, whenever it falls
+    rollback: bool = True  # a champion worse than the one before goes back by the same proof
+    archive: int = 3  # versions kept whole, to come back to
 
 
 class Measure(Section, frozen=True, kw_only=True):

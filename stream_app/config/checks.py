@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from stream_app.config.reading import child, nearest, quoted, unknown
+from stream_app.config.retraining import check_retrain
 from stream_app.config.watched import Signal
 from stream_app.config.watches import Found, check_grouping, check_unique, check_watches
 
@@ -17,7 +18,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _MODEL_PATH = re.compile(r"river(\.[A-Za-z_][A-Za-z0-9_]*){2,}")
 TOPICS = (
     *("events", "labels", "control", "predictions", "outcomes", "metrics", "alerts", "triggers", "features"),
-    *("dead-letters", "audit", "panes", "commits", "snapshots"),
+    *("dead-letters", "models", "audit", "panes", "commits", "snapshots"),
     "undelivered",  # only where there are receivers
 )
 _NO_SOURCE_OF = ("count", "rate", "target_mean")  # statistics that need no `of`
@@ -35,14 +36,7 @@ def check(config: "Config", watched: list[Signal]) -> Found:
     yield from _models(config)
     yield from check_watches(config, watched)
     yield from _numbers(config)
-
-
-def not_acted_on(config: "Config") -> list[str]:
-    """What a configuration asks for and this version does not do yet; it is accepted, but must not go unsaid."""
-    notes = []
-    if config.retrain.action == "challenge":
-        notes.append('$.retrain.action: "challenge" asks for a retraining and does nothing else yet, as "notify"')
-    return notes
+    yield from check_retrain(config, watched)
 
 
 def _named(path: str, name: str) -> Found:

@@ -1,4 +1,4 @@
-"""What must hold for the watches of a configuration, the alarm budget they share and the retraining they ask for."""
+"""What must hold for the watches of a configuration and the alarm budget they share."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -43,12 +43,11 @@ OWN_PARAMS = {  # given to the detector by the monitor itself
 
 
 def check_watches(config: "Config", watched: list[Signal]) -> Found:
-    """Every problem of [[watch]], [alarms] and [retrain]; `watched` is `signals(config)`."""
+    """Every problem of [[watch]] and [alarms]; `watched` is `signals(config)`."""
     for i, watch in enumerate(config.watch):
         yield from _watch(config, watch, f"$.watch[{i}]", [signal for signal in watched if signal.watch == i])
     yield from _alarms(config, watched)
     yield from check_receivers(config)
-    yield from _retrain(config, watched)
     waits = {"alarms.cooldown": config.alarms.cooldown, "alarms.group": config.alarms.group}
     for name, wait in (waits | {"retrain.cooldown": config.retrain.cooldown}).items():
         if wait is not None and wait.rolling:
@@ -227,19 +226,3 @@ def _alarms(config: "Config", watched: list[Signal]) -> Found:
         for j, name in enumerate(window.signals):
             if not any(asked_for(signal, (name,)) for signal in names):
                 yield f"{path}.signals[{j}]", f"is not watched: {unknown('signal', name, sorted(names))}"
-
-
-def _retrain(config: "Config", watched: list[Signal]) -> Found:
-    names = {signal.name for signal in watched} | {watch.signal for watch in config.watch}
-    fields = config.schema.fields.values()
-    blank = any(field.type not in ("number", "category") for field in fields)  # was reported: may have been meant
-    unclear = [watch.signal for watch in config.watch if blank or watch.detector not in detectors.names()]
-    for i, signal in enumerate(config.retrain.on):
-        wild = any(_covers(signal, name) for name in names) or any(_covers(name, signal) for name in unclear)
-        if signal not in names and not wild:
-            yield f"$.retrain.on[{i}]", f"is not watched: {unknown('signal', signal, sorted(names))}"
-    yield from check_unique("$.retrain.on[{}]", config.retrain.on)
-
-
-def _covers(wildcard: str, signal: str) -> bool:
-    return wildcard in WILDCARDS and signal.startswith(wildcard.removesuffix("*"))

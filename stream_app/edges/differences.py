@@ -13,7 +13,10 @@ from typing import Literal
 
 from stream_app.edges.transactions import Written
 
-STREAMS = ("predictions", "outcomes", "metrics", "alerts", "triggers", "features", "dead-letters", "audit", "panes")
+STREAMS = (
+    *("predictions", "outcomes", "metrics", "alerts", "triggers", "features", "models", "dead-letters", "audit"),
+    "panes",
+)
 WINDOW = 1024  # records that are looked at on each side when they differ
 
 Item = tuple[bytes, bytes, bytes]  # id (of predictions and outcomes empty: their value says it), key, value

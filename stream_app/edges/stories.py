@@ -31,10 +31,9 @@ def tell(config: Config, log: Log, name: str, key: bytes) -> dict[str, Any]:
     now = pipeline.story(name)
     if any(found.values()) or "offset" in now:
         return {"event": name, "now": now, **found}
-    if saved is not None and name in [f"v{number}" for number in range(1, pipeline.score.version + 1)]:
+    if models := [json.loads(record.value) for record in log.read("models") if record.key == name]:
         audit = [json.loads(record.value) for record in log.read("audit")]
-        champion = name == f"v{pipeline.score.version}"
-        return {"version": name, "champion": champion, "audit": [e for e in audit if e.get("version") == name]}
+        return {"version": name, "models": models, "audit": [e for e in audit if e.get("version") == name]}
     raise DriftlineError(
         f"{name!r} is no incident, event id or model version in {log.path}; "
         "`driftline alerts CONFIG` lists incidents, `driftline predictions CONFIG` event ids and model versions"
@@ -106,12 +105,25 @@ def print_story(config: Config, told: dict[str, Any]) -> None:
 
 
 def _print_version(config: Config, told: dict[str, Any]) -> None:
-    if not told["audit"]:
-        _print_line(f"{told['version']}: the model that the run began with")
-    for entry in told["audit"]:
-        why = f", because of {entry['why']}" if entry.get("why") else ""
-        _print_line(f"{when(config, entry['time'])}  {told['version']} came by {entry['what']}{why}")
-    _print_line("it is the champion" if told["champion"] else "a later version has taken its place")
+    for model in told["models"]:
+        why = f", because of {model['why']}" if model["why"] else ""
+        _print_line(f"{when(config, model['time'])}  {told['version']}: {model['status']}{why}{_proof(model)}")
+    last = told["models"][-1]
+    beside = f" beside {last['parent']}" if last["parent"] else ""
+    trained = f", trained on {last['trained']['rows']:,} labelled events" if last["trained"] else ""
+    _print_line(f"{last['kind']} model{beside}: {last['use']}{trained}")
+
+
+def _proof(model: dict[str, Any]) -> str:
+    """The comparison that decided it, in words."""
+    evidence = model.get("evidence")
+    if not evidence or not evidence["labels"]:
+        return ""
+    low, high = evidence["interval"]
+    return (
+        f"; on {evidence['labels']:,} labels its loss was {evidence['loss']:.4g}, the champion's"
+        f" {evidence['loss_champion']:.4g} (gain {evidence['gain']:+.4g}, between {low:+.4g} and {high:+.4g})"
+    )
 
 
 def _print_incident(config: Config, told: dict[str, Any]) -> None:

@@ -223,7 +223,10 @@ def _plan(config: Config, state: Path) -> dict[str, Any]:
         )
     from stream_app.flow import STAGES  # noqa: PLC0415
 
-    streams = ("predictions", "outcomes", "metrics", "alerts", "triggers", "features", "dead-letters", "audit", "panes")
+    streams = (
+        *("predictions", "outcomes", "metrics", "alerts", "triggers", "features", "models", "dead-letters", "audit"),
+        "panes",
+    )
     spent = sum(budget.events / row["arl0"] for row in watches if row["arl0"] == row["arl0"])
     left = max(0.0, budget.alarms - spent) if spent < budget.alarms * (1 - 1e-9) else 0.0
     return {

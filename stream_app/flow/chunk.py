@@ -103,6 +103,7 @@ class Chunk:
     # measure, detect
     expected: Floats = field(default_factory=lambda: EMPTY.astype(float))  # [n] champion's expected loss, NaN = unknown
     error: Floats = field(default_factory=lambda: EMPTY.astype(float))  # [LEARN] the champion's loss, NaN = unknown
+    losses: Floats = field(default_factory=lambda: np.empty((0, 0)))  # [LEARN, lanes] of every model, NaN = unknown
     signals: dict[str, Column] = field(default_factory=dict)
     alarms: list[Alarm] = field(default_factory=list)
 

@@ -7,7 +7,10 @@ import msgspec
 from stream_app.flow.decode import MAX_DEPTH
 from stream_app.messages import Problem
 
-COMMANDS = ("acknowledge", "close", "reset", "set-reference", "gap", "lag")
+COMMANDS = (
+    *("acknowledge", "close", "set-reference", "reset", "retrain", "promote", "rollback", "retire"),
+    *("gap", "lag"),
+)
 
 
 class Command(msgspec.Struct):
@@ -16,6 +19,7 @@ class Command(msgspec.Struct):
     command: str
     incident: str | None = None
     signal: str | None = None
+    version: str | None = None
     why: str | None = None
     by: str | None = None
     stream: str | None = None

@@ -13,42 +13,46 @@ from typing import Any
 
 from detectors import Drift
 from stream_app.config import Config
-from stream_app.config.watched import asked_for, signals
+from stream_app.config.watched import signals
 from stream_app.evidence.causes import Kin, Subject, dependent
 from stream_app.flow.chunk import Alarm, Chunk, Reject
 from stream_app.flow.commands import read_command
 from stream_app.flow.detect import Detect
-from stream_app.flow.events import cloud_event, dead_letter, rfc3339
-from stream_app.flow.incidents import Incident, evidence, is_worse, of_categories, sentence
+from stream_app.flow.events import cloud_event, dead_letter, message, metric
+from stream_app.flow.incidents import Incident, of_categories
 from stream_app.flow.inquiry import Cut, Inquiry
-from stream_app.flow.measure import message, metric
 from stream_app.flow.policies import Policies, apart, span
+from stream_app.flow.retraining import Retraining
 from stream_app.flow.sample import Sample
-from stream_app.flow.score import CHAMPION, Score
+from stream_app.flow.score import Score
+from stream_app.flow.triggers import Triggers
 from stream_app.messages import CONTROL, STREAMS, Ints, Message, Origin, Problem
 
+HELD = ("triggers_held", "triggers_unpaid")
 ENOUGH = 30  # observations since the last alarm without which nothing is said to have recovered
 
 
 class Decide:
-    """The stage; state: open incidents, the number of the next, policies, the last triggers, the audit chain."""
+    """The stage; state: open incidents, the number of the next, policies, triggers, the loop, the audit chain."""
 
-    def __init__(self, config: Config, origin: Origin, score: Score, detect: Detect, sample: Sample) -> None:
+    def __init__(
+        self, config: Config, origin: Origin, score: Score, detect: Detect, sample: Sample, retraining: Retraining
+    ) -> None:
         self.origin, self.config, self.score, self.detect, self.sample = origin, config, score, detect, sample
+        self.retraining = retraining
         self.inquiry, self.kin, self.policies = Inquiry(config, sample), Kin(config), Policies(config)
         timed = config.schema.time is not None
         self.group = span(config.alarms.group, timed=timed, hours=1, events=500)
-        self.trigger_cooldown = span(config.retrain.cooldown, timed=timed, hours=24, events=20_000)
+        self.triggers = Triggers(config, origin, score, self.policies)
         self.watched = list(dict.fromkeys(signal.name for signal in signals(config)))
-        self.retrain_on = {name for name in self.watched if asked_for(name, config.retrain.on)}
         self.prefix = f"{origin.name}-{origin.shard}" if origin.shard else origin.name
         self.open: list[Incident] = []
         self.opened = 0
         self.spent = 0.0  # false alarms that the detectors may have raised, at the last line of the metrics grid
-        self.triggered: dict[str, list[int]] = {}  # signal → record and time of its last trigger
         self.audited: tuple[str, int] = ("", 0)  # hash of the last entry, number of entries
 
     def run(self, chunk: Chunk) -> None:
+        self.retraining.run(chunk)
         for alarm in chunk.alarms:
             self._alarm(chunk, alarm)
         self._obey(chunk)
@@ -76,8 +80,14 @@ class Decide:
         elif incident.add(alarm, why):
             incident.explain({})
             chunk.out.messages.append(self._alert("updated", incident, alarm))
-        if alarm.signal in self.retrain_on and is_worse(alarm):
-            self._trigger(chunk, incident, alarm)
+        trigger = self.triggers.ask(incident, alarm)
+        if trigger is not None:
+            chunk.out.messages.append(trigger)
+            if self.config.retrain.action != "notify":
+                what = "reset" if self.config.retrain.action == "reset" else "retrain"
+                since = {"from_offset": min(alarm.onset_offset, alarm.offset)}
+                effect = {"record": alarm.record, "command": what, "why": incident.id, "by": "policy", **since}
+                chunk.effects.append(effect)
 
     def _one_cause(self, incident: Incident, alarm: Alarm) -> bool:
         if not incident.near(alarm, self.group) or incident.holds(alarm):
@@ -116,7 +126,7 @@ class Decide:
         for incident in self.open:
             cut = self._cut(incident, chunk.end - 1)
             if incident.news:
-                explanation = self.inquiry.explain(cut, self.score.models[0])
+                explanation = self.inquiry.explain(cut, self.score.champion_model)
                 incident.explain(self.inquiry.compare(cut, incident.columns()), explanation)
             worse = not incident.news and incident.explain({"harm": self.inquiry.harm(cut)})
             if incident.news or worse:
@@ -159,7 +169,7 @@ class Decide:
         return {
             "open": len(self.open),
             "opened": self.opened,
-            **{name: counts[name] for name in ("alarms", "suppressed", "flapping", "benign", "triggers_held")},
+            **{name: counts[name] for name in ("alarms", "suppressed", "flapping", "benign", *HELD)},
             "budget": self._budget(record),
         }
 
@@ -180,34 +190,6 @@ class Decide:
         place = f"{incident.id}/{record}/{incident.alarms}"  # one record may bring alarms of several signals
         data = incident.data(status, self._budget(record))
         return cloud_event(self.origin, "alerts", status, place, incident.id, time_ms, data)
-
-    # triggers
-
-    def _trigger(self, chunk: Chunk, incident: Incident, alarm: Alarm) -> None:
-        last = self.triggered.get(alarm.signal)
-        gap = None if last is None else (alarm.record - last[0], alarm.time_ms - last[1])
-        if incident.asked or (gap is not None and not apart(self.trigger_cooldown, *gap)):
-            self.policies.counts["triggers_held"] += 1
-            return
-        self.triggered[alarm.signal] = [alarm.record, alarm.time_ms]
-        incident.asked = True
-        drift, seen = alarm.drift, evidence(alarm)
-        begin, end = sorted((alarm.onset_offset, alarm.offset))  # labels come in another order than their events
-        data = {
-            "model": CHAMPION,
-            "version": f"v{self.score.version}",
-            "action": self.config.retrain.action,
-            "reason": sentence(seen),
-            "incident": incident.id,
-            "evidence": seen,
-            "train": {"stream": "events", "from_offset": begin, "to_offset": end},
-            "cost": {"excess_error_per_event": drift.after - drift.before, "labels_since_onset": drift.age},
-            "deadline": rfc3339(alarm.time_ms + self.trigger_cooldown.duration_ms),
-        }
-        place = f"{incident.id}/{alarm.record}/{alarm.signal}"
-        chunk.out.messages.append(cloud_event(self.origin, "triggers", "retrain", place, CHAMPION, alarm.time_ms, data))
-        if self.config.retrain.action == "reset":
-            chunk.effects.append({"command": "reset", "why": incident.id, "by": "policy"})
 
     # commands and audit
 
@@ -233,8 +215,10 @@ class Decide:
             return Problem(
                 f"signal {signal!r} is not watched; watched: {', '.join(self.watched) or 'none'}", "$.signal"
             )
-        chunk.effects.append(command)
-        return None
+        problem = self.retraining.refusal(command)
+        if problem is None:
+            chunk.effects.append({"record": record, **command})
+        return problem
 
     def _see_to(self, chunk: Chunk, command: dict[str, Any], record: int, now_ms: int) -> Problem | None:
         """Somebody looks after an incident, or says that it is over."""
@@ -276,6 +260,15 @@ class Decide:
         self._alarm(chunk, Alarm(-1, f"lag:{stream}", "", "lag", record, start, now_ms, start, now_ms, seen, {}))
         return None
 
+    def apply(self, effects: list[dict[str, Any]], chunk: Chunk) -> None:
+        """At an epoch boundary: what was decided in it takes effect, in that order, and a training goes on."""
+        for effect in sorted(effects, key=lambda each: each["record"]):
+            entry, told = self.retraining.apply(effect, chunk.end, chunk.end_ms)
+            chunk.out.messages += told
+            if entry is not None:
+                chunk.out.messages.append(self.audit(chunk.end, chunk.end_ms, entry))
+        chunk.out.messages += self.retraining.step(chunk.end, chunk.end_ms)
+
     def audit(self, record: int, now_ms: int, entry: dict[str, Any]) -> Message:
         """The next entry of the chain: it holds the hash of the entry before it."""
         entry = {"number": self.audited[1], "record": record, "time": now_ms, "before": self.audited[0], **entry}
@@ -289,7 +282,8 @@ class Decide:
             "opened": self.opened,
             "spent": self.spent,
             "policies": self.policies.to_state(),
-            "triggered": dict(self.triggered),
+            "triggers": self.triggers.to_state(),
+            "retraining": self.retraining.to_state(),
             "audited": list(self.audited),
         }
 
@@ -297,4 +291,6 @@ class Decide:
         self.open = [Incident(**saved) for saved in state["open"]]
         self.policies.load(state["policies"])
         self.spent = state["spent"]
-        self.opened, self.triggered, self.audited = state["opened"], dict(state["triggered"]), tuple(state["audited"])
+        self.opened, self.audited = state["opened"], tuple(state["audited"])
+        self.triggers.load(state["triggers"])
+        self.retraining.load(state["retraining"])

@@ -1,11 +1,21 @@
-"""Alerts and triggers as CloudEvents; dead letters."""
+"""Output messages: plain ones, figures, alerts and triggers as CloudEvents, dead letters."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 from stream_app.flow.chunk import Reject
-from stream_app.flow.measure import message
 from stream_app.messages import Message, Origin, to_json
+
+
+def message(origin: Origin, stream: str, place: str, key: str, time_ms: int, value: dict[str, Any]) -> Message:
+    """An output message; `place` makes its id unique within stream and shard."""
+    return Message(stream, f"{origin.name}/{stream}/{origin.shard}/{place}", key, time_ms, to_json(value))
+
+
+def metric(origin: Origin, signal: str, record: int, time_ms: int, value: dict[str, Any]) -> Message:
+    """A message of the metrics stream: the figures of one signal as they stood before record number `record`."""
+    head = {"signal": signal, "record": record, "time": time_ms}
+    return message(origin, "metrics", f"{signal}/{record}", signal, time_ms, head | value)
 
 
 def cloud_event(

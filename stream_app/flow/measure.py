@@ -12,6 +12,7 @@ from stream_app.config import Config
 from stream_app.config.watched import signals as config_signals
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.estimate import Estimate
+from stream_app.flow.events import message, metric
 from stream_app.flow.join import Kept
 from stream_app.flow.panes import Panes
 from stream_app.flow.sample import Sample
@@ -19,7 +20,7 @@ from stream_app.flow.score import CHAMPION, Score
 from stream_app.flow.signals import Signals
 from stream_app.flow.tracks import Tracks
 from stream_app.flow.validate import Validate
-from stream_app.messages import Floats, Ints, Message, Origin, Outcomes, to_json
+from stream_app.messages import Floats, Ints, Message, Origin, Outcomes
 from stream_app.models import FORGET
 
 BASELINES = ("no-change", "majority")
@@ -73,11 +74,10 @@ class Measure:
         point = np.column_stack([point for point, _ in decided] + [no_change, majority])
         chance = np.column_stack([chance for _, chance in decided])
         self.tracks.add(truth, point, chance)
-        champion = point[:, 0]
-        if self.regression:
-            chunk.error = np.abs(truth - champion)
-        else:
-            chunk.error = np.where(champion < 0, np.nan, champion != truth)
+        models = point[:, : len(self.score.lanes)]
+        missed = np.where(models < 0, np.nan, models != truth[:, None])
+        chunk.losses = np.abs(truth[:, None] - models) if self.regression else missed
+        chunk.error = chunk.losses[:, 0].copy()
         delay_ms = chunk.known_ms[chunk.is_learn] - self.kept.time_ms[slots]
         self.delay_s = np.concatenate([self.delay_s, delay_ms / 1000])[-self.window :]
         if len(slots):
@@ -123,18 +123,20 @@ class Measure:
         counts["rejected"] += len(chunk.rejects)
 
     def performance(self) -> dict[str, dict[str, Any]]:
-        """Rolling and since-start figures of each predictor."""
-        failures = [*self.score.failures, *([0, ""] for _ in BASELINES)]
+        """Rolling and since-start figures of each predictor; of a lane, since its model came there."""
+        lanes = [*self.score.lanes, *([None] * len(BASELINES))]
         rolling, since_start = self.tracks.rolling(), self.tracks.since_start()
         return {
             name: {
-                "labels": self.tracks.n,
+                "labels": int(self.tracks.labels[j]),
                 "rolling": {figure: float(values[j]) for figure, values in rolling.items()},
                 "since_start": {figure: float(values[j]) for figure, values in since_start.items()},
-                "failures": failures[j][0],
-                "last_failure": failures[j][1],
+                "failures": lane.failures if lane else 0,
+                "last_failure": lane.last_failure if lane else "",
+                **({"version": lane.version.name} if lane and lane.version else {}),
             }
-            for j, name in enumerate(self.tracks.names)
+            for j, (name, lane) in enumerate(zip(self.tracks.names, lanes, strict=True))
+            if lane is None or lane.model is not None
         }
 
     def _metrics(self, chunk: Chunk) -> list[Message]:
@@ -142,7 +144,6 @@ class Measure:
         values: dict[str, dict[str, Any]] = {"stream": dict(self.counts)}
         if self.labels:
             values |= {f"performance:{name}": figures for name, figures in self.performance().items()}
-            values["performance:" + CHAMPION]["version"] = f"v{self.score.version}"
             values["labels"] = self._label_figures()
         if self.estimate.active:
             values["estimate:" + CHAMPION] = self.estimate.figures()
@@ -189,14 +190,3 @@ class Measure:
         self.counts = dict(state["counts"])
         for name, panes in state["panes"].items():
             self.panes[name].load(panes)
-
-
-def message(origin: Origin, stream: str, place: str, key: str, time_ms: int, value: dict[str, Any]) -> Message:
-    """An output message; `place` makes its id unique within stream and shard."""
-    return Message(stream, f"{origin.name}/{stream}/{origin.shard}/{place}", key, time_ms, to_json(value))
-
-
-def metric(origin: Origin, signal: str, record: int, time_ms: int, value: dict[str, Any]) -> Message:
-    """A message of the metrics stream: the figures of one signal as they stood before record number `record`."""
-    head = {"signal": signal, "record": record, "time": time_ms}
-    return message(origin, "metrics", f"{signal}/{record}", signal, time_ms, head | value)

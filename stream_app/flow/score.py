@@ -1,55 +1,118 @@
-"""Score: champion and challengers predict every event, then learn from its label: test, then train, side by side."""
+"""Score: champion and challengers predict every event, then learn from its label: test, then train, side by side.
 
+Each has a lane: the champion, one for each of [[challengers]], and the candidate, empty until a model asks to be
+promoted. Which model stands in a lane changes at epoch boundaries only.
+"""
+
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from stream_app.config import Config
+from stream_app.config import Config, Model
 from stream_app.errors import ConfigError
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.features import Features
 from stream_app.flow.join import Kept
 from stream_app.flow.validate import Validate
+from stream_app.flow.versions import Version
 from stream_app.messages import Floats, Ints, Predictions
 from stream_app.models import Inputs, ScoringModel, make_model
 
-CHAMPION = "champion"
+CHAMPION, CANDIDATE = "champion", "candidate"
+
+
+@dataclass(slots=True)
+class Lane:
+    """A place for a model beside the others."""
+
+    name: str
+    version: Version | None = None  # None: empty
+    model: ScoringModel | None = None
+    failures: int = 0
+    last_failure: str = ""
 
 
 class Score:
-    """The stage; state: the models, their version number and how often they failed."""
+    """The stage; state: the lanes with their models."""
 
     def __init__(self, config: Config, validate: Validate, features: Features, kept: Kept) -> None:
+        self.config, self.kept = config, kept
+        self.inputs = self._inputs_of(config, validate, features)
+        self.lanes = self._begin(config)
+        self.names = [lane.name for lane in self.lanes]
+        width, outputs = len(self.inputs.numbers) + len(self.inputs.categories), self.champion_model.outputs
+        kept.shape(width, len(validate.vocabularies), [outputs] * len(self.lanes))
+        self.binary = config.task.type == "binary"
+        self.has_classes = config.task.type in {"binary", "multiclass"}
+        self.classes = validate.classes.texts
+
+    def _inputs_of(self, config: Config, validate: Validate, features: Features) -> Inputs:
         fields = config.schema.fields
         numbers = [name for name, field in fields.items() if field.type == "number"]
         self.number_columns = [i for i, name in enumerate(numbers) if fields[name].input]
         self.code_columns = [i for i, name in enumerate(validate.vocabularies) if fields[name].input]
         categories = [name for name in validate.vocabularies if fields[name].input]
-        self.inputs = inputs = Inputs(
+        return Inputs(
             numbers=(*(name for name in numbers if fields[name].input), *features.names),
             categories=tuple(categories),
             width=config.engine.max_categories,
             vocabulary=[validate.vocabularies[name].texts for name in categories],
         )
-        named = ((CHAMPION, config.model), *((challenger.name, challenger) for challenger in config.challengers))
-        self.names = [name for name, _ in named]
-        self.models = _made(config, inputs)
-        self.kept = kept
-        kept.shape(len(inputs.numbers) + len(categories), len(validate.vocabularies), [m.outputs for m in self.models])
-        self.binary = config.task.type == "binary"
-        self.has_classes = config.task.type in {"binary", "multiclass"}
-        self.classes = validate.classes.texts
-        self.version = 1
-        self.failures: list[list[Any]] = [[0, ""] for _ in self.models]
+
+    def _begin(self, config: Config) -> list[Lane]:
+        """The models of the configuration; ConfigError with every one that cannot be made."""
+        lanes: list[Lane] = []
+        problems = []
+        given: list[tuple[str, str, Model]] = [("$.model", CHAMPION, config.model)]
+        given += [(f"$.challengers[{i}]", each.name, each.plain()) for i, each in enumerate(config.challengers)]
+        for number, (path, name, model) in enumerate(given, 1):
+            try:
+                made = self.made(model)
+            except ValueError as error:
+                problems.append(f"{path}: {error}")
+                continue
+            first = Version(f"v{number}", "initial", None, model, championed=1)
+            lanes.append(Lane(name, Version(f"v{number}", "configured", None, model, name) if lanes else first, made))
+        if problems:
+            raise ConfigError(problems, config.name)
+        return lanes + [Lane(CANDIDATE)] * (bool(config.retrain.on) or bool(config.challengers))
+
+    def made(self, model: Model) -> ScoringModel:
+        """A fresh model; ValueError if it cannot be made."""
+        return make_model(model, self.config.task, self.inputs, self.config.engine.seed)
+
+    @property
+    def champion(self) -> Lane:
+        """The lane whose predictions are given out."""
+        return self.lanes[0]
+
+    @property
+    def champion_model(self) -> ScoringModel:
+        """Its model."""
+        assert self.champion.model is not None
+        return self.champion.model
+
+    @property
+    def candidate(self) -> Lane | None:
+        """The lane of a model that asks to be promoted, or of the champion before; None without such a lane."""
+        return self.lanes[-1] if self.lanes[-1].name == CANDIDATE else None
+
+    def lane_of(self, version: str) -> Lane | None:
+        """Where a version stands."""
+        return next((lane for lane in self.lanes if lane.version and lane.version.name == version), None)
 
     def run(self, chunk: Chunk) -> None:
         slots = chunk.slot[chunk.is_predict]
         self.kept.X[slots] = self._inputs(chunk)
-        for j, model in enumerate(self.models):
-            failed = model.run(chunk.kind, chunk.slot, chunk.value, self.kept.X, self.kept.scores[j])
-            if failed:
-                self.failures[j] = [self.failures[j][0] + len(failed), failed[-1][1]]
-            chunk.scores.append(self.kept.scores[j][slots])
+        for lane, scores in zip(self.lanes, self.kept.scores, strict=True):
+            if lane.model is None:
+                scores[slots] = np.nan
+            else:
+                failed = lane.model.run(chunk.kind, chunk.slot, chunk.value, self.kept.X, scores)
+                if failed:
+                    lane.failures, lane.last_failure = lane.failures + len(failed), failed[-1][1]
+            chunk.scores.append(scores[slots])
         if len(slots):
             chunk.out.predictions.append(self._predictions(chunk))
 
@@ -62,7 +125,13 @@ class Score:
         code, score = self.decide(chunk.scores[0])
         classes = tuple(self.classes) if self.has_classes else ()
         events = chunk.events
-        return Predictions(f"v{self.version}", classes, events.offset, events.id, events.time_ms, code, score)
+        return Predictions(self.version, classes, events.offset, events.id, events.time_ms, code, score)
+
+    @property
+    def version(self) -> str:
+        """The champion's."""
+        assert self.champion.version is not None
+        return self.champion.version.name
 
     def decide(self, scores: Floats) -> tuple[Any, Floats]:
         """Predicted class codes (-1 = none) and their score, from the rows a model wrote."""
@@ -73,34 +142,36 @@ class Score:
         best = np.where(blind[:, None], 0, scores).argmax(axis=1)
         return np.where(blind, -1, best).astype(np.int32), np.where(blind, np.nan, scores[np.arange(len(best)), best])
 
-    def reset(self) -> str:
-        """A fresh champion under a new version."""
-        self.models[0].reset()
-        self.version += 1
-        return f"v{self.version}"
+    def place(self, lane: Lane, version: Version | None, model: ScoringModel | None) -> None:
+        """Puts a model into a lane, or nothing; what the one before it said of events that wait counts no more.
+
+        The champion's predictions stay: they were given out.
+        """
+        lane.version, lane.model, lane.failures, lane.last_failure = version, model, 0, ""
+        if lane is not self.champion:
+            self.kept.scores[self.lanes.index(lane)][:] = np.nan
 
     def to_state(self, _live: Ints) -> dict[str, Any]:
         return {
-            "version": self.version,
-            "failures": self.failures,
-            "models": [model.to_state() for model in self.models],
+            "lanes": [
+                {
+                    "version": lane.version.to_state() if lane.version else None,
+                    "model": lane.model.to_state() if lane.model else None,
+                    "failures": lane.failures,
+                    "last_failure": lane.last_failure,
+                }
+                for lane in self.lanes
+            ]
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        self.version, self.failures = state["version"], state["failures"]
-        for model, saved in zip(self.models, state["models"], strict=True):
-            model.load(saved)
-
-
-def _made(config: Config, inputs: Inputs) -> list[ScoringModel]:
-    """Champion and challengers; ConfigError with every one that cannot be made."""
-    models, problems = [], []
-    paths = ["$.model", *(f"$.challengers[{i}]" for i in range(len(config.challengers)))]
-    for path, model in zip(paths, (config.model, *config.challengers), strict=True):
-        try:
-            models.append(make_model(model, config.task, inputs, config.engine.seed))
-        except ValueError as error:
-            problems.append(f"{path}: {error}")
-    if problems:
-        raise ConfigError(problems, config.name)
-    return models
+        for lane, saved in zip(self.lanes, state["lanes"], strict=True):
+            lane.failures, lane.last_failure = saved["failures"], saved["last_failure"]
+            version = Version.of(saved["version"]) if saved["version"] else None
+            if version is None:
+                lane.model = None
+            else:
+                if lane.version is None or lane.model is None or version.model != lane.version.model:
+                    lane.model = self.made(version.model)
+                lane.model.load(saved["model"])
+            lane.version = version

@@ -18,7 +18,7 @@ class Tracks:
     def __init__(self, names: list[str], models: int, window: int, classes: int, *, binary: bool) -> None:
         self.names, self.models, self.window = names, models, window
         self.classes, self.binary = classes, binary
-        self.n = 0
+        self.labels = np.zeros(len(names), np.int64)
         self.truth = np.empty(0)
         self.point = np.empty((0, len(names)))  # class code (-1 = none) or value (NaN = none)
         self.chance = np.empty((0, models))  # probability: binary of class 1, else of the true class
@@ -31,7 +31,7 @@ class Tracks:
         """Takes n labels with what each predictor had said: [n], [n, P], [n, M]."""
         if not len(truth):
             return
-        self.n += len(truth)
+        self.labels += len(truth)
         self.truth = np.concatenate([self.truth, truth])[-self.window :]
         self.point = np.concatenate([self.point, point])[-self.window :]
         self.chance = np.concatenate([self.chance, chance])[-self.window :]
@@ -97,8 +97,18 @@ class Tracks:
         """Figures that baselines do not have are NaN."""
         return np.concatenate([of_models, np.full(len(self.names) - self.models, np.nan)])
 
+    def forget(self, j: int) -> None:
+        """The figures of predictor j start over: it is another one now."""
+        self.labels[j] = 0
+        self.point[:, j] = -1 if self.classes else np.nan
+        self.sums[:, j] = 0
+        self.matrix[j] = 0
+        if j < self.models:
+            self.chance[:, j] = np.nan
+            self.scores[j] = 0
+
     def to_state(self) -> dict[str, Any]:
-        names = ("n", "truth", "point", "chance", "matrix", "scores", "sums", "first")
+        names = ("labels", "truth", "point", "chance", "matrix", "scores", "sums", "first")
         values = {name: getattr(self, name) for name in names}
         return {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in values.items()}
 

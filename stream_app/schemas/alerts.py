@@ -202,8 +202,11 @@ class Train(Closed):
 class Cost(Closed):
     """What waiting costs."""
 
-    excess_error_per_event: Annotated[float | None, Meta(description="Signal after - before; null: not known.")]
+    excess_error_per_event: Annotated[float | None, Meta(description="Loss that the change costs; null: not known.")]
     labels_since_onset: Annotated[int, Meta(description="Observations since the onset.")]
+    avoided: Annotated[float | None, Meta(description="Loss that a retraining may avoid; null: not known.")]
+    horizon: Annotated[int, Meta(description="Events over which that is counted: retrain.horizon.")]
+    training: Annotated[float, Meta(description="What a retraining costs, in the same unit: retrain.cost.")]
 
 
 class Retrain(Closed):
@@ -213,6 +216,7 @@ class Retrain(Closed):
     version: Annotated[str, Meta(description="Its version now.")]
     action: Annotated[str, Meta(description="[retrain] action of the configuration.")]
     reason: Annotated[str, Meta(description="Why, in words.")]
+    reasons: Annotated[list[str], Meta(description="Signals of retrain.on that changed in this incident.")]
     incident: Annotated[str, Meta(description="Id of the incident.")]
     evidence: Annotated[Evidence, Meta(description="The alarm that asks for it.")]
     train: Annotated[Train, Meta(description="What to train on.")]

@@ -14,6 +14,7 @@ TYPES: dict[str, tuple[Any, ...]] = {  # stream → its message, or one of sever
     "outcomes": (records.Outcome,),
     "metrics": metrics.METRICS,
     "dead-letters": (records.DeadLetter,),
+    "models": (records.ModelVersion,),
     "audit": (records.Audit,),
     "panes": (records.Pane,),
     "features": (records.FeatureValues,),
@@ -22,8 +23,8 @@ TYPES: dict[str, tuple[Any, ...]] = {  # stream → its message, or one of sever
 CLOUD_EVENTS = ("alerts", "triggers")
 KEYS = {
     "alerts": "incident id", "triggers": "model", "predictions": "event id", "outcomes": "event id",
-    "metrics": "signal", "dead-letters": "record id, else STREAM/OFFSET", "audit": "what was done",
-    "panes": "signal", "features": "BY=KEY", "control": "none; the partition is the shard",
+    "metrics": "signal", "dead-letters": "record id, else STREAM/OFFSET", "models": "model version",
+    "audit": "what was done", "panes": "signal", "features": "BY=KEY", "control": "none; the partition is the shard",
 }  # fmt: skip
 
 

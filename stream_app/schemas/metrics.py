@@ -37,7 +37,7 @@ class Performance(Figure, kw_only=True):
     since_start: Annotated[Figures, Meta(description="The same figures over all labels.")]
     failures: Annotated[int, Meta(description="Events that the model raised an error on.")]
     last_failure: Annotated[str, Meta(description="The last such error; empty: none.")]
-    version: Annotated[str | UnsetType, Meta(description="Version of the champion; absent for others.")] = UNSET
+    version: Annotated[str | UnsetType, Meta(description="Version of the model; absent for baselines.")] = UNSET
 
 
 class Labels(Figure, kw_only=True):
@@ -61,6 +61,7 @@ class Incidents(Figure, kw_only=True):
     flapping: Annotated[int, Meta(description="Incidents that came and went.")]
     benign: Annotated[int, Meta(description="Incidents that cost nothing.")]
     triggers_held: Annotated[int, Meta(description="Retraining requests held back.")]
+    triggers_unpaid: Annotated[int, Meta(description="Of them those that would not have paid.")]
     budget: Annotated[Budget, Meta(description="The budget of false alarms.")]
 
 

@@ -1,6 +1,6 @@
 """The other streams: predictions, outcomes, dead letters, audit, panes, features; and commands, the one fixed input."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
@@ -41,6 +41,50 @@ class DeadLetter(Closed):
     raw_base64: Annotated[str | UnsetType, Meta(description="The record as it came, in base64.")] = UNSET
 
 
+class Comparison(Closed):
+    """What is known of two models on the same labelled events, whenever it is looked at."""
+
+    labels: Annotated[int, Meta(description="Labels of events that both had predicted.")]
+    loss_champion: Annotated[float | None, Meta(description="Mean loss of the champion; null: no label.")]
+    loss: Annotated[float | None, Meta(description="Mean loss of this model; null: no label.")]
+    gain: Annotated[float | None, Meta(description="Mean difference as it is judged: 0/1, or clipped; null: no label.")]
+    interval: Annotated[tuple[float, float], Meta(description="Confidence sequence of the gain.")]
+    confidence: Annotated[float, Meta(description="Its level, and that of the proof, 0 to 1.")]
+
+
+class Trained(Closed):
+    """The labelled events that a model was trained on before it entered the stream."""
+
+    rows: Annotated[int, Meta(description="How many.")]
+    passes: Annotated[int, Meta(description="How often over them.")]
+    from_offset: Annotated[int | UnsetType, Meta(description="Lowest source offset; absent: no rows.")] = UNSET
+    to_offset: Annotated[int | UnsetType, Meta(description="Highest source offset; absent: no rows.")] = UNSET
+
+
+class ModelVersion(Closed):
+    """A model version whose status has changed, with its lineage."""
+
+    version: Annotated[str, Meta(description="Name of the version; key of the record.")]
+    status: Annotated[
+        Literal["champion", "challenger", "candidate", "predecessor", "archived"], Meta(description="What it is now.")
+    ]
+    kind: Annotated[
+        Literal["initial", "configured", "reset", "fresh", "fine-tuned", "recurring", "imported"],
+        Meta(description="How it came to be."),
+    ]
+    parent: Annotated[str | None, Meta(description="Version that it began from, or beside; null: none.")]
+    use: Annotated[str, Meta(description="What model, as in [model] use.")]
+    params: Annotated[dict[str, Any], Meta(description="Its parameters.")]
+    trained: Annotated[Trained | None, Meta(description="Its training before it entered; null: none.")]
+    why: Annotated[str | None, Meta(description="Incident, trigger, reason or verdict; null: none.")]
+    config: Annotated[str, Meta(description="SHA-256 of the configuration, in hex.")]
+    record: Annotated[int, Meta(description="Records of the shard that had been handled.")]
+    time: Annotated[int, Meta(description="Stream time, epoch milliseconds.")]
+    evidence: Annotated[Comparison | UnsetType | None, Meta(description="What decided; absent: no comparison did.")] = (
+        UNSET
+    )
+
+
 class Audit(Closed):
     """An act that changed something; each entry holds the hash of the one before."""
 
@@ -51,7 +95,8 @@ class Audit(Closed):
     what: Annotated[str, Meta(description="command: one was accepted; else what took effect. Key of the record.")]
     why: Annotated[str | UnsetType | None, Meta(description="Incident, or reason; null: none was given.")] = UNSET
     by: Annotated[str | UnsetType | None, Meta(description="Who; null: not said.")] = UNSET
-    version: Annotated[str | UnsetType, Meta(description="Model version that it made.")] = UNSET
+    version: Annotated[str | UnsetType | None, Meta(description="Model version that it is about.")] = UNSET
+    evidence: Annotated[Comparison | UnsetType | None, Meta(description="The comparison that decided it.")] = UNSET
     signal: Annotated[str | UnsetType | None, Meta(description="Signal whose reference was set.")] = UNSET
     command: Annotated[str | UnsetType, Meta(description="The command, if one was accepted.")] = UNSET
     incident: Annotated[str | UnsetType, Meta(description="Incident that it names.")] = UNSET
@@ -96,10 +141,14 @@ class Command(Struct):
     """A command; members that are not known are ignored."""
 
     command: Annotated[
-        Literal["acknowledge", "close", "reset", "set-reference", "gap", "lag"], Meta(description="What to do.")
+        Literal[
+            "acknowledge", "close", "set-reference", "reset", "retrain", "promote", "rollback", "retire", "gap", "lag"
+        ],
+        Meta(description="What to do."),
     ]
     incident: Annotated[str | None, Meta(description="For acknowledge and close: which.")] = None
     signal: Annotated[str | None, Meta(description="For set-reference: which.")] = None
+    version: Annotated[str | None, Meta(description="For promote and retire: which; for rollback: where to.")] = None
     why: Annotated[str | None, Meta(description="Reason, for the audit.")] = None
     by: Annotated[str | None, Meta(description="Who, for the audit.")] = None
     stream: Annotated[str | None, Meta(description="For gap and lag: the input.")] = None
