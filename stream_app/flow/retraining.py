@@ -19,10 +19,11 @@ from stream_app.flow.chunk import Chunk
 from stream_app.flow.detect import Detect
 from stream_app.flow.memory import Memory
 from stream_app.flow.score import CHAMPION, Lane, Score
+from stream_app.flow.succession import Succession
 from stream_app.flow.tracks import Tracks
 from stream_app.flow.training import Training
-from stream_app.flow.trial import Trial, Verdict
-from stream_app.flow.versions import Version, Versions
+from stream_app.flow.trial import Verdict
+from stream_app.flow.versions import Version
 from stream_app.messages import Message, Origin, Problem
 from stream_app.models import ScoringModel
 
@@ -31,18 +32,14 @@ OF_THE_CHAMPION = ("error", "prediction", "estimated_error")  # signals that are
 
 
 class Retraining:
-    """State: versions, memory, trials, and the training that goes on."""
+    """State: the lanes, the memory, and the training that goes on."""
 
     def __init__(self, config: Config, origin: Origin, score: Score, tracks: Tracks, detect: Detect) -> None:
         self.config, self.retrain, self.score, self.tracks, self.detect = config, config.retrain, score, tracks, detect
         self.loops = self.retrain.action in ("fine-tune", "challenge")
         width = len(score.inputs.numbers) + len(score.inputs.categories)
         self.memory = Memory(self.retrain.memory, width)
-        self.versions = Versions(config, origin)
-        self.versions.count = sum(lane.version is not None for lane in score.lanes)
-        regression = config.task.type == "regression"
-        limits = self.retrain.confidence, self.retrain.trial
-        self.trials = {lane.name: Trial(*limits, regression=regression) for lane in score.lanes[1:]}
+        self.lanes = Succession(config, origin, score, tracks)
         self.training: Training | None = None
 
     @property
@@ -62,18 +59,18 @@ class Retraining:
             self.memory.add(kept.offset[learned], kept.X[learned], chunk.value[chunk.is_learn])
         for j, lane in enumerate(self.score.lanes[1:], 1):
             if self._judged(lane):
-                verdict = self.trials[lane.name].run(chunk.losses[:, 0], chunk.losses[:, j])
+                verdict = self.lanes.trials[lane.name].run(chunk.losses[:, 0], chunk.losses[:, j])
                 if verdict is not None:
                     record = int(chunk.op_record[chunk.is_learn][verdict.row])
                     chunk.effects.append({"record": record, **self._effect(lane, verdict)})
 
     def _introduce(self, chunk: Chunk) -> None:
         """The versions that the configuration begins with."""
+        self.lanes.place = 0, int(chunk.clock_ms[0])
         for lane in self.score.lanes:
             if lane.version is not None:
-                status = "champion" if lane.name == CHAMPION else "challenger"
-                now_ms = int(chunk.clock_ms[0])
-                chunk.out.messages.append(self.versions.message(lane.version, status, 0, now_ms))
+                self.lanes.tell(lane.version, "champion" if lane.name == CHAMPION else "challenger")
+        chunk.out.messages += self.lanes.take_told()
 
     def _judged(self, lane: Lane) -> bool:
         if lane.version is None:
@@ -95,10 +92,10 @@ class Retraining:
         """Why a command cannot be obeyed."""
         what, name = command["command"], command.get("version")
         lanes = [lane.version.name for lane in self.score.lanes if lane.version is not None]
-        known = lanes + [each.version.name for each in self.versions.archived]
+        known = lanes + [each.version.name for each in self.lanes.versions.archived]
         if what == "promote" and name not in known:
             return Problem(f"no version {name!r} is kept; kept: {', '.join(known)}", "$.version")
-        if what == "rollback" and self.predecessor is None:
+        if what == "rollback" and self.lanes.predecessor is None:
             return Problem("no version was in charge before this one, or it is no longer kept", "$.command")
         candidate = self.score.candidate
         if what == "retire" and not (candidate and candidate.version and candidate.version.name == name):
@@ -111,32 +108,28 @@ class Retraining:
 
     def apply(self, effect: dict[str, Any], record: int, now_ms: int) -> tuple[dict[str, Any] | None, list[Message]]:
         """Carries out one effect; the entry of the audit (None: nothing happened) and what `models` tells."""
-        self._place = record, now_ms
-        self._told: list[Message] = []
+        self.lanes.place = record, now_ms
         entry = {"what": effect["command"], "why": effect.get("why"), "by": effect.get("by")}
         made = getattr(self, "_" + effect["command"].replace("-", "_"))(effect)
-        return (None if made is None else entry | made), self._told
+        return (None if made is None else entry | made), self.lanes.take_told()
 
     def step(self, record: int, now_ms: int) -> list[Message]:
         """Trains on; a training that has ended becomes the candidate."""
-        self._place, self._told = (record, now_ms), []
+        self.lanes.place = record, now_ms
         if self.training is not None:
             self.training.step(max(1, int(self.retrain.pace * self.config.engine.epoch)))
             if self.training.finished:
                 training, self.training = self.training, None
-                self._enter(*self._fittest(training))
-        return self._told
-
-    def _tell(self, version: Version, status: str, **more: Any) -> None:
-        self._told.append(self.versions.message(version, status, *self._place, **more))
+                self.lanes.enter(*self._fittest(training))
+        return self.lanes.take_told()
 
     def _reset(self, effect: dict[str, Any]) -> dict[str, Any]:
         """A fresh champion."""
-        old = self._vacate(self.score.champion)
+        old = self.lanes.vacate(self.score.champion)
         assert old is not None
-        version = Version(self.versions.name(), "reset", old[0].name, old[0].model, why=effect.get("why"))
-        self._archive(*old)
-        self._crown(version, self.score.made(version.model))
+        version = Version(self.lanes.versions.name(), "reset", old[0].name, old[0].model, why=effect.get("why"))
+        self.lanes.archive(*old)
+        self.lanes.crown(version, self.score.made(version.model))
         return {"version": version.name}
 
     def _retrain(self, effect: dict[str, Any]) -> dict[str, Any]:
@@ -158,9 +151,9 @@ class Retraining:
 
     def _fittest(self, training: Training) -> tuple[Version, ScoringModel]:
         """The trained model, or an archived champion that fits the newest of its rows better."""
-        version, model = Version.of({"name": self.versions.name(), **training.about}), training.model
+        version, model = Version.of({"name": self.lanes.versions.name(), **training.about}), training.model
         best = self._loss(training.judged, training.target[-len(training.judged) :])
-        for old in self.versions.archived:
+        for old in self.lanes.versions.archived:
             rival = self.score.made(old.version.model)
             rival.load(old.state)
             rows = len(training.judged)
@@ -178,136 +171,57 @@ class Retraining:
         told = ~np.isnan(value)
         return float(losses[told].mean()) if told.any() else float("inf")
 
-    def _enter(self, version: Version, model: ScoringModel) -> None:
-        """Into the candidate's lane; what was there leaves."""
-        lane = self.score.candidate
-        assert lane is not None
-        self._leave(lane)
-        self._set(lane, version, model)
-        self._tell(version, "candidate")
-
     def _promote(self, effect: dict[str, Any]) -> dict[str, Any] | None:
         """The version becomes the champion; None if it is no longer there, or was proven against another champion."""
         name = str(effect.get("version"))
         if effect.get("against", self.score.version) != self.score.version or name == self.score.version:
             return None
         lane, evidence = self.score.lane_of(name), effect.get("evidence")
-        found = self._vacate(lane) if lane is not None else self._revived(name)
+        found = self.lanes.vacate(lane) if lane is not None else self.lanes.revived(name)
         if found is None:
             return None
-        old = self._vacate(self.score.champion)
+        old = self.lanes.vacate(self.score.champion)
         assert old is not None
-        self._crown(*found, evidence=evidence)
-        self._stand_by(*old)
+        self.lanes.crown(*found, evidence=evidence)
+        self.lanes.stand_by(*old)
         for signal in OF_THE_CHAMPION:
             self.detect.restart(signal)
         return {"version": name, "evidence": evidence} if evidence else {"version": name}
 
     def _rollback(self, effect: dict[str, Any]) -> dict[str, Any] | None:
         """The champion before comes back, or the version named."""
-        return self._promote({"version": self.predecessor, **effect})
-
-    @property
-    def predecessor(self) -> str | None:
-        """The version that was in charge last, where it is still there."""
-        candidate = self.score.candidate
-        if candidate is not None and candidate.version is not None and candidate.version.championed:
-            return candidate.version.name
-        former = [each.version for each in self.versions.archived if each.version.championed]
-        return max(former, key=lambda version: version.championed).name if former else None
+        return self._promote({"version": self.lanes.predecessor, **effect})
 
     def _retire(self, effect: dict[str, Any]) -> dict[str, Any] | None:
         lane = self.score.lane_of(str(effect.get("version")))
         if lane is None or lane is not self.score.candidate:
             return None
         evidence = effect.get("evidence")
-        self._leave(lane, why=effect.get("why"), evidence=evidence)
+        self.lanes.leave(lane, why=effect.get("why"), evidence=evidence)
         return {"version": effect["version"], "evidence": evidence} if evidence else {"version": effect["version"]}
 
     def _again(self, effect: dict[str, Any]) -> None:
         """A challenger that had its time is judged anew."""
         lane = self.score.lane_of(str(effect.get("version")))
         if lane is not None:
-            self.trials[lane.name].begin()
+            self.lanes.trials[lane.name].begin()
 
     def _set_reference(self, effect: dict[str, Any]) -> dict[str, Any]:
         self.detect.restart(str(effect.get("signal")))
         return {"signal": effect.get("signal")}
 
-    # lanes
-
-    def _set(self, lane: Lane, version: Version | None, model: ScoringModel | None) -> None:
-        self.score.place(lane, version, model)
-        if lane is not self.score.champion:
-            self.tracks.forget(self.score.lanes.index(lane))
-            self.trials[lane.name].begin()
-
-    def _vacate(self, lane: Lane) -> tuple[Version, ScoringModel] | None:
-        if lane.version is None or lane.model is None:
-            return None
-        found = lane.version, lane.model
-        self._set(lane, None, None)
-        return found
-
-    def _revived(self, name: str) -> tuple[Version, ScoringModel] | None:
-        """An archived version with its model."""
-        found = self.versions.take(name)
-        if found is None:
-            return None
-        model = self.score.made(found.version.model)
-        model.load(found.state)
-        return found.version, model
-
-    def _crown(self, version: Version, model: ScoringModel, **more: Any) -> None:
-        """A new champion: everyone is judged against it from now on."""
-        self._set(self.score.champion, version, model)
-        version.championed = self.versions.reign()
-        for trial in self.trials.values():
-            trial.begin()
-        self._tell(version, "champion", **more)
-
-    def _stand_by(self, version: Version, model: ScoringModel) -> None:
-        """The champion before, beside the new one for a trial."""
-        lane = self.score.candidate
-        if lane is None:
-            self._archive(version, model)
-            return
-        self._leave(lane)
-        self._set(lane, version, model)
-        self._tell(version, "predecessor")
-
-    def _leave(self, lane: Lane, **more: Any) -> None:
-        """Empties a lane: its version goes home to the lane it was configured for, else to the archive."""
-        found = self._vacate(lane)
-        if found is None:
-            return
-        version, model = found
-        home = next((each for each in self.score.lanes if each.name == version.home and each.version is None), None)
-        if home is None:
-            self._archive(version, model, **more)
-        else:
-            self._set(home, version, model)
-            self._tell(version, "challenger", **more)
-
-    def _archive(self, version: Version, model: ScoringModel, **more: Any) -> None:
-        self.versions.archive(version, model.to_state())
-        self._tell(version, "archived", **more)
-
     # state
 
     def to_state(self) -> dict[str, Any]:
         return {
-            "versions": self.versions.to_state(),
+            "lanes": self.lanes.to_state(),
             "memory": self.memory.to_state(),
-            "trials": {name: trial.to_state() for name, trial in self.trials.items()},
             "training": self.training.to_state() if self.training else None,
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        self.versions.load(state["versions"])
+        self.lanes.load(state["lanes"])
         self.memory.load(state["memory"])
-        for name, trial in self.trials.items():
-            trial.load(state["trials"][name])
         saved = state["training"]
         if saved is not None:
             version = Version.of({"name": "", **saved["about"]})
