@@ -23,8 +23,8 @@ from stream_app.config.watched import arl0_of, signals
 from stream_app.edges.log import Record
 from stream_app.flow.detect import detector_params
 from stream_app.flow.events import rfc3339
+from stream_app.messages import OUTPUTS, to_json
 from stream_app.messages import Progress as Report
-from stream_app.messages import to_json
 
 UNBROKEN = 10_000  # columns where there is no terminal: a line in a file or a pipe is never cut or broken
 
@@ -223,10 +223,6 @@ def _plan(config: Config, state: Path) -> dict[str, Any]:
         )
     from stream_app.flow import STAGES  # noqa: PLC0415
 
-    streams = (
-        *("predictions", "outcomes", "metrics", "alerts", "triggers", "features", "models", "dead-letters", "audit"),
-        "panes",
-    )
     spent = sum(budget.events / row["arl0"] for row in watches if row["arl0"] == row["arl0"])
     left = max(0.0, budget.alarms - spent) if spent < budget.alarms * (1 - 1e-9) else 0.0
     return {
@@ -234,7 +230,7 @@ def _plan(config: Config, state: Path) -> dict[str, Any]:
         "state": str(state),
         "budget": {"alarms": budget.alarms, "events": budget.events, "spent": spent, "left": left},
         "flow": " → ".join(STAGES),
-        "streams": streams,
+        "streams": OUTPUTS,
         "watches": watches,
         "false_alarms_per_million": sum(1e6 / row["arl0"] for row in watches if row["arl0"] == row["arl0"]),
     }

@@ -206,7 +206,9 @@ class Embedded:
             "triggers": self.log.count("triggers"),
             "metrics": {
                 "champion": performance.get("champion"),
-                "challengers": {c.name: performance.get(c.name) for c in self.config.challengers},
+                "challengers": {
+                    name: performance.get(name) for name in self.pipeline.score.names[1:] if name in performance
+                },
                 "baselines": {name: performance.get(name) for name in BASELINES},
             },
             "estimate": told["estimate"],

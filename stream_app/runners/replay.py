@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from stream_app.config import Config, digest
-from stream_app.edges.differences import STREAMS, Comparison, NewestComparison, Replay, Unread, item
+from stream_app.edges.differences import Comparison, NewestComparison, Replay, Unread, item
 from stream_app.edges.sightings import TOLD, Contrast, Side
 from stream_app.edges.transactions import records_of
 from stream_app.errors import DriftlineError, TopicError
-from stream_app.messages import Outputs, Progress
+from stream_app.messages import OUTPUTS, Outputs, Progress
 from stream_app.pipeline import Pipeline
 from stream_app.runners.history import Bounds, History, Step, opened
 
@@ -70,7 +70,7 @@ async def replayed(
 async def _compare(history: History, config: Config, shard: int, bounds: Bounds, pace: Pace, result: Replay) -> None:
     async with contextlib.AsyncExitStack() as stack:
         streams: dict[str, Comparison] = {}
-        for stream in STREAMS:
+        for stream in OUTPUTS:
             batches = await stack.enter_async_context(contextlib.aclosing(history.written(shard, stream)))
             kind = NewestComparison if stream == "features" else Comparison
             streams[stream] = kind(stream, shard, Unread(batches), beheaded=history.beheaded(shard, stream))
