@@ -23,6 +23,7 @@ from stream_app.edges import kafka
 from stream_app.edges.differences import Comparison, Item, NewestComparison, Placed, Replay, Unread
 from stream_app.edges.log import Log
 from stream_app.errors import ConfigError, DriftlineError, StateError, TopicError
+from stream_app.messages import OUTPUTS
 from stream_app.runners.history import Bound, Bounds
 from stream_app.runners.replay import EVERYTHING, contrasted, replayed
 

@@ -125,24 +125,21 @@ def _command(name: str, what: str, *, named: bool) -> None:
     @_of_shard
     def command(config: Config, state: Path | None, shard: int | None, *, as_json: bool, **said: str | None) -> None:
         told = _told(config, state)
-        version = said.get("version")
-        shards = (
-            _named(told, version, shard) if version else sorted({place for place, _ in told if shard in (None, place)})
-        )
+        known = sorted({place for place, _ in told if shard in (None, place)})
+        shards = _named(told, said["version"], shard) if said.get("version") else known
         value = {"command": name, **{key: text for key, text in said.items() if text is not None}}
         send(config, state, shards, value, as_json=as_json)
 
     if named:
         command = click.argument("version")(command)
     example = f"driftline models {name} flights.toml{' v3' * named}"
-    command.__doc__ = (
-        f"{what}\n\nA running or the next `driftline run` takes it up, or the workers.\n\nExample: {example}"
-    )
+    taken = "A running or the next `driftline run` takes it up, over Kafka the workers."
+    command.__doc__ = f"{what}\n\n{taken}\n\nExample: {example}"
     models.command(name)(command)
 
 
 for _name, _what, _has_version in (
-    ("promote", "Makes VERSION the champion, without a proof; the one before comes back if it is shown to be better.", True),
+    ("promote", "Makes VERSION the champion without a proof; the one before comes back if it proves better.", True),
     ("rollback", "Makes the version that was in charge before the champion again.", False),
     ("retire", "Sends VERSION, which is the candidate, to the archive.", True),
     ("retrain", "Trains a challenger now, on what is remembered.", False),

@@ -207,7 +207,7 @@ class Embedded:
             "metrics": {
                 "champion": performance.get("champion"),
                 "challengers": {
-                    name: performance.get(name) for name in self.pipeline.score.names[1:] if name in performance
+                    name: performance[name] for name in self.pipeline.score.names[1:] if name in performance
                 },
                 "baselines": {name: performance.get(name) for name in BASELINES},
             },
