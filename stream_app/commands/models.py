@@ -119,23 +119,19 @@ def diff(config: Config, state: Path | None, version: str, other: str, shard: in
 def _command(name: str, what: str, *, named: bool) -> None:
     """A command that people send to the loop."""
 
-    @on_log
     @click.option("--by", default=lambda: os.environ.get("USER", "unknown"), help="Who; default: $USER.")
     @click.option("--why", help="Reason, for the audit.")
     @_of_shard
     def command(config: Config, state: Path | None, shard: int | None, *, as_json: bool, **said: str | None) -> None:
-        told = _told(config, state)
+        told, version = _told(config, state), said.get("version")
         known = sorted({place for place, _ in told if shard in (None, place)})
-        shards = _named(told, said["version"], shard) if said.get("version") else known
         value = {"command": name, **{key: text for key, text in said.items() if text is not None}}
-        send(config, state, shards, value, as_json=as_json)
+        send(config, state, _named(told, version, shard) if version else known, value, as_json=as_json)
 
-    if named:
-        command = click.argument("version")(command)
     example = f"driftline models {name} flights.toml{' v3' * named}"
     taken = "A running or the next `driftline run` takes it up, over Kafka the workers."
     command.__doc__ = f"{what}\n\n{taken}\n\nExample: {example}"
-    models.command(name)(command)
+    models.command(name)(on_log(click.argument("version")(command) if named else command))
 
 
 for _name, _what, _has_version in (

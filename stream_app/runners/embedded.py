@@ -192,7 +192,7 @@ class Embedded:
 
     def summary(self, seconds: float) -> dict[str, Any]:
         """What the log holds after this run, and how fast this run was."""
-        told = self.pipeline.summary()
+        told, lanes = self.pipeline.summary(), self.pipeline.score.names[1:]
         counts, performance = told["counts"], told["performance"]
         new = self.pipeline.records - self.resumed_at
         return {
