@@ -284,6 +284,7 @@ class Retrain(Section, frozen=True, kw_only=True):
     trial: int = 10_000  # labels within which a candidate has to prove that it is better
     confidence: float = 0.95  # of that proof, whenever it falls
     rollback: bool = True  # a champion worse than the one before goes back by the same proof
+    gate: str | None = None  # a shell command that must exit 0 before a proven model is promoted
     archive: int = 3  # versions kept whole, to come back to
 
 
@@ -362,6 +363,7 @@ def digest(config: Config) -> str:
     """SHA-256 (hex) of everything that changes the outputs: not where records come from, nor who is told, nor when."""
     tree: dict[str, Any] = to_builtins(config)
     del tree["source"], tree["kafka"], tree["alarms"]["notify"], tree["alarms"]["lag"], tree["engine"]["commit"]
+    tree["retrain"]["gate"] = config.retrain.gate is not None
     tree["schema"]["fields"] = list(tree["schema"]["fields"].items())  # the order of the columns matters
     return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 

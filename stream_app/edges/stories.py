@@ -80,7 +80,7 @@ def _incident(
     return {
         "incident": name,
         "alerts": alerts,
-        "triggers": [trigger for trigger in triggers if trigger["data"]["incident"] == name],
+        "triggers": [trigger for trigger in triggers if trigger["data"].get("incident") == name],
         "panes": [] if coded else around(series(panes), data),
         "errors": around(errors(metrics), data),
     }

@@ -155,6 +155,8 @@ def line_of(config: Config, stream: str, record: Record) -> str:
         return captured.get()
     if stream == "triggers":
         data = value["data"]
+        if "train" not in data:
+            return f"{cloud_when(config, value)}  promotion of {data['version']} proposed in place of {data['against']}"
         train = data["train"]
         return (
             f"{cloud_when(config, value)}  retrain {data['model']} {data['version']} ({data['action']}) on offsets"

@@ -17,6 +17,7 @@ import numpy as np
 from stream_app.config import Config
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.detect import Detect
+from stream_app.flow.events import cloud_event
 from stream_app.flow.memory import Memory
 from stream_app.flow.score import CHAMPION, Lane, Score
 from stream_app.flow.succession import Succession
@@ -35,7 +36,7 @@ class Retraining:
     """State: the lanes, the memory, and the training that goes on."""
 
     def __init__(self, config: Config, origin: Origin, score: Score, tracks: Tracks, detect: Detect) -> None:
-        self.config, self.retrain, self.score, self.tracks, self.detect = config, config.retrain, score, tracks, detect
+        self.config, self.retrain, self.origin, self.score, self.detect = config, config.retrain, origin, score, detect
         self.loops = self.retrain.action in ("fine-tune", "challenge")
         width = len(score.inputs.numbers) + len(score.inputs.categories)
         self.memory = Memory(self.retrain.memory, width)
@@ -84,7 +85,8 @@ class Retraining:
         assert lane.version is not None
         told = {"version": lane.version.name, "by": "policy", "evidence": verdict.evidence}
         if verdict.outcome == "better":
-            what = "rollback" if lane.version.championed else "promote"
+            better = "promote" if self.retrain.gate is None else "propose"
+            what = "rollback" if lane.version.championed else better
             return {"command": what, **told, "against": self.score.version}
         return {"command": "retire" if lane is self.score.candidate else "again", **told, "why": verdict.outcome}
 
@@ -97,9 +99,9 @@ class Retraining:
             return Problem(f"no version {name!r} is kept; kept: {', '.join(known)}", "$.version")
         if what == "rollback" and self.lanes.predecessor is None:
             return Problem("no version was in charge before this one, or it is no longer kept", "$.command")
-        candidate = self.score.candidate
-        if what == "retire" and not (candidate and candidate.version and candidate.version.name == name):
-            return Problem(f"version {name!r} is not the candidate", "$.version")
+        if what == "retire" and name not in lanes[1:]:
+            beside = ", ".join(lanes[1:]) or "none"
+            return Problem(f"version {name!r} is not beside the champion; beside it: {beside}", "$.version")
         if what == "retrain" and not self.loops:
             return Problem('needs retrain.action = "challenge" or "fine-tune" in the configuration', "$.command")
         return None
@@ -188,17 +190,35 @@ class Retraining:
             self.detect.restart(signal)
         return {"version": name, "evidence": evidence} if evidence else {"version": name}
 
+    def _propose(self, effect: dict[str, Any]) -> dict[str, Any] | None:
+        """Asks the gate about a version that is proven; None if it is no longer there, or the champion is another."""
+        lane = self.score.lane_of(effect["version"])
+        if lane is None or lane.version is None or effect["against"] != self.score.version:
+            return None
+        told: dict[str, Any] = {name: effect[name] for name in ("version", "evidence")}
+        data = {"model": CHAMPION, "against": effect["against"], **told}
+        place = f"{effect['version']}/{self.lanes.place[0]}"
+        self.lanes.tell(lane.version, "proposed", evidence=effect["evidence"])
+        self.lanes.told.append(
+            cloud_event(self.origin, "triggers", "promotion", place, CHAMPION, self.lanes.place[1], data)
+        )
+        return told
+
     def _rollback(self, effect: dict[str, Any]) -> dict[str, Any] | None:
         """The champion before comes back, or the version named."""
         return self._promote({"version": self.lanes.predecessor, **effect})
 
     def _retire(self, effect: dict[str, Any]) -> dict[str, Any] | None:
+        """The candidate leaves; a challenger stays, and is judged anew."""
         lane = self.score.lane_of(str(effect.get("version")))
-        if lane is None or lane is not self.score.candidate:
+        if lane is None or lane is self.score.champion:
             return None
-        evidence = effect.get("evidence")
-        self.lanes.leave(lane, why=effect.get("why"), evidence=evidence)
-        return {"version": effect["version"], "evidence": evidence} if evidence else {"version": effect["version"]}
+        told: dict[str, Any] = {name: effect[name] for name in ("version", "evidence") if name in effect}
+        if lane is self.score.candidate:
+            self.lanes.leave(lane, why=effect.get("why"), evidence=effect.get("evidence"))
+        else:
+            self.lanes.trials[lane.name].begin()
+        return told
 
     def _again(self, effect: dict[str, Any]) -> None:
         """A challenger that had its time is judged anew."""

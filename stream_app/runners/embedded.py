@@ -206,9 +206,7 @@ class Embedded:
             "triggers": self.log.count("triggers"),
             "metrics": {
                 "champion": performance.get("champion"),
-                "challengers": {
-                    name: performance[name] for name in self.pipeline.score.names[1:] if name in performance
-                },
+                "challengers": {name: performance[name] for name in lanes if name in performance},
                 "baselines": {name: performance.get(name) for name in BASELINES},
             },
             "estimate": told["estimate"],

@@ -9,7 +9,7 @@ from stream_app.schemas import alerts, metrics, records
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TYPES: dict[str, tuple[Any, ...]] = {  # stream → its message, or one of several
     "alerts": (alerts.Alert,),
-    "triggers": (alerts.Trigger,),
+    "triggers": (alerts.Trigger, alerts.Promotion),
     "predictions": (records.Prediction,),
     "outcomes": (records.Outcome,),
     "metrics": metrics.METRICS,
@@ -81,7 +81,7 @@ def _operation(stream: str) -> dict[str, Any]:
 
 
 def _message(stream: str) -> dict[str, Any]:
-    what = TYPES[stream][0].__doc__ if len(TYPES[stream]) == 1 else metrics.__doc__
+    what = metrics.__doc__ if stream == "metrics" else TYPES[stream][0].__doc__
     kind = "application/cloudevents+json" if stream in CLOUD_EVENTS else "application/json"
     return {
         "summary": str(what).split("\n", maxsplit=1)[0],

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from stream_app.schemas.alerts import Closed
+from stream_app.schemas.alerts import Closed, Comparison
 
 
 class Prediction(Closed):
@@ -41,17 +41,6 @@ class DeadLetter(Closed):
     raw_base64: Annotated[str | UnsetType, Meta(description="The record as it came, in base64.")] = UNSET
 
 
-class Comparison(Closed):
-    """What is known of two models on the same labelled events, whenever it is looked at."""
-
-    labels: Annotated[int, Meta(description="Labels of events that both had predicted.")]
-    loss_champion: Annotated[float | None, Meta(description="Mean loss of the champion; null: no label.")]
-    loss: Annotated[float | None, Meta(description="Mean loss of this model; null: no label.")]
-    gain: Annotated[float | None, Meta(description="Mean difference as it is judged: 0/1, or clipped; null: no label.")]
-    interval: Annotated[tuple[float, float], Meta(description="Confidence sequence of the gain.")]
-    confidence: Annotated[float, Meta(description="Its level, and that of the proof, 0 to 1.")]
-
-
 class Trained(Closed):
     """The labelled events that a model was trained on before it entered the stream."""
 
@@ -66,7 +55,8 @@ class ModelVersion(Closed):
 
     version: Annotated[str, Meta(description="Name of the version; key of the record.")]
     status: Annotated[
-        Literal["champion", "challenger", "candidate", "predecessor", "archived"], Meta(description="What it is now.")
+        Literal["champion", "challenger", "candidate", "proposed", "predecessor", "archived"],
+        Meta(description="What it is now."),
     ]
     kind: Annotated[
         Literal["initial", "configured", "reset", "fresh", "fine-tuned", "recurring", "imported"],
