@@ -57,15 +57,15 @@ class Loaded:
 
     def told(self) -> list[str]:
         """What was left out, in sentences for people; empty if all fits."""
+        unseen = "left out, for not seen here yet"
         said = [
-            f"{len(texts)} of its categories of {field} are not known here yet and left out: {_some(texts)}"
+            f"{unseen}: {len(texts)} of its categories of {field}: {_some(texts)}"
             for field, texts in self.unknown.items()
         ]
         if self.unknown_classes:
-            classes = _some(self.unknown_classes)
-            said.append(f"{len(self.unknown_classes)} of its classes are not known here yet and left out: {classes}")
+            said.append(f"{unseen}: {len(self.unknown_classes)} of its classes: {_some(self.unknown_classes)}")
         if self.unused:
-            said.append(f"{len(self.unused)} inputs of this monitor are not used by it: {_some(self.unused)}")
+            said.append(f"not used by it: {len(self.unused)} of this monitor's inputs: {_some(self.unused)}")
         return said
 
 
@@ -143,7 +143,9 @@ def from_onnx(
     scikit-learn sorts its classes: write the document yourself, with `classes` in the model's order, where the
     configuration has them in another.
     """
-    bounded(onnx, MAX_BYTES * 3 // 4)  # base64 makes 4 bytes out of 3
+    from stream_app.models.onnx_file import check  # noqa: PLC0415  (onnx is an extra)
+
+    check(bounded(onnx, MAX_BYTES * 3 // 4))  # base64 makes 4 bytes out of 3
     state = msgspec.Raw(msgspec.json.encode(OnnxState(onnx)))
     names = Names(inputs.numbers, inputs.categories)
     known = tuple(classes) if task.type in CODED else ()
@@ -198,8 +200,7 @@ def _check_inputs(names: Names, inputs: Inputs) -> None:
 
 
 def _load_linear(found: Document, task: config.Task, inputs: Inputs, classes: list[str]) -> Loaded:
-    if task.type == "binary":
-        _check_order(found, task, classes)
+    _check_two(found, task, classes)
     model = config.Model(use="linear", params=found.params)
     try:
         scoring = make_model(model, task, inputs, 0)
@@ -216,8 +217,7 @@ def _load_linear(found: Document, task: config.Task, inputs: Inputs, classes: li
 def _load_onnx(found: Document, task: config.Task, inputs: Inputs, classes: list[str]) -> Loaded:
     model = config.Model(use="onnx", params=found.params)
     texts = found.classes or (tuple(task.classes or classes) if task.type in CODED else ())
-    if task.type == "binary" and sorted(texts) != sorted(classes):
-        raise ValueError(f"$.classes: the model has {_some(texts)}, this monitor's task has {_some(tuple(classes))}")
+    _check_two(found, task, classes)
     if task.type == "multiclass" and not texts:
         raise ValueError("$.classes: name the classes in the order of the model's probabilities")
     state = {
@@ -236,11 +236,11 @@ def _load_onnx(found: Document, task: config.Task, inputs: Inputs, classes: list
 def _load_river(found: Document, task: config.Task, inputs: Inputs, classes: list[str], seed: int) -> Loaded:
     _check_order(found, task, classes)
     model = config.Model(use=found.use, params=found.params, categories=found.categories)
-    saved = state_as(found, RiverState)
     try:
         scoring = make_model(model, task, inputs, seed)
     except ValueError as error:
         raise ValueError(f"$.use: {error}") from None
+    saved = state_as(found, RiverState)
     if saved.river != _river_version():
         versions = f"the model was saved by river {saved.river}, {_river_version()} is installed"
         raise ValueError(f"$.state.river: {versions}: install river=={saved.river} there and here")
@@ -251,8 +251,15 @@ def _load_river(found: Document, task: config.Task, inputs: Inputs, classes: lis
     return Loaded(model, scoring, {}, (), _unused(found, inputs), found.about)
 
 
+def _check_two(found: Document, task: config.Task, classes: list[str]) -> None:
+    """ValueError if the two classes are others; which of them comes first does not matter."""
+    if task.type == "binary" and found.classes and sorted(found.classes) != sorted(classes):
+        here = f"this monitor's are {_some(tuple(classes))}: set task.classes, or train with these labels"
+        raise ValueError(f"$.classes: the model tells {_some(found.classes)} apart, {here}")
+
+
 def _check_order(found: Document, task: config.Task, classes: list[str]) -> None:
-    """ValueError if the classes stand for others here: the sign of a linear model, the codes of a river one."""
+    """ValueError if the codes that a river model has learned stand for other classes here."""
     texts = list(found.classes)
     here = classes if task.type == "binary" else classes[: len(texts)]
     if task.type in CODED and texts and texts != here:

@@ -95,6 +95,8 @@ def from_names(
             _put(weights[j], number.weight, of_classes, f'$.state.numbers["{name}"].weight')
     unknown = _put_categories(weights, named, inputs, of_classes)
     _put(weights[-1], named.intercept, of_classes, "$.state.intercept")
+    if document.task == "binary" and document.classes and list(document.classes) != classes:
+        weights *= -1  # the other class is the positive one there
     if scaled:
         if named.target is None:
             raise ValueError("$.state.target: missing; give its mean, variance and count, or params.scale_target false")

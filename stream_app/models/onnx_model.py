@@ -225,4 +225,4 @@ def _try(session: Any, output: str, feeds: list[Feed], inputs: Inputs, classes: 
     fits = answer.size == max(1, classes) or (classes == 2 and answer.size == 1)
     if not fits:
         wanted = f"{classes} probabilities" if classes else "one value"
-        raise ValueError(f'output "{output}" gives {answer.size} values for a row, {wanted} are needed')
+        raise ValueError(f'output "{output}" gives {answer.size} values for a row, not {wanted}')

@@ -68,6 +68,8 @@ def _params(part: Any, left_out: list[str]) -> dict[str, Any]:
         value = getattr(part, name, MISSING)
         if value is MISSING or value is parameter.default or parameter.kind is parameter.VAR_KEYWORD:
             continue
+        if parameter.kind is parameter.VAR_POSITIONAL and value:
+            raise ValueError(f"{type(part).__name__} takes its parts by position, which `params` cannot tell")
         more: list[str] = []
         told = _told(value, more)
         if told is MISSING:
