@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -303,6 +305,17 @@ def test_a_river_model_with_other_codes_or_another_river_is_refused():
         loaded(changed(document, ("use",), "river.dummy.PriorClassifier"), "multiclass")
     with pytest.raises(ValueError, match=r"\$\.state\.pickle: the saved model is damaged"):
         loaded(changed(document, ("state", "pickle"), "AAAA"), "multiclass")
+
+
+def test_the_example_of_the_documents_loads():
+    text = (Path(__file__).parent.parent / "docs" / "training.md").read_text()
+    (example,) = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    inputs = Inputs(("distance",), ("carrier",), 8, [["EV"]])
+    back = load(example.encode(), config.Task(), inputs, ["0", "1"], 0)
+    score = -1.3 - 0.31 * (900 - 1040.2) / math.sqrt(541000) - 0.4
+
+    assert back.scoring.peek(np.array([[900.0, 0.0]]))[0, 0] == pytest.approx(1 / (1 + math.exp(-score)))
+    assert back.unknown == {"carrier": ("UA",)}
 
 
 def test_the_format_has_a_version():

@@ -40,7 +40,7 @@ class OnnxModel:
     or the value of a regression. An answer that is NaN, or no probability, is no prediction and a message.
 
     Parameters: input, output: names of the matrix and of the output where they are not plain. Each row is a call of its
-    own on one thread: kernels may round otherwise when they get several rows. Some 10 µs a row for a small model.
+    own on one thread: kernels may round otherwise when they get several rows. Some 20 to 50 µs a row.
     """
 
     def __init__(self, params: dict[str, Any], task: config.Task, inputs: Inputs) -> None:
