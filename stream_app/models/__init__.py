@@ -70,6 +70,8 @@ def make_model(model: config.Model, task: config.Task, inputs: Inputs, seed: int
         from stream_app.models.linear import LinearModel  # noqa: PLC0415  (it imports this module)
 
         return LinearModel(model.params, task, inputs)
+    if model.use == "onnx":
+        raise ValueError('an "onnx" model comes in by `driftline models add CONFIG FILE`, not by the configuration')
     if not model.use.startswith("river."):
         known = "linear, or a river class such as river.tree.HoeffdingTreeClassifier"
         raise ValueError(f'unknown model "{model.use}"; known: {known}')

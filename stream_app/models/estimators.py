@@ -20,7 +20,7 @@ def build(use: str, params: dict[str, Any], seed: int) -> Any:
     paths = [path.strip() for path in use.split("|")]
     if len(paths) == 1:
         return _make(paths[0], params, seed)
-    names = _step_names(paths)
+    names = step_names(paths)
     for name, value in params.items():
         if name not in names or not isinstance(value, dict):
             known = ", ".join(names) + _near(name, names)
@@ -30,7 +30,7 @@ def build(use: str, params: dict[str, Any], seed: int) -> Any:
     )
 
 
-def _step_names(paths: list[str]) -> list[str]:
+def step_names(paths: list[str]) -> list[str]:
     """The class names, numbered from the second of its kind on, as river names the steps of a pipeline."""
     names: list[str] = []
     for path in paths:
@@ -111,6 +111,13 @@ def _near(name: str, known: Iterable[str]) -> str:
 def last_step(estimator: Any) -> Any:
     """The estimator itself, or the one at the end of the pipe."""
     return last_step(list(estimator.steps.values())[-1]) if isinstance(estimator, compose.Pipeline) else estimator
+
+
+def kinds(estimator: Any) -> list[type]:
+    """The class of the estimator, or of each step of the pipe."""
+    if isinstance(estimator, compose.Pipeline):
+        return [kind for step in estimator.steps.values() for kind in kinds(step)]
+    return [type(estimator)]
 
 
 def check_fit(estimator: Any, task: str, use: str) -> None:

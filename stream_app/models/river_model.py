@@ -12,7 +12,7 @@ from river import base, compose
 from stream_app import config
 from stream_app.messages import Floats, Ints
 from stream_app.models import LEARN, PREDICT, Inputs
-from stream_app.models.estimators import build, check_fit, last_step
+from stream_app.models.estimators import build, check_fit, kinds, last_step
 from stream_app.models.pickling import dumps, loads
 from stream_app.models.river_parts import contributions
 
@@ -148,8 +148,8 @@ class RiverModel:
     def load(self, state: dict[str, Any]) -> None:
         """Goes on from `to_state()`; ValueError if it is damaged or of another kind of estimator."""
         estimator = loads(state["pickle"])
-        if type(estimator) is not type(self._estimator):
-            raise ValueError(f"state of another model: {type(estimator).__name__}")
+        if kinds(estimator) != kinds(self._estimator):
+            raise ValueError(f"state of another model: {' | '.join(kind.__name__ for kind in kinds(estimator))}")
         self._rows.clear()
         self._use(estimator)
 
