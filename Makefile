@@ -8,7 +8,7 @@ READY := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka-demo test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-incidents chaos calibrate states lock clean
+.PHONY: help setup demo kafka-demo test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-incidents bench-retraining chaos calibrate states lock clean
 
 help: ## Lists what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,11 @@ bench-incidents: $(READY) ## Breaks the flights in five ways and known columns i
 
 bench-estimates: $(READY) ## Measures how often the estimates' intervals hold the loss that comes true, over DATA_DIR
 	$(BIN)/python benchmarks/estimates.py "$(DATA_DIR)" --out docs/estimates_coverage.md
+
+bench-retraining: $(READY) ## Retraining by the loop against none and by the calendar over DATA_DIR, false promotions, the stream's rate; half an hour
+	$(BIN)/python benchmarks/retraining.py "$(DATA_DIR)" --out docs/retraining_gain.md
+	$(BIN)/python benchmarks/promotions.py --out docs/promotions.md
+	$(BIN)/python benchmarks/retraining_rate.py --out docs/retraining_rate.md
 
 calibrate: $(READY) ## Simulates the tables that some detectors' limits rest on, and prints them; takes long
 	$(BIN)/python benchmarks/error_levels.py

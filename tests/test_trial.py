@@ -59,7 +59,9 @@ def test_agrees_with_the_slow_twin(kind, labels):
     assert verdict.evidence["loss"] == pytest.approx(other[: row + 1][compared].mean())
 
 
-@given(st.sampled_from(["better", "worse", "regression"]), st.lists(st.integers(0, 40), max_size=12), st.integers(0, 99))
+@given(
+    st.sampled_from(["better", "worse", "regression"]), st.lists(st.integers(0, 40), max_size=12), st.integers(0, 99)
+)
 def test_does_not_depend_on_cuts_and_resumes(kind, cuts, seed):
     champion, other = losses(kind, seed)
     regression = kind == "regression"

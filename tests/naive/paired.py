@@ -5,10 +5,8 @@ import math
 
 def wealth(d, bets):
     """After each difference: mean over the bets of Π (1 + bet · d)."""
-    found = []
-    for n in range(1, len(d) + 1):
-        found.append(sum(math.prod(1 + bet * x for x in d[:n]) for bet in bets) / len(bets))
-    return found
+    lengths = range(1, len(d) + 1)
+    return [sum(math.prod(1 + bet * x for x in d[:n]) for bet in bets) / len(bets) for n in lengths]
 
 
 def interval(d, alpha):
