@@ -1,11 +1,12 @@
 """Does the proof keep its word? Promotions of challengers that are no better, how fast better ones get through.
 
-False promotions: two models with the same expected loss at every label, given all that came before, are put into a trial
-of 10,000 labels, many times, with three confidences: independent errors, errors in common, absolute errors with heavy
-tails, error rates that wander, disagreement in bursts; and whole pipelines with a champion and one of [[challengers]]
-whose labels are fair coins, so that no model can be better than another. Of each confidence at most 1 - confidence of
-the streams may promote. How often the confidence sequence misses the truth at any of its labels is counted too. Then:
-labels until a better challenger is promoted, and until a worse model, promoted by command, is rolled back.
+False promotions: two models with the same expected loss at every label, given all that came before, are put into a
+trial of 10,000 labels, many times, with three confidences: independent errors, errors in common, absolute errors with
+heavy tails, error rates that wander, disagreement in bursts; and whole pipelines with a champion and one of
+[[challengers]] whose labels are fair coins, so that no model can be better than another. Of each confidence at most 1
+- confidence of the streams may promote. How often the confidence sequence misses the truth at any of its labels is
+counted too. Then: labels until a better challenger is promoted, and until a worse model, promoted by command, is
+rolled back.
 
 A share is above its level if the lower end of its Clopper-Pearson interval (95 %) is. Exit code 1 then.
 
@@ -96,13 +97,14 @@ which the second is promoted, by `retrain.confidence`; in brackets 95 % interval
 |---|---|---|---|
 {promoted}
 
-Whole pipelines: {pipeline} labels that are fair coins, `linear` against a challenger `linear` with another learning rate,
-and river's bagged naive Bayes against the same with another seed.
+Whole pipelines: {pipeline} labels that are fair coins, `linear` against a challenger `linear` with another learning
+rate, and river's bagged naive Bayes against the same with another seed.
 
 ## The confidence sequence
 
-Share of streams in which the interval of the mean difference misses it at any label from the first to the last. Stated:
-at most 10 %, 5 %, 1 %. Differences of absolute errors are scaled as they come, so no one mean of theirs is known.
+Share of streams in which the interval of the mean difference misses it at any label from the first to the last.
+Stated: at most 10 %, 5 %, 1 %. Differences of absolute errors are scaled as they come, so no one mean of theirs is
+known.
 
 | losses | .9 | .95 | .99 |
 |---|---|---|---|
@@ -110,8 +112,8 @@ at most 10 %, 5 %, 1 %. Differences of absolute errors are scaled as they come, 
 
 ## Of models that are better
 
-Labels until the promotion at `confidence` .95; the champion errs in {rate:.0%}. Within {labels:,} labels; 10 %, 50 % and
-90 % of the streams were done after:
+Labels until the promotion at `confidence` .95; the champion errs in {rate:.0%}. Within {labels:,} labels; 10 %, 50 %
+and 90 % of the streams were done after:
 
 | better by | promoted | 10 % | 50 % | 90 % |
 |---|---|---|---|---|

@@ -160,9 +160,9 @@ def measured(use: str, windows: int, warm: int) -> dict[str, Any]:
 PAGE = """<!-- made by benchmarks/retraining_rate.py: do not edit -->
 # The stream while a challenger is trained
 
-By processor time, decoding and `Pipeline.handle`, {windows} windows of {window:,} events with 8 numbers in turn. Ratio:
-rate over the rate alone, median (first to ninth decile). `training`: a challenger replays at the default `retrain.pace`;
-`shadow`: a candidate predicts and learns beside the champion.
+By processor time, decoding and `Pipeline.handle`, {windows} windows of {window:,} events with 8 numbers in turn.
+Ratio: rate over the rate alone, median (first to ninth decile). `training`: a challenger replays at the default
+`retrain.pace`; `shadow`: a candidate predicts and learns beside the champion.
 
 | model | alone, events/s | training | ratio | shadow | ratio |
 |---|---|---|---|---|---|
