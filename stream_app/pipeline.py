@@ -29,9 +29,12 @@ from stream_app.messages import CONTROL, Origin, Outputs, Tape
 
 
 class Pipeline:
-    """One shard: all seven stages with their state; `shard` is the number of the source's partition."""
+    """One shard: all seven stages with their state; `shard` is the number of the source's partition.
 
-    def __init__(self, config: Config, shard: int = 0) -> None:
+    `key` signs the models that it archives and proves those that it is given (`models.seal`).
+    """
+
+    def __init__(self, config: Config, shard: int = 0, key: bytes = b"") -> None:
         self.config = config
         kept, origin = Kept(), Origin(config.name, shard)
         self.validate = Validate(config)
@@ -43,7 +46,7 @@ class Pipeline:
         self.sample = Sample(config, self.validate, self.score, kept)
         self.measure = Measure(config, origin, self.validate, self.score, signals, kept, self.sample)
         self.detect = Detect(config, origin, self.validate, signals.keys)
-        self.retraining = Retraining(config, origin, self.score, self.measure.tracks, self.detect)
+        self.retraining = Retraining(config, origin, self.score, self.measure.tracks, self.detect, key)
         self.decide = Decide(config, origin, self.score, self.detect, self.sample, self.retraining)
         self.stages: dict[str, Any] = {name: getattr(self, name) for name in STAGES}
         self.records = 0

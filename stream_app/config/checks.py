@@ -18,7 +18,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _MODEL_PATH = re.compile(r"river(\.[A-Za-z_][A-Za-z0-9_]*){2,}")
 TOPICS = (
     *("events", "labels", "control", "predictions", "outcomes", "metrics", "alerts", "triggers", "features"),
-    *("dead-letters", "models", "audit", "panes", "commits", "snapshots"),
+    *("dead-letters", "models", "archive", "audit", "panes", "commits", "snapshots"),
     "undelivered",  # only where there are receivers
 )
 _NO_SOURCE_OF = ("count", "rate", "target_mean")  # statistics that need no `of`

@@ -19,7 +19,7 @@ from stream_app.edges.transactions import LARGEST_BYTES
 from stream_app.errors import BrokerError, TopicError
 
 INPUTS = ("events", "labels", "control")
-COMPACTED = ("features", "snapshots")
+COMPACTED = ("features", "archive", "snapshots")
 INPUT_BYTES = 1_048_588  # the default of brokers, written down so that a change of it does not reach our topics
 ESCAPED = 8  # times its size a record may take in a dead letter: six in JSON, and room
 LETTER_BYTES = 64 << 10  # what else a dead letter holds, at most

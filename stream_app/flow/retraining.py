@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from stream_app.config import Config
+from stream_app.errors import StateError
 from stream_app.flow.chunk import Chunk
+from stream_app.flow.commands import shown
 from stream_app.flow.detect import Detect
 from stream_app.flow.events import cloud_event
 from stream_app.flow.memory import Memory
@@ -24,9 +26,11 @@ from stream_app.flow.succession import Succession
 from stream_app.flow.tracks import Tracks
 from stream_app.flow.training import Training
 from stream_app.flow.trial import Verdict
-from stream_app.flow.versions import Version
+from stream_app.flow.versions import REMEMBERED, Version
 from stream_app.messages import Message, Origin, Problem
 from stream_app.models import ScoringModel
+from stream_app.models.artefact import Loaded, load
+from stream_app.models.seal import unpacked, verified
 
 LEAST = 200  # labelled events that a training gets at least, where so many are remembered
 OF_THE_CHAMPION = ("error", "prediction", "estimated_error")  # signals that are others when it is another
@@ -35,12 +39,15 @@ OF_THE_CHAMPION = ("error", "prediction", "estimated_error")  # signals that are
 class Retraining:
     """State: the lanes, the memory, and the training that goes on."""
 
-    def __init__(self, config: Config, origin: Origin, score: Score, tracks: Tracks, detect: Detect) -> None:
+    def __init__(
+        self, config: Config, origin: Origin, score: Score, tracks: Tracks, detect: Detect, key: bytes
+    ) -> None:
         self.config, self.retrain, self.origin, self.score, self.detect = config, config.retrain, origin, score, detect
         self.loops = self.retrain.action in ("fine-tune", "challenge")
+        self.remembers = bool(self.retrain.on) and self.retrain.action != "reset"
         width = len(score.inputs.numbers) + len(score.inputs.categories)
         self.memory = Memory(self.retrain.memory, width)
-        self.lanes = Succession(config, origin, score, tracks)
+        self.lanes, self.key = Succession(config, origin, score, tracks, key), key
         self.training: Training | None = None
 
     @property
@@ -56,8 +63,10 @@ class Retraining:
         if not chunk.first:
             self._introduce(chunk)
         kept, learned = self.score.kept, chunk.slot[chunk.is_learn]
-        if self.loops:
-            self.memory.add(kept.offset[learned], kept.X[learned], chunk.value[chunk.is_learn])
+        if self.remembers:
+            columns = {"offset": kept.offset, "time_ms": kept.time_ms, "id": kept.id, "X": kept.X}
+            learned_rows = {name: column[learned] for name, column in columns.items()}
+            self.memory.add(**learned_rows, target=chunk.value[chunk.is_learn])
         for j, lane in enumerate(self.score.lanes[1:], 1):
             if self._judged(lane):
                 verdict = self.lanes.trials[lane.name].run(chunk.losses[:, 0], chunk.losses[:, j])
@@ -102,6 +111,8 @@ class Retraining:
         if what == "retire" and name not in lanes[1:]:
             beside = ", ".join(lanes[1:]) or "none"
             return Problem(f"version {name!r} is not beside the champion; beside it: {beside}", "$.version")
+        if what == "add":
+            return self._misfit(command)
         if what == "retrain" and not self.loops:
             return Problem('needs retrain.action = "challenge" or "fine-tune" in the configuration', "$.command")
         return None
@@ -139,7 +150,8 @@ class Retraining:
         champion = self.score.champion
         assert champion.version is not None
         fine = self.retrain.action == "fine-tune"
-        offset, X, target = self.memory.since(effect.get("from_offset", 0), LEAST)
+        rows = self.memory.since(effect.get("from_offset", 0), LEAST)
+        offset, X, target = (self.memory[name][rows] for name in ("offset", "X", "target"))
         model = self.score.made(champion.version.model)
         if fine:
             model.load(self.score.champion_model.to_state())
@@ -190,6 +202,36 @@ class Retraining:
             self.detect.restart(signal)
         return {"version": name, "evidence": evidence} if evidence else {"version": name}
 
+    def _add(self, effect: dict[str, Any]) -> dict[str, Any] | None:
+        """A model from outside becomes the candidate, or the champion at once; None if it was added before."""
+        given = effect.get("trigger") or shown(effect)["artefact"]
+        if given in self.lanes.versions.added:
+            return None
+        self.lanes.versions.added = [*self.lanes.versions.added, given][-REMEMBERED:]
+        loaded, why = self._loaded(effect), effect.get("trigger") or effect.get("why")
+        version = Version(self.lanes.versions.name(), "imported", self.score.version, loaded.model, why=why)
+        self.lanes.enter(version, loaded.scoring)
+        if effect.get("promote"):
+            self._promote({"version": version.name})
+        return {"version": version.name, "left_out": loaded.told()}
+
+    def _loaded(self, command: dict[str, Any]) -> Loaded:
+        """ValueError or StateError says why an artefact cannot be taken."""
+        document = verified(unpacked(command["artefact"]), self.key)
+        config = self.config
+        return load(document, config.task, self.score.inputs, self.score.classes, config.engine.seed)
+
+    def _misfit(self, command: dict[str, Any]) -> Problem | None:
+        if self.score.candidate is None:
+            return Problem("there is no lane for a candidate: configure [retrain] on, or [[challengers]]", "$.command")
+        try:
+            self._loaded(command)
+        except KeyError:
+            return Problem("missing: the model", "$.artefact")
+        except (ValueError, StateError) as error:
+            return Problem(str(error), "$.artefact")
+        return None
+
     def _propose(self, effect: dict[str, Any]) -> dict[str, Any] | None:
         """Asks the gate about a version that is proven; None if it is no longer there, or the champion is another."""
         lane = self.score.lane_of(effect["version"])
@@ -215,7 +257,7 @@ class Retraining:
             return None
         told: dict[str, Any] = {name: effect[name] for name in ("version", "evidence") if name in effect}
         if lane is self.score.candidate:
-            self.lanes.leave(lane, why=effect.get("why"), evidence=effect.get("evidence"))
+            self.lanes.leave(lane, verdict=effect.get("why"), evidence=effect.get("evidence"))
         else:
             self.lanes.trials[lane.name].begin()
         return told

@@ -17,7 +17,8 @@ from stream_app.flow.join import Kept
 from stream_app.flow.validate import Validate
 from stream_app.flow.versions import Version
 from stream_app.messages import Floats, Ints, Predictions
-from stream_app.models import Inputs, ScoringModel, make_model
+from stream_app.models import Inputs, ScoringModel
+from stream_app.models.artefact import fresh
 
 CHAMPION, CANDIDATE = "champion", "candidate"
 
@@ -80,7 +81,7 @@ class Score:
 
     def made(self, model: Model) -> ScoringModel:
         """A fresh model; ValueError if it cannot be made."""
-        return make_model(model, self.config.task, self.inputs, self.config.engine.seed)
+        return fresh(model, self.config.task, self.inputs, self.config.engine.seed)
 
     @property
     def champion(self) -> Lane:

@@ -88,7 +88,7 @@ class Embedded:
             )
         self.config, self.log, self.key = config, log, key
         self.digest = digest(config)
-        self.pipeline = Pipeline(config, shard)
+        self.pipeline = Pipeline(config, shard, key)
         saved = log.load()
         position = self._resume(saved) if saved else {}
         paths = [config.source.events, *([config.source.labels] if config.source.labels else [])]

@@ -66,13 +66,29 @@ class ModelVersion(Closed):
     use: Annotated[str, Meta(description="What model, as in [model] use.")]
     params: Annotated[dict[str, Any], Meta(description="Its parameters.")]
     trained: Annotated[Trained | None, Meta(description="Its training before it entered; null: none.")]
-    why: Annotated[str | None, Meta(description="Incident, trigger, reason or verdict; null: none.")]
+    why: Annotated[str | None, Meta(description="Incident, trigger or reason that it came for; null: none.")]
     config: Annotated[str, Meta(description="SHA-256 of the configuration, in hex.")]
     record: Annotated[int, Meta(description="Records of the shard that had been handled.")]
     time: Annotated[int, Meta(description="Stream time, epoch milliseconds.")]
+    verdict: Annotated[str | UnsetType | None, Meta(description="Why it left: worse, unproven, or in words.")] = UNSET
     evidence: Annotated[Comparison | UnsetType | None, Meta(description="What decided; absent: no comparison did.")] = (
         UNSET
     )
+
+
+class Artefact(Closed):
+    """A part of a trained model as it was when it was promoted or left: an artefact, compressed by zlib.
+
+    Not compared by a replay: pickles of equal models may differ.
+    """
+
+    version: Annotated[str, Meta(description="Version of the model; the key is VERSION/PART.")]
+    record: Annotated[int, Meta(description="Records of the shard that had been handled.")]
+    time: Annotated[int, Meta(description="Stream time, epoch milliseconds.")]
+    part: Annotated[int, Meta(description="Number of this part, from 0.")]
+    parts: Annotated[int, Meta(description="How many there are; all have the same record.")]
+    data: Annotated[bytes, Meta(description="This part of the bytes, in base64.")]
+    problem: Annotated[str | UnsetType, Meta(description="Why there is no artefact.")] = UNSET
 
 
 class Audit(Closed):
@@ -90,6 +106,10 @@ class Audit(Closed):
     signal: Annotated[str | UnsetType | None, Meta(description="Signal whose reference was set.")] = UNSET
     command: Annotated[str | UnsetType, Meta(description="The command, if one was accepted.")] = UNSET
     incident: Annotated[str | UnsetType, Meta(description="Incident that it names.")] = UNSET
+    artefact: Annotated[str | UnsetType, Meta(description="SHA-256 of the model that came with it, in hex.")] = UNSET
+    trigger: Annotated[str | UnsetType, Meta(description="Trigger that the model answers.")] = UNSET
+    promote: Annotated[bool | UnsetType, Meta(description="True where it was to be promoted at once.")] = UNSET
+    left_out: Annotated[list[str] | UnsetType, Meta(description="What of an added model has no place here.")] = UNSET
     stream: Annotated[str | UnsetType, Meta(description="Input of a gap or a lag.")] = UNSET
     start: Annotated[
         int | UnsetType, Meta(description="First offset of a gap; of a lag: of the record that has waited longest.")
@@ -132,13 +152,17 @@ class Command(Struct):
 
     command: Annotated[
         Literal[
-            "acknowledge", "close", "set-reference", "reset", "retrain", "promote", "rollback", "retire", "gap", "lag"
+            "acknowledge", "close", "set-reference", "reset", "retrain", "promote", "rollback", "retire", "add",
+            "gap", "lag",
         ],
         Meta(description="What to do."),
-    ]
+    ]  # fmt: skip
     incident: Annotated[str | None, Meta(description="For acknowledge and close: which.")] = None
     signal: Annotated[str | None, Meta(description="For set-reference: which.")] = None
     version: Annotated[str | None, Meta(description="For promote and retire: which; for rollback: where to.")] = None
+    artefact: Annotated[bytes | None, Meta(description="For add: the artefact, compressed by zlib, in base64.")] = None
+    trigger: Annotated[str | None, Meta(description="For add: id of the trigger it answers; added once.")] = None
+    promote: Annotated[bool | None, Meta(description="For add: true to promote it without a proof.")] = None
     why: Annotated[str | None, Meta(description="Reason, for the audit.")] = None
     by: Annotated[str | None, Meta(description="Who, for the audit.")] = None
     stream: Annotated[str | None, Meta(description="For gap and lag: the input.")] = None
