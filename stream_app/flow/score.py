@@ -100,7 +100,7 @@ def _made(config: Config, inputs: Inputs) -> list[ScoringModel]:
         try:
             models.append(make_model(model, config.task, inputs, config.engine.seed))
         except ValueError as error:
-            problems.append(f"{path}: {error}")
+            problems.append(f"{path}{getattr(error, 'where', '')}: {error}")
     if problems:
         raise ConfigError(problems, config.name)
     return models
