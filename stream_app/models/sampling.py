@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 from stream_app import config
+from stream_app.models import class_codes
 from stream_app.models.estimators import SAMPLERS, PartError, build, find, near
 
 INNER = ("classifier", "regressor")  # how samplers call the model that they teach
@@ -31,13 +32,6 @@ def sampled(model: Any, sampling: config.Sampling, task: config.Task, seed: int)
         raise PartError(".sampling.params", error) from None
 
 
-def class_labels(task: config.Task) -> dict[str, bool | int]:
-    """What river gets for the name of each class; empty where the names are not known before they come."""
-    if task.type == "binary":
-        return dict(zip(task.classes or ("0", "1"), (False, True), strict=True))
-    return {name: code for code, name in enumerate(task.classes)} if task.type == "multiclass" else {}
-
-
 def _inner(cls: type, task: str) -> str:
     """The parameter of the sampler that takes the model."""
     if not issubclass(cls, SAMPLERS):
@@ -54,7 +48,7 @@ def _inner(cls: type, task: str) -> str:
 
 def _shares(given: Any, task: config.Task) -> dict[bool | int, float]:
     """The share of each class among what is learned, by the label as river gets it."""
-    where, labels = ".sampling.params.desired_dist", class_labels(task)
+    where, labels = ".sampling.params.desired_dist", class_codes(task)
     if not labels:
         raise PartError(where, "names classes, so task.classes must say which there are")
     if not isinstance(given, dict):
@@ -68,4 +62,5 @@ def _shares(given: Any, task: config.Task) -> dict[bool | int, float]:
         raise PartError(where, f"no share for {', '.join(left_out)}; each class needs one")
     if not math.isclose(sum(given.values()), 1, abs_tol=1e-6):
         raise PartError(where, f"the shares add up to {sum(given.values()):g}, not 1")
-    return {labels[name]: float(share) for name, share in given.items()}
+    as_river = bool if task.type == "binary" else int
+    return {as_river(labels[name]): float(share) for name, share in given.items()}
