@@ -19,6 +19,34 @@ ESTIMATE_WATCHED = (
     '[[watch]]\nsignal = "rejects"',
     '[[watch]]\nsignal = "estimated_error"\ndetector = "page_hinkley"\narl0 = 1000\n[[watch]]\nsignal = "rejects"',
 )
+STEPS_AND_SAMPLING = """
+[[model.steps]]
+use = "river.preprocessing.StatImputer"
+params = { imputers = { a = "river.stats.Mean", c = "unknown" } }
+[[model.steps]]
+use = "river.preprocessing.StandardScaler"
+only = ["a", "b"]
+[[model.steps]]
+use = "river.feature_extraction.TargetAgg"
+params = { by = "c", how = "river.stats.Mean" }
+keep = true
+[[model.steps]]
+use = "river.preprocessing.OneHotEncoder"
+[[model.steps]]
+use = "river.feature_selection.SelectKBest"
+params = { similarity = "river.stats.PearsonCorr", k = 4, use_abs = true }
+[model.sampling]
+use = "river.imblearn.RandomSampler"
+params = { desired_dist = { "0" = 0.5, "1" = 0.5 } }
+"""
+PROJECTED = """
+[[challengers.steps]]
+use = "river.preprocessing.GaussianRandomProjector"
+params = { n_components = 2 }
+[challengers.sampling]
+use = "river.imblearn.HardSamplingClassifier"
+params = { size = 10, p = 0.2 }
+[[watch]]"""
 VARIANTS = {
     "as it is": [],
     "notify, no feedback": [('action = "reset"', 'action = "notify"')],
@@ -40,6 +68,11 @@ VARIANTS = {
     "river models": [
         ('use = "linear"', 'use = "river.naive_bayes.GaussianNB"'),
         ("[[watch]]", '[[challengers]]\nname = "tree"\nuse = "river.tree.HoeffdingTreeClassifier"\n[[watch]]'),
+    ],
+    "steps and sampling": [
+        ('use = "linear"', 'use = "river.linear_model.LogisticRegression"\n' + STEPS_AND_SAMPLING),
+        ("[[watch]]", '[[challengers]]\nname = "weighted"\nparams = { class_weight = "balanced" }\n[[watch]]'),
+        ("[[watch]]", '[[challengers]]\nname = "tree"\nuse = "river.tree.HoeffdingTreeClassifier"\n' + PROJECTED),
     ],
     "a watch on the estimated error": [ESTIMATE_WATCHED],
     "no time": [
@@ -81,7 +114,7 @@ def test_whole_is_one_by_one_is_any_cut(name: str) -> None:
 
 
 @settings(max_examples=25)
-@given(st.sampled_from(list(VARIANTS)[:2]), st.integers(0, 1000), st.data())
+@given(st.sampled_from(["as it is", "notify, no feedback", "steps and sampling"]), st.integers(0, 1000), st.data())
 def test_random_cuts_change_nothing(name: str, seed: int, data: st.DataObject) -> None:
     config = variant(name)
     stream = made_stream(seed, events=400)

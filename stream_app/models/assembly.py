@@ -30,8 +30,10 @@ def category_form(model: config.Model, make: Callable[[], Any], task: config.Tas
     estimator = make()
     for i, step in enumerate(estimator.steps if isinstance(estimator, Prepared) and form != "keep" else ()):
         if step.kinds == {CATEGORY} or step.names & set(inputs.categories):
-            why = "is set" if model.categories == form else "holds, for not all of them can be kept as texts"
-            raise PartError(f".steps[{i}]", f'there are no categories left for it, as categories = "{form}" {why}')
+            why = f'categories = "{form}"'
+            if model.categories == "auto":
+                why = "all are one-hot encoded before, since without it some would reach the model as texts"
+            raise PartError(f".steps[{i}]", f"there are no categories left for this step: {why}")
     return form
 
 
