@@ -381,7 +381,7 @@ use = "river.preprocessing.StandardScaler"
 [[watch]]"""
     rewritten(tmp_path, "[[watch]]", model)
     shown = asked(tmp_path, "check", "small.toml")
-    rewritten(tmp_path, "StandardScaler", "StandardScalar")
+    rewritten(tmp_path, "[[watch]]", model.replace("StandardScaler", "StandardScalar"))
     done = driftline(tmp_path, "check", "small.toml")
 
     chain = "OneHotEncoder → StandardScaler → HardSamplingClassifier(river.linear_model.LogisticRegression)"

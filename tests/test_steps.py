@@ -308,6 +308,9 @@ def test_a_tree_that_splits_on_made_columns_tells_nothing():
             named("feature_extraction.TargetAgg", by="city", how="river.stats.Mean", only=("sky",)),
             ".steps[1].only: TargetAgg names its columns in its params",
         ),
+        (named("feature_extraction.TargetAgg", by="a", how="river.stats.Mean"), '.steps[1].params: "a" is a number'),
+        (named("preprocessing.OneHotEncoder", only=("a", "city")), ".steps[1].only: an encoder keeps each value apart"),
+        (named("preprocessing.OrdinalEncoder", only=("number",)), ".steps[1].only: an encoder keeps each value apart"),
         (named("preprocessing.Normalizer", order="two"), ".steps: the model fails with it on every row: ValueError"),
     ],
 )

@@ -180,6 +180,8 @@ def _give_own(made: Step, own: list[str], step: config.Step, inputs: Inputs) -> 
     for name in own:
         if name not in known:
             raise PartError(".params", f'unknown column "{name}"; known: {", ".join(known)}{near(name, known)}')
+    for name in set(getattr(made.transformer, "by", None) or ()) & set(inputs.numbers):
+        raise PartError(".params", f'"{name}" is a number, and by needs a category: it keeps each value apart')
     made.names = frozenset(own)
     if isinstance(made.transformer, IMPUTERS):
         made.fill = tuple(own)
@@ -194,6 +196,10 @@ def _give_chosen(made: Step, step: config.Step, inputs: Inputs) -> None:
     chosen = set(step.only or usual)
     made.kinds = frozenset(chosen & {NUMBER, CATEGORY})
     made.names = frozenset(chosen - made.kinds)
+    if isinstance(made.transformer, ENCODERS) and chosen & {NUMBER, *inputs.numbers}:
+        raise PartError(
+            ".only", "an encoder keeps each value apart, and of numbers there is no end; give it categories"
+        )
     if isinstance(made.transformer, IMPUTERS):
         kinds = dict.fromkeys(inputs.numbers, NUMBER) | dict.fromkeys(inputs.categories, CATEGORY)
         made.fill = tuple(name for name, kind in kinds.items() if name in made.names or kind in made.kinds)
