@@ -71,9 +71,12 @@ class Step:
         return bool(given) and self.needs <= given.keys()
 
     def _result(self, row: Row, given: Row, made: Row) -> Row:
-        rest = row if self.keep else {name: value for name, value in row.items() if name not in given}
         named = {n if isinstance(n, str) else f"{self.label}.{n}": v for n, v in made.items() if v is not None}
-        return rest | named
+        if self.keep:
+            return row | named
+        if given.keys() >= row.keys():
+            return named
+        return {name: value for name, value in row.items() if name not in given} | named
 
 
 class Prepared:
