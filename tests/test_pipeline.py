@@ -24,6 +24,35 @@ LOOP = (
     'action = "challenge"\nmemory = 50\npace = 0.6\npasses = 2\ntrial = 25\nconfidence = 0.5\narchive = 2',
 )
 CHALLENGER = ("[[watch]]", '[[challengers]]\nname = "slow"\nuse = "linear"\nparams = { lr = 0.001 }\n[[watch]]')
+STEPS_AND_SAMPLING = """
+[[model.steps]]
+use = "river.preprocessing.StatImputer"
+params = { imputers = { a = "river.stats.Mean", c = "unknown" } }
+[[model.steps]]
+use = "river.preprocessing.StandardScaler"
+only = ["a", "b"]
+[[model.steps]]
+use = "river.feature_extraction.TargetAgg"
+params = { by = "c", how = "river.stats.Mean" }
+keep = true
+[[model.steps]]
+use = "river.preprocessing.OneHotEncoder"
+[[model.steps]]
+use = "river.feature_selection.SelectKBest"
+params = { similarity = "river.stats.PearsonCorr", k = 4, use_abs = true }
+[model.sampling]
+use = "river.imblearn.RandomSampler"
+params = { desired_dist = { "0" = 0.5, "1" = 0.5 } }
+"""
+PROJECTED = """
+[[challengers.steps]]
+use = "river.preprocessing.GaussianRandomProjector"
+params = { n_components = 2 }
+[challengers.sampling]
+use = "river.imblearn.HardSamplingClassifier"
+params = { size = 10, p = 0.2 }
+[[watch]]"""
+CUT_AT_RANDOM = ("as it is", "notify, no feedback", "challenge", "steps and sampling")
 VARIANTS = {
     "as it is": [],
     "notify, no feedback": [('action = "reset"', 'action = "notify"')],
@@ -45,6 +74,11 @@ VARIANTS = {
     "river models": [
         ('use = "linear"', 'use = "river.naive_bayes.GaussianNB"'),
         ("[[watch]]", '[[challengers]]\nname = "tree"\nuse = "river.tree.HoeffdingTreeClassifier"\n[[watch]]'),
+    ],
+    "steps and sampling": [
+        ('use = "linear"', 'use = "river.linear_model.LogisticRegression"\n' + STEPS_AND_SAMPLING),
+        ("[[watch]]", '[[challengers]]\nname = "weighted"\nparams = { class_weight = "balanced" }\n[[watch]]'),
+        ("[[watch]]", '[[challengers]]\nname = "tree"\nuse = "river.tree.HoeffdingTreeClassifier"\n' + PROJECTED),
     ],
     "a watch on the estimated error": [ESTIMATE_WATCHED],
     "challenge": [LOOP, CHALLENGER],
@@ -91,7 +125,11 @@ def test_whole_is_one_by_one_is_any_cut(name: str) -> None:
 
 
 @settings(max_examples=25)
-@given(st.sampled_from(["as it is", "notify, no feedback", "challenge"]), st.integers(0, 1000), st.data())
+@given(
+    st.sampled_from(["as it is", "notify, no feedback", "challenge", "steps and sampling"]),
+    st.integers(0, 1000),
+    st.data(),
+)
 def test_random_cuts_change_nothing(name: str, seed: int, data: st.DataObject) -> None:
     config = variant(name)
     stream = made_stream(seed, events=400)

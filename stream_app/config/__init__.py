@@ -163,10 +163,28 @@ class Feature(Section, frozen=True, kw_only=True):
     q: float = 0.5  # quantile only
 
 
+class Step(Section, frozen=True, kw_only=True):
+    """One river transformer before the model."""
+
+    use: str
+    params: dict[str, Any] = {}
+    only: tuple[str, ...] = ()  # columns by name, or by kind: number, category; empty: those that fit the step
+    keep: bool = False  # the columns it was given stay beside what it makes of them
+
+
+class Sampling(Section, frozen=True, kw_only=True):
+    """A river sampler around the model: which labelled events it learns, and how often."""
+
+    use: str
+    params: dict[str, Any] = {}
+
+
 class Model(Section, frozen=True, kw_only=True):
     use: str = "linear"
     params: dict[str, Any] = {}
     categories: Literal["auto", "keep", "one-hot", "drop"] = "auto"  # river models only
+    steps: tuple[Step, ...] = ()  # river models only
+    sampling: Sampling | None = None  # river models only
 
 
 class Challenger(Model, frozen=True, kw_only=True):

@@ -183,9 +183,11 @@ def _feature_source(config: "Config", feature: "Feature", path: str) -> Found:
 
 def _models(config: "Config") -> Found:
     yield from _model(config, config.model, "$.model")
+    yield from _preparation(config, config.model, "$.model")
     for i, challenger in enumerate(config.challengers):
         yield from _named(f"$.challengers[{i}].name", challenger.name)
         yield from _model(config, challenger, f"$.challengers[{i}]")
+        yield from _preparation(config, challenger, f"$.challengers[{i}]")
     yield from check_unique("$.challengers[{}].name", (challenger.name for challenger in config.challengers))
 
 
@@ -210,6 +212,33 @@ def _model(config: "Config", model: "Model", path: str) -> Found:
         task in ("binary", "multiclass") and (name.endswith("Regressor") or name == "LinearRegression")
     ):
         yield path, f"{name} does not fit task.type = {quoted(task)}"
+
+
+def _preparation(config: "Config", model: "Model", path: str) -> Found:
+    """Steps and sampling; whether river has the classes is known only where they are made."""
+    if not model.use.startswith("river."):
+        if model.steps:
+            why = ", which scales and one-hot encodes by itself" if model.use == "linear" else ""
+            yield f"{path}.steps", f"steps are for river models, not for {model.use}{why}; remove them"
+        if model.sampling is not None:
+            way = '; write params = { class_weight = "balanced" }' if model.use == "linear" else ""
+            yield f"{path}.sampling", f"sampling is for river models, not for {model.use}{way}"
+        return
+    fields = {name: field for name, field in config.schema.fields.items() if field.input}
+    columns = [*fields, *(feature.name for feature in config.features)]
+    for i, step in enumerate(model.steps):
+        yield from _class_path(step.use, f"{path}.steps[{i}].use", "river.preprocessing.StandardScaler")
+        for j, name in enumerate(step.only):
+            if name not in ("number", "category", *columns):
+                known = unknown("column", name, ["number", "category", *columns])
+                yield f"{path}.steps[{i}].only[{j}]", known
+    if model.sampling is not None:
+        yield from _class_path(model.sampling.use, f"{path}.sampling.use", "river.imblearn.RandomUnderSampler")
+
+
+def _class_path(use: str, path: str, example: str) -> Found:
+    if not _MODEL_PATH.fullmatch(use):
+        yield path, f"bad class {quoted(use)}; write the path of one river class, such as {quoted(example)}"
 
 
 def _numbers(config: "Config") -> Found:

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Column, Table
 
 import detectors
-from stream_app.config import Config
+from stream_app.config import Config, Model
 from stream_app.config.watched import arl0_of, signals
 from stream_app.edges.log import Record
 from stream_app.flow.detect import detector_params
@@ -190,7 +190,7 @@ def print_plan(config: Config, state: Path, *, as_json: bool) -> None:
         return
     OUT.print(f"[bold]{escape(config.name)}[/]: {plan['flow']}", soft_wrap=True)
     OUT.print(
-        f"model {escape(config.model.use)}, challengers: {', '.join(c.name for c in config.challengers) or 'none'}"
+        f"model {escape(_chain(config.model))}, challengers: {', '.join(c.name for c in config.challengers) or 'none'}"
     )
     OUT.print(f"streams in {escape(str(state))}: {', '.join(plan['streams'])}", soft_wrap=True)
     found_in = ("smallest change found in 1,000 events", "in 10,000 events", "unit of the change")
@@ -205,6 +205,13 @@ def print_plan(config: Config, state: Path, *, as_json: bool) -> None:
         f"false alarms to expect: {budget['spent']:.3g} of the {budget['alarms']:g} allowed per {budget['events']:,}"
         f" events, all watches together; {budget['left']:.3g} left"
     )
+
+
+def _chain(model: Model) -> str:
+    """The way of a row through the steps to the model, which may stand in a sampler."""
+    sampler = model.sampling and model.sampling.use.rpartition(".")[2]
+    steps = [step.use.rpartition(".")[2] for step in model.steps]
+    return " → ".join([*steps, f"{sampler}({model.use})" if sampler else model.use])
 
 
 def _plan(config: Config, state: Path) -> dict[str, Any]:

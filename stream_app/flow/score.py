@@ -71,7 +71,7 @@ class Score:
             try:
                 made = self.made(model)
             except ValueError as error:
-                problems.append(f"{path}: {error}")
+                problems.append(f"{path}{getattr(error, 'where', '')}: {error}")
                 continue
             first = Version(f"v{number}", "initial", None, model, championed=1)
             lanes.append(Lane(name, Version(f"v{number}", "configured", None, model, name) if lanes else first, made))

@@ -78,3 +78,10 @@ def make_model(model: config.Model, task: config.Task, inputs: Inputs, seed: int
     from stream_app.models.river_model import RiverModel  # noqa: PLC0415  (importing river takes a second)
 
     return RiverModel(model, task, inputs, seed)
+
+
+def class_codes(task: config.Task) -> dict[str, int]:
+    """The code of each class by its name; empty where the names are not known before they come."""
+    if task.type == "binary":
+        return dict(zip(task.classes or ("0", "1"), (0, 1), strict=True))
+    return {name: code for code, name in enumerate(task.classes)} if task.type == "multiclass" else {}

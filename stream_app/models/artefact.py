@@ -110,6 +110,8 @@ def export(
             use=model.use,
             params=model.params,
             categories=model.categories,
+            steps=model.steps,
+            sampling=model.sampling,
             task=task.type,
             classes=known,
             inputs=names,
@@ -235,7 +237,8 @@ def _load_onnx(found: Document, task: config.Task, inputs: Inputs, classes: list
 
 def _load_river(found: Document, task: config.Task, inputs: Inputs, classes: list[str], seed: int) -> Loaded:
     _check_order(found, task, classes)
-    model = config.Model(use=found.use, params=found.params, categories=found.categories)
+    prepared = {"steps": found.steps, "sampling": found.sampling}
+    model = config.Model(use=found.use, params=found.params, categories=found.categories, **prepared)
     try:
         scoring = make_model(model, task, inputs, seed)
     except ValueError as error:

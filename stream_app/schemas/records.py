@@ -65,6 +65,9 @@ class ModelVersion(Closed):
     parent: Annotated[str | None, Meta(description="Version that it began from, or beside; null: none.")]
     use: Annotated[str, Meta(description="What model, as in [model] use.")]
     params: Annotated[dict[str, Any], Meta(description="Its parameters.")]
+    categories: Annotated[str, Meta(description="How categories reach it, as in [model] categories.")]
+    steps: Annotated[list[dict[str, Any]] | UnsetType, Meta(description="Steps before it; absent: none.")] = UNSET
+    sampling: Annotated[dict[str, Any] | UnsetType, Meta(description="Sampler around it; absent: none.")] = UNSET
     trained: Annotated[Trained | None, Meta(description="Its training before it entered; null: none.")]
     why: Annotated[str | None, Meta(description="Incident, trigger or reason that it came for; null: none.")]
     config: Annotated[str, Meta(description="SHA-256 of the configuration, in hex.")]
