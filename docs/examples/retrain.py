@@ -36,19 +36,7 @@ def linear(X, y, task):
     scaled = ((numbers - mean) / np.sqrt(variance.where(variance > 0))).fillna(0)
     words = [(field, text) for field in texts for text in sorted({*texts[field]} - {""})]
     Z = np.column_stack([scaled, *(texts[field] == text for field, text in words)])
-    target, classes, model = None, [], LogisticRegression(max_iter=1000)
-    if task == "regression":
-        y = y.astype(float)
-        target = {"mean": y.mean(), "variance": y.var(ddof=0), "count": len(y)}
-        model = Ridge().fit(Z, (y - y.mean()) / y.std(ddof=0))
-    else:
-        classes = model.fit(Z, y).classes_.tolist()  # of two, the weights are those of the second
-    weights = np.vstack([np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_)])
-    if task == "multiclass":
-        weights = weights if len(classes) > 2 else np.hstack([0 * weights, weights])
-        named = [dict(zip(classes, row, strict=True)) for row in weights.tolist()]
-    else:
-        named = weights[:, 0].tolist()
+    named, classes, target = fitted(Z, y, task)
     state = {"numbers": {}, "categories": {field: {} for field in texts}, "intercept": named.pop(), "target": target}
     for name in numbers:
         spread = {"mean": mean[name], "variance": variance[name], "count": len(X)}
@@ -56,6 +44,22 @@ def linear(X, y, task):
     for (field, text), weight in zip(words, named, strict=True):
         state["categories"][field][text] = weight
     return state, classes
+
+
+def fitted(Z, y, task):
+    """One weight for each column of Z and the intercept, the classes, and where the target of a regression lies."""
+    if task == "regression":
+        y = y.astype(float)
+        model = Ridge().fit(Z, (y - y.mean()) / y.std(ddof=0))
+        target = {"mean": y.mean(), "variance": y.var(ddof=0), "count": len(y)}
+        return [*model.coef_.tolist(), float(model.intercept_)], [], target
+    model = LogisticRegression(max_iter=1000).fit(Z, y)
+    classes = model.classes_.tolist()
+    weights = np.vstack([model.coef_.T, model.intercept_])
+    if task == "binary":
+        return weights[:, 0].tolist(), classes, None  # those of the second class
+    weights = weights if len(classes) > 2 else np.hstack([0 * weights, weights])
+    return [dict(zip(classes, row, strict=True)) for row in weights.tolist()], classes, None
 
 
 def artefact(X, y, task, use, learn, about):

@@ -104,21 +104,7 @@ def export(
         learned = OnnxState(state["onnx"])
     else:
         learned = RiverState(_river_version(), state["pickle"])
-    return encoded(
-        Document(
-            artefact=FORMAT,
-            use=model.use,
-            params=model.params,
-            categories=model.categories,
-            steps=model.steps,
-            sampling=model.sampling,
-            task=task.type,
-            classes=known,
-            inputs=names,
-            state=msgspec.Raw(msgspec.json.encode(learned)),
-            about=about or {},
-        )
-    )
+    return _written(model, task, names, known, learned, about or {})
 
 
 def load(document: bytes, task: config.Task, inputs: Inputs, classes: list[str], seed: int) -> Loaded:
@@ -148,14 +134,8 @@ def from_onnx(
     from stream_app.models.onnx_file import check  # noqa: PLC0415  (onnx is an extra)
 
     check(bounded(onnx, MAX_BYTES * 3 // 4))  # base64 makes 4 bytes out of 3
-    state = msgspec.Raw(msgspec.json.encode(OnnxState(onnx)))
-    names = Names(inputs.numbers, inputs.categories)
-    known = tuple(classes) if task.type in CODED else ()
-    return encoded(
-        Document(
-            artefact=FORMAT, use="onnx", params=params or {}, task=task.type, classes=known, inputs=names, state=state
-        )
-    )
+    model, names = config.Model(use="onnx", params=params or {}), Names(inputs.numbers, inputs.categories)
+    return _written(model, task, names, tuple(classes) if task.type in CODED else (), OnnxState(onnx), {})
 
 
 def from_river(pickled: bytes, task: config.Task, inputs: Inputs, classes: list[str]) -> bytes:
@@ -169,17 +149,33 @@ def from_river(pickled: bytes, task: config.Task, inputs: Inputs, classes: list[
 
     estimator = opened(bounded(pickled, MAX_BYTES * 3 // 4), task)
     use, params, left_out = expression(estimator)
-    state = msgspec.Raw(msgspec.json.encode(RiverState(_river_version(), dumps(estimator))))
+    model, names = config.Model(use=use, params=params), Names(inputs.numbers, inputs.categories)
+    about = {"parameters_left_out": left_out} if left_out else {}
+    state = RiverState(_river_version(), dumps(estimator))
+    return _written(model, task, names, tuple(classes) if task.type in CODED else (), state, about)
+
+
+def _written(
+    model: config.Model,
+    task: config.Task,
+    names: Names,
+    classes: tuple[str, ...],
+    learned: msgspec.Struct,
+    about: dict[str, Any],
+) -> bytes:
     return encoded(
         Document(
             artefact=FORMAT,
-            use=use,
-            params=params,
+            use=model.use,
+            params=model.params,
+            categories=model.categories,
+            steps=model.steps,
+            sampling=model.sampling,
             task=task.type,
-            classes=tuple(classes) if task.type in CODED else (),
-            inputs=Names(inputs.numbers, inputs.categories),
-            state=state,
-            about={"parameters_left_out": left_out} if left_out else {},
+            classes=classes,
+            inputs=names,
+            state=msgspec.Raw(msgspec.json.encode(learned)),
+            about=about,
         )
     )
 
@@ -237,8 +233,9 @@ def _load_onnx(found: Document, task: config.Task, inputs: Inputs, classes: list
 
 def _load_river(found: Document, task: config.Task, inputs: Inputs, classes: list[str], seed: int) -> Loaded:
     _check_order(found, task, classes)
-    prepared = {"steps": found.steps, "sampling": found.sampling}
-    model = config.Model(use=found.use, params=found.params, categories=found.categories, **prepared)
+    model = config.Model(
+        use=found.use, params=found.params, categories=found.categories, steps=found.steps, sampling=found.sampling
+    )
     try:
         scoring = make_model(model, task, inputs, seed)
     except ValueError as error:

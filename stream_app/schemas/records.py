@@ -66,13 +66,13 @@ class ModelVersion(Closed):
     use: Annotated[str, Meta(description="What model, as in [model] use.")]
     params: Annotated[dict[str, Any], Meta(description="Its parameters.")]
     categories: Annotated[str, Meta(description="How categories reach it, as in [model] categories.")]
-    steps: Annotated[list[dict[str, Any]] | UnsetType, Meta(description="Steps before it; absent: none.")] = UNSET
-    sampling: Annotated[dict[str, Any] | UnsetType, Meta(description="Sampler around it; absent: none.")] = UNSET
     trained: Annotated[Trained | None, Meta(description="Its training before it entered; null: none.")]
     why: Annotated[str | None, Meta(description="Incident, trigger or reason that it came for; null: none.")]
     config: Annotated[str, Meta(description="SHA-256 of the configuration, in hex.")]
     record: Annotated[int, Meta(description="Records of the shard that had been handled.")]
     time: Annotated[int, Meta(description="Stream time, epoch milliseconds.")]
+    steps: Annotated[list[dict[str, Any]] | UnsetType, Meta(description="Steps before it; absent: none.")] = UNSET
+    sampling: Annotated[dict[str, Any] | UnsetType, Meta(description="Sampler around it; absent: none.")] = UNSET
     verdict: Annotated[str | UnsetType | None, Meta(description="Why it left: worse, unproven, or in words.")] = UNSET
     evidence: Annotated[Comparison | UnsetType | None, Meta(description="What decided; absent: no comparison did.")] = (
         UNSET
