@@ -297,6 +297,7 @@ class Retrain(Section, frozen=True, kw_only=True):
     cost: float = 0.0  # of one retraining, in units of the loss (errors, for classes)
     horizon: int = 100_000  # events over which a retraining has to pay
     memory: int = 20_000  # labelled events kept for challengers to be trained on
+    least: int = 200  # labelled events since the change that a training waits for
     passes: int = 1  # over them
     pace: float = 0.5  # remembered events replayed per record of the stream
     trial: int = 10_000  # labels within which a candidate has to prove that it is better

@@ -207,7 +207,7 @@ def _load_linear(found: Document, task: config.Task, inputs: Inputs, classes: li
     named = state_as(found, LinearState)
     scaled = task.type == "regression" and found.params.get("scale_target", True)
     state, unknown = from_names(named, found, inputs, classes, (scoring.outputs, scaled))
-    scoring.load(state)
+    scoring.load(scoring.to_state() | state)  # the counts of class_weight = "balanced" begin anew
     foreign = tuple(text for text in found.classes if text not in classes) if task.type == "multiclass" else ()
     return Loaded(model, scoring, unknown, foreign, _unused(found, inputs), found.about)
 
