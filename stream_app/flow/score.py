@@ -11,7 +11,7 @@ from stream_app.flow.features import Features
 from stream_app.flow.join import Kept
 from stream_app.flow.validate import Validate
 from stream_app.messages import Floats, Ints, Predictions
-from stream_app.models import Inputs, ScoringModel, make_model
+from stream_app.models import Choosing, Inputs, ScoringModel, make_model, width
 
 CHAMPION = "champion"
 
@@ -35,7 +35,8 @@ class Score:
         self.names = [name for name, _ in named]
         self.models = _made(config, inputs)
         self.kept = kept
-        kept.shape(len(inputs.numbers) + len(categories), len(validate.vocabularies), [m.outputs for m in self.models])
+        outputs, widths = [model.outputs for model in self.models], [width(model) for model in self.models]
+        kept.shape(len(inputs.numbers) + len(categories), len(validate.vocabularies), outputs, widths)
         self.binary = config.task.type == "binary"
         self.has_classes = config.task.type in {"binary", "multiclass"}
         self.classes = validate.classes.texts
@@ -46,7 +47,7 @@ class Score:
         slots = chunk.slot[chunk.is_predict]
         self.kept.X[slots] = self._inputs(chunk)
         for j, model in enumerate(self.models):
-            failed = model.run(chunk.kind, chunk.slot, chunk.value, self.kept.X, self.kept.scores[j])
+            failed = model.run(chunk.kind, chunk.slot, chunk.value, self.kept.X, self.kept.wide[j])
             if failed:
                 self.failures[j] = [self.failures[j][0] + len(failed), failed[-1][1]]
             chunk.scores.append(self.kept.scores[j][slots])
@@ -78,6 +79,11 @@ class Score:
         self.models[0].reset()
         self.version += 1
         return f"v{self.version}"
+
+    def choices(self) -> dict[str, dict[str, Any]]:
+        """What each model that is made of several uses now, and why; by the model's name."""
+        models = zip(self.names, self.models, strict=True)
+        return {name: model.told() for name, model in models if isinstance(model, Choosing)}
 
     def to_state(self, _live: Ints) -> dict[str, Any]:
         return {
