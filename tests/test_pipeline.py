@@ -19,6 +19,13 @@ ESTIMATE_WATCHED = (
     '[[watch]]\nsignal = "rejects"',
     '[[watch]]\nsignal = "estimated_error"\ndetector = "page_hinkley"\narl0 = 1000\n[[watch]]\nsignal = "rejects"',
 )
+AUTO = """use = "auto"
+params = { budget = 150, memory = 30, models = [
+  { use = "linear" },
+  { use = "linear", params = { lr = 0.3 } },
+  { use = "river.naive_bayes.GaussianNB" },
+  { use = "river.tree.HoeffdingTreeClassifier" },
+] }"""
 VARIANTS = {
     "as it is": [],
     "notify, no feedback": [('action = "reset"', 'action = "notify"')],
@@ -40,6 +47,14 @@ VARIANTS = {
     "river models": [
         ('use = "linear"', 'use = "river.naive_bayes.GaussianNB"'),
         ("[[watch]]", '[[challengers]]\nname = "tree"\nuse = "river.tree.HoeffdingTreeClassifier"\n[[watch]]'),
+    ],
+    "auto": [('use = "linear"', AUTO)],
+    "auto, multiclass, beside another": [
+        ('type = "binary"', 'type = "multiclass"\nmax_classes = 3'),
+        ('signal = "prediction"\ndetector = "ks"', 'signal = "prediction"\ndetector = "psi"'),
+        ("params = { window = 40 }\narl0 = 200\n[alarms]", "arl0 = 200\n[alarms]"),
+        ('stat = "target_mean"', 'stat = "count"'),
+        ("[[watch]]", f'[[challengers]]\nname = "chosen"\n{AUTO}\n[[watch]]'),
     ],
     "a watch on the estimated error": [ESTIMATE_WATCHED],
     "no time": [
