@@ -233,7 +233,7 @@ def test_targets_that_cannot_be_learned_change_no_choice():
 
 
 def test_a_state_of_another_set_is_refused():
-    with pytest.raises(ValueError, match="state of another auto: 5 models, not 2"):
+    with pytest.raises(ValueError, match="state of another set of models: linear, linear.lr=1.0., GaussianNB"):
         auto("binary", models=CLASSES[:2]).load(auto("binary").to_state())
 
 
@@ -248,6 +248,11 @@ def test_a_state_of_another_set_is_refused():
 def test_parameters_that_cannot_be_are_refused(params, told):
     with pytest.raises(ValueError, match=told):
         make_model(config.Model(use="auto", params=params), task_of("binary"), INPUTS, 3)
+
+
+def test_an_anomaly_task_has_no_labels_to_choose_by():
+    with pytest.raises(ValueError, match="params: auto chooses by labels"):
+        make_model(config.Model(use="auto"), task_of("anomaly"), INPUTS, 3)
 
 
 @pytest.mark.parametrize("task", SETS)

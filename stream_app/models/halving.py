@@ -99,12 +99,16 @@ class Halving:
         """Plain data."""
         names = ("alive", "leader", "rung", "spent", "events")
         arrays = {"sums": self.sums.copy(), "counted": self.counted.copy()}
-        return {name: getattr(self, name) for name in names} | arrays | {"dropped": list(self.dropped)}
+        return (
+            {name: getattr(self, name) for name in names}
+            | arrays
+            | {"dropped": list(self.dropped), "titles": list(self.titles)}
+        )
 
     def load(self, state: dict[str, Any]) -> None:
         """Goes on from `to_state()`; ValueError if the set was another."""
-        if len(state["sums"]) != len(self.titles):
-            raise ValueError(f"state of another auto: {len(state['sums'])} models, not {len(self.titles)}")
+        if list(state["titles"]) != self.titles:
+            raise ValueError(f"state of another set of models: {', '.join(state['titles'])}")
         self.alive, self.dropped = list(state["alive"]), list(state["dropped"])
         self.leader, self.rung = state["leader"], state["rung"]
         self.spent, self.events = state["spent"], state["events"]
