@@ -72,7 +72,7 @@ bench-incidents: $(READY) ## Breaks the flights in five ways and known columns i
 bench-estimates: $(READY) ## Measures how often the estimates' intervals hold the loss that comes true, over DATA_DIR
 	$(BIN)/python benchmarks/estimates.py "$(DATA_DIR)" --out docs/estimates_coverage.md
 
-bench-auto: $(READY) ## Measures `use = "auto"` beside each model of its set, over DATA_DIR; a quarter of an hour
+bench-auto: $(READY) ## Measures `use = "auto"` beside each model of its set, over DATA_DIR; ten minutes
 	$(BIN)/python benchmarks/auto.py "$(DATA_DIR)" --out docs/auto.md
 
 calibrate: $(READY) ## Simulates the tables that some detectors' limits rest on, and prints them; takes long
