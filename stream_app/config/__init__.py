@@ -195,6 +195,14 @@ class Challenger(Model, frozen=True, kw_only=True):
         return Model(**{name: getattr(self, name) for name in Model.__struct_fields__})
 
 
+class Choice(Section, frozen=True, kw_only=True):
+    """`params` of a model with `use = "auto"`."""
+
+    models: tuple[Model, ...] = ()  # empty: the default set of the task
+    budget: int = 200_000  # model-events spent on others than the one in use
+    memory: int = 2000  # labels that the fading loss remembers
+
+
 class Watch(Section, frozen=True, kw_only=True):
     signal: str  # feature:NAME, features, missing:NAME, prediction, error, label_delay, expired, rejects, lateness, key
     detector: str
