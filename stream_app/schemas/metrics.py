@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from stream_app.schemas.alerts import Budget, Closed
+from stream_app.schemas.alerts import Budget, Closed, Comparison
 
 Interval = tuple[float | None, float | None]
 Figures = dict[str, float | None]
@@ -38,6 +38,15 @@ class Performance(Figure, kw_only=True):
     failures: Annotated[int, Meta(description="Events that the model raised an error on.")]
     last_failure: Annotated[str, Meta(description="The last such error; empty: none.")]
     version: Annotated[str | UnsetType, Meta(description="Version of the model; absent for baselines.")] = UNSET
+
+
+class Trial(Figure, kw_only=True):
+    """A model on trial beside the champion."""
+
+    signal: Annotated[str, Meta(pattern="^trial:", description="trial:LANE; key of the record.")]
+    version: Annotated[str, Meta(description="Version of the model.")]
+    against: Annotated[str, Meta(description="Version of the champion.")]
+    comparison: Annotated[Comparison, Meta(description="What is known so far.")]
 
 
 class Labels(Figure, kw_only=True):
@@ -128,4 +137,4 @@ class Choice(Figure, kw_only=True):
     candidates: Annotated[list[Candidate], Meta(description="The whole set, in its order.")]
 
 
-METRICS = (Stream, Performance, Labels, Incidents, Detector, Estimate, Choice)
+METRICS = (Stream, Performance, Trial, Labels, Incidents, Detector, Estimate, Choice)
