@@ -233,11 +233,7 @@ def test_targets_that_cannot_be_learned_change_no_choice():
 
 
 def test_a_state_of_another_set_is_refused():
-<<<<<<< HEAD
-    with pytest.raises(ValueError, match=r"state of another set of models: linear, linear.lr=1.0., GaussianNB"):
-=======
     with pytest.raises(ValueError, match=r"state of another set of models: linear, linear\(lr=1.0\)"):
->>>>>>> auto
         auto("binary", models=CLASSES[:2]).load(auto("binary").to_state())
 
 
