@@ -26,6 +26,11 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "ecdd memory=400": ("ecdd", {"memory": 400}),
 }
 
+# They draw ties by a hash that is the same in every stream: streams of errors would not be independent for them.
+NUMBERS_ONLY = {
+    entry for entry, (name, fixed) in SETTINGS.items() if fixed.items() >= UP.items() and name != "e_detector"
+}
+
 
 class Compiled:
     """One of our detectors at work."""
@@ -53,7 +58,8 @@ def _peer(entry: str) -> Peer:
     def watch(value: float) -> Compiled:
         return Compiled(detectors.make(name, arl0=value, **fixed))
 
-    return Peer(watch, 100, 1e12, "error" if cls.error_only else "number error", "arl0")
+    signals = "error" if cls.error_only else "number" if entry in NUMBERS_ONLY else "number error"
+    return Peer(watch, 100, 1e12, signals, "arl0")
 
 
 class _Peers(Mapping[str, Peer]):
