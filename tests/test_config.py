@@ -267,6 +267,18 @@ MISTAKES = [
         "$.watch[1].detector",
         "ddm",
     ),
+    (
+        'detector = "adwin"',
+        'detector = "ewma"\nparams = { direction = "sideways" }',
+        "$.watch[1].params.direction",
+        "'sideways'",
+    ),
+    (
+        'detector = "adwin"',
+        'detector = "adwin"\nparams = { direction = "up" }',
+        "$.watch[1].params.direction",
+        "parameter of adwin",
+    ),
     ('detector = "adwin"', 'detector = "adwin"\nparams = { arl0 = 7 }', "$.watch[1].params.arl0", "beside params"),
     # alarms and retraining
     ("[retrain]", "[[alarms.notify]]\n[retrain]", "$.alarms.notify[0]", "missing"),
@@ -293,6 +305,14 @@ def test_one_mistake_is_one_problem_at_its_path(old, new, path, word):
 
     assert problem.startswith(f"{path}: ")
     assert word in problem
+
+
+@pytest.mark.parametrize("detector", ["ewma", "cusum", "glr", "e_detector", "conformal"])
+def test_a_watch_for_a_rise_only(detector):
+    params = 'params = { direction = "up" }'
+    config = config_of(changed(('detector = "adwin"', f'detector = "{detector}"\n{params}')))
+
+    assert config.watch[1].params == {"direction": "up"}
 
 
 def test_without_time_there_are_no_durations():
