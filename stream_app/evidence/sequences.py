@@ -1,4 +1,4 @@
-"""Confidence sequences of a mean: intervals that hold at all times together, so that one may look whenever one likes."""
+"""Confidence sequences of a mean: intervals that hold at all times together, so that one may look at any time."""
 
 import math
 from typing import Any
@@ -32,7 +32,7 @@ class Sequence:
     >>> sequence = Sequence(bounded=True)
     >>> sequence.add(np.where(np.arange(1000) % 4, 0.0, 1.0))
     >>> sequence.mean, [round(end, 3) for end in sequence.interval(0.05)]
-    (0.25, [0.2, 0.3])
+    (0.25, [0.204, 0.296])
     """
 
     def __init__(self, *, bounded: bool) -> None:
@@ -68,12 +68,14 @@ class Sequence:
         """To either side of the mean; also as it would be at so many times the values, were they like these."""
         n, spread = self.sums[0] * factors, self.sums[2] * factors
         if self.bounded:
-            return mixture(spread, alpha / 2) / np.maximum(n, 1)
-        if self.n < LEAST:
-            return np.full(len(factors), np.inf)
-        rho2 = (-2 * math.log(alpha) + math.log(-2 * math.log(alpha)) + 1) / NEAR
-        wide: Floats = 2 * (n * rho2 + 1) / (n * n * rho2) * np.log(np.sqrt(n * rho2 + 1) / alpha)
-        return np.sqrt(spread / n * wide)
+            most = mixture(spread, alpha / 2)
+        elif self.n >= LEAST:
+            rho2 = (-2 * math.log(alpha) + math.log(-2 * math.log(alpha)) + 1) / NEAR
+            most = np.sqrt(2 * spread * (n + 1 / rho2) / n * np.log(np.sqrt(n * rho2 + 1) / alpha))
+        else:
+            most = np.full(len(n), np.inf)
+        reach: Floats = most / np.maximum(n, 1)
+        return reach
 
     def interval(self, alpha: float) -> list[float] | None:
         """Of the mean, at level 1 - alpha whenever it is looked at; None while nothing is known."""
@@ -96,7 +98,7 @@ def mixture(spread: Floats, alpha: float) -> Floats:
     The largest s at which the mixture over bets (a gamma distribution around `RHO`) is not above 1 / alpha; s, V and
     the result for values in [0, 1].
     """
-    s = np.sqrt(2 * (spread + RHO) * math.log(1 / alpha)) + math.log(1 / alpha)
+    s: Floats = np.sqrt(2 * (spread + RHO) * math.log(1 / alpha)) + math.log(1 / alpha)
     for _ in range(STEPS):  # of Newton: the log is convex in s, so after the first they come down to it from above
         log, slope = _log_mixture(s, spread)
         s = s - (log + math.log(alpha)) / slope

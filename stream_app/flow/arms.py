@@ -1,7 +1,7 @@
 """Arms: a share of the keys gets the predictions of the model in another lane; which arm does better, by its labels.
 
-An event is of arm B if hash(salt + key) / 2^64 lies below the share, so that a larger share keeps all keys that were in
-B. What is compared is one champion and one model of the lane: the comparison begins anew when either is another one, and
+An event is of arm B if hash(salt + key) / 2^64 lies below the share, so that a larger share keeps all keys of arm B.
+What is compared is one champion and one model of the lane: the comparison begins anew when either is another one, and
 only events that were predicted and labelled within it count. While the lane is empty everyone gets the champion.
 """
 
@@ -85,7 +85,7 @@ class Arms:
         """Both arms, what B differs by, and which is better (None: not decided)."""
         a, b = self.sequences
         gaps = {kpi: difference(a[kpi], b[kpi], 1 - LEVEL) if kpi in a else None for kpi in (LOSS, BESIDE, LABEL)}
-        apart = gaps[LOSS]["interval"] if gaps[LOSS] else None
+        apart = (gaps[LOSS] or {}).get("interval")
         better = None if apart is None else "A" if apart[0] > 0 else "B" if apart[1] < 0 else None
         return {
             "lane": self.ab.lane,
