@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from command import driftline
-from runs import configured, in_process, landed, rows, without, write
+from kafka_runs import Worker, all_taken, monitor, own, send, two_streams, wait_until
+from runs import CONFIG, configured, in_process, landed, rows, without, write
 
+from compose.broker import Broker
 from stream_app.config import Config, load
 from stream_app.edges.ab_view import sentence
 from stream_app.edges.differences import STREAMS
@@ -143,3 +145,24 @@ def test_one_sentence_says_how_it_stands() -> None:
     alone = {name: {"version": "v1" if name == "A" else None} for name in "AB"}
     assert sentence(figures(None, arms=alone)).startswith("no model in lane slow: everyone gets")
     assert "no loss" in sentence(figures(None, difference={"loss": None}))
+
+
+def test_over_kafka_each_shard_has_a_comparison_of_its_own(tmp_path: Path, broker: Broker) -> None:
+    file = monitor(tmp_path, broker.bootstrap, own("shared"), partitions=2, text=CONFIG + SHARED)
+    config, made = load(file), rows(1, 2000)
+    send(config, "control", {0: [COMMANDS[0]]})
+    with Worker(file) as worker:
+        wait_until(lambda: all_taken(config, {"control": [1, 0]}), worker)
+        ends = two_streams(config, made)
+        wait_until(lambda: all_taken(config, ends), worker)
+        assert worker.stop() == 0
+
+    assert asyncio.run(replayed(config, bounds=EVERYTHING)).identical
+    done = driftline(tmp_path, "ab", file, "--json")
+    zero, one = map(json.loads, done.stdout.splitlines())
+    assert [zero["shard"], one["shard"]] == [0, 1]
+    assert [zero["arms"][name]["version"] for name in "AB"] == ["v2", None]  # promoted in this shard only
+    assert [one["arms"][name]["version"] for name in "AB"] == ["v1", "v2"]
+    told = driftline(tmp_path, "ab", file).stdout
+    assert "shard 0: A v2, B none" in told
+    assert "shard 1: A v1, B v2" in told

@@ -7,7 +7,7 @@ from rich.markup import escape
 from stream_app.config import Config
 from stream_app.edges.terminal import ERR, OUT, whole
 
-KPIS = {"loss": "loss", "champion_loss": "the champion's loss on them", "label": "label"}
+KPIS = {"loss": "loss", "champion_loss": "champion's loss on them", "label": "label"}
 Figures = dict[str, Any]
 
 
