@@ -21,6 +21,10 @@ NO_TIME = np.iinfo(np.int64).min  # the time of a record that has none, or none 
 
 EVENT, LABEL, CONTROL = 0, 1, 2  # the streams a tape is woven from
 STREAMS = ("events", "labels", "control")
+OUTPUTS = (
+    *("predictions", "outcomes", "metrics", "alerts", "triggers", "features", "models", "dead-letters", "audit"),
+    "panes",
+)
 
 
 to_json = msgspec.json.Encoder(enc_hook=np.generic.item).encode  # NaN becomes null, numpy scalars plain numbers

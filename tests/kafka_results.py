@@ -19,16 +19,11 @@ from stream_app.config import Config, Source, digest
 from stream_app.edges import commits, kafka, snapshots
 from stream_app.edges.log import Log
 from stream_app.flow.decode import Decoder
-from stream_app.messages import Outputs
+from stream_app.messages import OUTPUTS, Outputs
 from stream_app.pipeline import Pipeline
 from stream_app.runners.embedded import Embedded
 from stream_app.runners.recovery import Position, decoded, recover, rerun
 from stream_app.runners.weaver import Weaver
-
-OUTPUTS = (
-    *("predictions", "outcomes", "metrics", "alerts", "triggers", "features", "models", "dead-letters", "audit"),
-    "panes",
-)
 
 Entry = tuple[str, str, bytes]  # id, key, value
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from stream_app.config import Budget, Window, arl0_of, digest, load, parse, signals
+from stream_app.config import Budget, Sampling, Step, Window, arl0_of, digest, load, parse, signals
 from stream_app.errors import ConfigError
 
 FLIGHTS = """
@@ -95,6 +95,23 @@ def test_a_configuration_is_read():
     assert config.challengers[0].params == {"seed": 7}
 
 
+def test_steps_and_sampling_are_read():
+    model = config_of(
+        changed(
+            (
+                'use = "linear"',
+                _stepped(_TREE, 'only = ["number", "origin", "carrier_delay_1h"]\nkeep = true')
+                + '\n[model.sampling]\nuse = "river.imblearn.RandomSampler"\nparams = { desired_dist = { "0" = 0.5 } }',
+            )
+        )
+    ).model
+
+    assert model.steps == (
+        Step(use="river.preprocessing.StandardScaler", only=("number", "origin", "carrier_delay_1h"), keep=True),
+    )
+    assert model.sampling == Sampling(use="river.imblearn.RandomSampler", params={"desired_dist": {"0": 0.5}})
+
+
 def test_all_mistakes_are_reported_at_once():
     found = problems_of(
         changed(
@@ -123,6 +140,14 @@ def test_all_mistakes_are_reported_at_once():
     assert found[5].startswith('$.watch[1].detector: unknown detector "adwn"; known: adwin, ')
     assert found[5].endswith('did you mean "adwin"?')
     assert found[6].endswith('did you mean "error"?')
+
+
+_TREE = "river.tree.HoeffdingTreeClassifier"
+
+
+def _stepped(use, more=""):
+    """A model behind one step, with more written into the step."""
+    return f'use = "{use}"\n[[model.steps]]\nuse = "river.preprocessing.StandardScaler"\n{more}'
 
 
 # (old, new) of one mistake in the flights configuration → the path of the one problem, and a word of its message
@@ -184,6 +209,42 @@ MISTAKES = [
     ('use = "linear"', 'use = "os.system"', "$.model.use", "unknown model"),
     ('use = "linear"', 'use = "river.linear_model.LinearRegression"', "$.model.use", "does not fit"),
     ('use = "linear"', 'use = "river.anomaly.HalfSpaceTrees"', "$.model.use", "does not fit"),
+    ('use = "linear"', _stepped("linear"), "$.model.steps", "linear, which scales and one-hot encodes by itself"),
+    ('use = "linear"', _stepped(_TREE, 'only = ["distanse"]'), "$.model.steps[0].only[0]", 'did you mean "distance"?'),
+    ('use = "linear"', _stepped(_TREE, "keep = 1"), "$.model.steps[0].keep", "expected true or false"),
+    ('use = "linear"', _stepped(_TREE, "params = 1"), "$.model.steps[0].params", "expected a table"),
+    ('use = "linear"', _stepped(_TREE, 'onyl = ["origin"]'), "$.model.steps[0].onyl", 'did you mean "only"?'),
+    ('use = "linear"', f'use = "{_TREE}"\nsteps = [{{ use = "a.B" }}]', "$.model.steps[0].use", "bad class"),
+    ('use = "linear"', f'use = "{_TREE}"\nsteps = [{{ params = {{}} }}]', "$.model.steps[0].use", "missing"),
+    (
+        'use = "linear"',
+        'sampling.use = "river.imblearn.RandomSampler"',
+        "$.model.sampling",
+        'class_weight = "balanced"',
+    ),
+    ('use = "linear"', f'use = "{_TREE}"\nsampling.use = "x"', "$.model.sampling.use", "river.imblearn.RandomUnder"),
+    ("params = { seed = 7 }", 'steps = [{ use = "river." }]', "$.challengers[0].steps[0].use", "bad class"),
+    ('use = "linear"', 'use = "atuo"', "$.model.use", 'did you mean "auto"?'),
+    *(
+        ('use = "linear"', f'use = "auto"\nparams = {{ {params} }}', f"$.model.params.{path}", told)
+        for params, path, told in (
+            ("budgte = 5", "budgte", 'did you mean "budget"?'),
+            ("budget = 5.5", "budget", "expected a whole number, got 5.5"),
+            ("budget = 17", "budget", "must be at least 18 to try 7 models"),
+            ("memory = 0", "memory", "more than 0"),
+            ("models = []", "models", "is empty; name two or more"),
+            ('models = [{ use = "linear" }]', "models", "one model leaves nothing to choose"),
+            ('models = [{ use = "linear" }, { use = "auto" }]', "models[1].use", "auto cannot be one of the models"),
+            ('models = [{ use = "linear" }, { use = "linear" }]', "models[1]", "is the same as models[0]"),
+            ('models = [{ use = "linear" }, { use = "linea" }]', "models[1].use", 'did you mean "linear"?'),
+            ('models = [{ use = "linear" }, { us = "linear" }]', "models[1].us", 'did you mean "use"?'),
+            (
+                'models = [{ use = "linear" }, { use = "river.linear_model.LinearRegression" }]',
+                "models[1].use",
+                "does not fit",
+            ),
+        )
+    ),
     # watches
     ('signal = "error"', 'signal = "eror"', "$.watch[1].signal", 'did you mean "error"?'),
     ('signal = "error"', 'signal = "feature:distanse"', "$.watch[1].signal", 'did you mean "distance"?'),
@@ -415,6 +476,8 @@ def test_the_digest_changes_with_what_changes_the_outputs_only():
     for old, new in [
         ("min = 0", "min = 1"),
         ("seed = 7", "seed = 8"),
+        ("{ seed = 7 }", '{ seed = 7 }\nsteps = [{ use = "river.preprocessing.StandardScaler" }]'),
+        ("{ seed = 7 }", '{ seed = 7 }\nsampling.use = "river.imblearn.RandomSampler"'),
         ('over = "1h"', 'over = "2h"'),
         ('carrier = { type = "category" }\n', 'a = { type = "category" }\ncarrier = { type = "category" }\n'),
     ]:

@@ -20,9 +20,10 @@ from runs import CONFIG, configured, in_process, landed, rows, without, write
 from compose.broker import Broker
 from stream_app.config import Config, load
 from stream_app.edges import kafka
-from stream_app.edges.differences import STREAMS, Comparison, Item, NewestComparison, Placed, Replay, Unread
+from stream_app.edges.differences import Comparison, Item, NewestComparison, Placed, Replay, Unread
 from stream_app.edges.log import Log
 from stream_app.errors import ConfigError, DriftlineError, StateError, TopicError
+from stream_app.messages import OUTPUTS
 from stream_app.runners.history import Bound, Bounds
 from stream_app.runners.replay import EVERYTHING, contrasted, replayed
 
@@ -69,7 +70,7 @@ def test_what_a_worker_wrote_is_what_a_replay_makes(file: Path) -> None:
     config = load(file)
     found = replay(config)
 
-    written = {s: sum(len(records(config, s, n)) for n in range(PARTITIONS)) for s in STREAMS}
+    written = {s: sum(len(records(config, s, n)) for n in range(PARTITIONS)) for s in OUTPUTS}
     assert same(found) == written
     assert min(written.values()) > 0
     assert found.identical
@@ -285,7 +286,7 @@ def test_what_a_run_wrote_is_what_a_replay_makes(logged: tuple[Config, Path]) ->
     found = replay(config, state=state)
 
     with Log(state) as log:
-        written = {stream: log.count(stream) for stream in STREAMS}
+        written = {stream: log.count(stream) for stream in OUTPUTS}
     assert found.identical
     assert same(found) == written
     assert written["alerts"] > 0

@@ -1,6 +1,7 @@
 """The commands that need a cluster: topics, play; and replay, which also goes over the log of a file."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -182,18 +183,19 @@ def replay(config: Config, state: Path | None, *, against: Path | None, start: A
     Example: driftline replay flights.toml --against other.toml --from 2013-07-01
     """
     from stream_app.edges.replay_view import print_contrast, print_replay  # noqa: PLC0415
+    from stream_app.edges.snapshots import state_key  # noqa: PLC0415
     from stream_app.edges.terminal import RunView  # noqa: PLC0415
     from stream_app.runners.history import Bounds  # noqa: PLC0415
     from stream_app.runners.replay import contrasted, replayed  # noqa: PLC0415
 
-    bounds = Bounds(start, stop)
+    bounds, key = Bounds(start, stop), state_key(os.environ)
     other = load(against) if against else None
     with RunView(config, state or Path()) as view:
         view.begin(0)
         if other is not None:
-            contrast = on_kafka(contrasted(config, other, state=state, bounds=bounds, report=view.report))
+            contrast = on_kafka(contrasted(config, other, state=state, key=key, bounds=bounds, report=view.report))
         else:
-            found = on_kafka(replayed(config, state=state, bounds=bounds, report=view.report))
+            found = on_kafka(replayed(config, state=state, key=key, bounds=bounds, report=view.report))
     if other is not None:
         print_contrast(config, contrast, as_json=as_json)
         return

@@ -10,6 +10,7 @@ from stream_app.config.reading import child, quoted, unknown
 if TYPE_CHECKING:  # config.py imports this file
     from stream_app.config import Config, Notify
 
+GATE = "gate"  # name of the receiver that is the promotion gate
 KINDS = ("alertmanager", "webhook", "exec", "email", "log")
 STREAMS = ("alerts", "triggers")
 SEVERITIES = ("info", "warning", "critical")
@@ -35,7 +36,16 @@ def receivers(config: "Config") -> "dict[str, Notify]":
             name = kind_of(notify) + (f"-{number}" if number > 1 else "")
             number += 1
         found[name] = notify
-    return found
+    return found | gate_of(config)
+
+
+def gate_of(config: "Config") -> "dict[str, Notify]":
+    """The promotion gate, which is told of triggers as any receiver is; empty without one."""
+    from stream_app.config import Notify  # noqa: PLC0415
+
+    if config.retrain.gate is None:
+        return {}
+    return {GATE: Notify(name=GATE, program=config.retrain.gate, streams=("triggers",), severity="info")}
 
 
 def kind_of(notify: "Notify") -> str:
@@ -60,6 +70,8 @@ def check_receivers(config: "Config") -> Found:
         path = f"$.alarms.notify[{i}]"
         if notify.name is not None and not _NAME.fullmatch(notify.name):
             yield f"{path}.name", f"bad name {quoted(notify.name)}; use letters, digits, _ . and - only"
+        elif notify.name == GATE:
+            yield f"{path}.name", f"{quoted(GATE)} is the name of retrain.gate; choose another"
         elif notify.name in names:
             yield f"{path}.name", f"{quoted(notify.name)} is there twice"
         names |= {notify.name} if notify.name is not None else set()

@@ -17,7 +17,7 @@ def check_retrain(config: "Config", watched: list[Signal]) -> Found:
     """Every problem of [retrain] and of the names of [[challengers]]."""
     yield from _on(config, watched)
     retrain = config.retrain
-    for name in ("reasons", "horizon", "memory", "passes", "trial", "archive"):
+    for name in ("reasons", "horizon", "memory", "least", "passes", "trial", "archive"):
         if getattr(retrain, name) < 1:
             yield f"$.retrain.{name}", "must be at least 1"
     if not 0 <= retrain.cost < float("inf"):
@@ -28,6 +28,8 @@ def check_retrain(config: "Config", watched: list[Signal]) -> Found:
         yield "$.retrain.confidence", f"expected a number from 0.5 to below 1, got {retrain.confidence:g}"
     if retrain.action in ("fine-tune", "challenge") and config.schema.label is None:
         yield "$.retrain.action", f"{quoted(retrain.action)} compares models by their labels: there is no schema.label"
+    if retrain.gate is not None and not retrain.gate.strip():
+        yield "$.retrain.gate", "is empty; write a command, or leave it out"
     if retrain.limit is not None and retrain.limit.within.duration_ms and config.schema.time is None:
         yield "$.retrain.limit", 'no time: write "N per M events", or name schema.time'
     if retrain.limit is not None and retrain.limit.within.rolling:

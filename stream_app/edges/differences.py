@@ -12,11 +12,8 @@ from itertools import islice
 from typing import Literal
 
 from stream_app.edges.transactions import Written
+from stream_app.messages import OUTPUTS
 
-STREAMS = (
-    *("predictions", "outcomes", "metrics", "alerts", "triggers", "features", "models", "dead-letters", "audit"),
-    "panes",
-)
 WINDOW = 1024  # records that are looked at on each side when they differ
 
 Item = tuple[bytes, bytes, bytes]  # id (of predictions and outcomes empty: their value says it), key, value
@@ -61,7 +58,7 @@ class Difference:
 class Replay:
     """What was written beside what is written now: the sums of all shards."""
 
-    streams: dict[str, Tally] = field(default_factory=lambda: {stream: Tally() for stream in STREAMS})
+    streams: dict[str, Tally] = field(default_factory=lambda: {stream: Tally() for stream in OUTPUTS})
     first: dict[str, Difference] = field(default_factory=dict)  # by stream
     records: int = 0  # in the range
     seconds: float = 0.0  # for these and those before them

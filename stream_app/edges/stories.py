@@ -11,6 +11,7 @@ from stream_app.edges import snapshots, subscriber
 from stream_app.edges.incident_view import ERROR, around, errors, print_incident, series
 from stream_app.edges.log import Log
 from stream_app.edges.terminal import OUT, printable, when, whole
+from stream_app.edges.versions_view import print_version
 from stream_app.errors import DriftlineError, TopicError
 from stream_app.pipeline import Pipeline
 
@@ -24,7 +25,7 @@ def tell(config: Config, log: Log, name: str, key: bytes) -> dict[str, Any]:
         metrics = (json.loads(record.value) for record in log.read("metrics") if record.key == ERROR)
         return _incident(config, name, alerts, triggers, list(panes), list(metrics))
     found, saved = log.find(name), log.load()
-    pipeline = Pipeline(config)
+    pipeline = Pipeline(config, 0, key)
     if saved is not None:
         state = snapshots.decode(saved.state, config_digest=digest(config), key=key, where=str(log.path))
         pipeline.restore(state)
@@ -79,7 +80,7 @@ def _incident(
     return {
         "incident": name,
         "alerts": alerts,
-        "triggers": [trigger for trigger in triggers if trigger["data"]["incident"] == name],
+        "triggers": [trigger for trigger in triggers if trigger["data"].get("incident") == name],
         "panes": [] if coded else around(series(panes), data),
         "errors": around(errors(metrics), data),
     }
@@ -99,31 +100,9 @@ def print_story(config: Config, told: dict[str, Any]) -> None:
     if "incident" in told:
         _print_incident(config, told)
     elif "version" in told:
-        _print_version(config, told)
+        print_version(config, told["models"])
     else:
         _print_event(config, told)
-
-
-def _print_version(config: Config, told: dict[str, Any]) -> None:
-    for model in told["models"]:
-        why = f", because of {model['why']}" if model["why"] else ""
-        _print_line(f"{when(config, model['time'])}  {told['version']}: {model['status']}{why}{_proof(model)}")
-    last = told["models"][-1]
-    beside = f" beside {last['parent']}" if last["parent"] else ""
-    trained = f", trained on {last['trained']['rows']:,} labelled events" if last["trained"] else ""
-    _print_line(f"{last['kind']} model{beside}: {last['use']}{trained}")
-
-
-def _proof(model: dict[str, Any]) -> str:
-    """The comparison that decided it, in words."""
-    evidence = model.get("evidence")
-    if not evidence or not evidence["labels"]:
-        return ""
-    low, high = evidence["interval"]
-    return (
-        f"; on {evidence['labels']:,} labels its loss was {evidence['loss']:.4g}, the champion's"
-        f" {evidence['loss_champion']:.4g} (gain {evidence['gain']:+.4g}, between {low:+.4g} and {high:+.4g})"
-    )
 
 
 def _print_incident(config: Config, told: dict[str, Any]) -> None:

@@ -88,7 +88,7 @@ class Embedded:
             )
         self.config, self.log, self.key = config, log, key
         self.digest = digest(config)
-        self.pipeline = Pipeline(config, shard)
+        self.pipeline = Pipeline(config, shard, key)
         saved = log.load()
         position = self._resume(saved) if saved else {}
         paths = [config.source.events, *([config.source.labels] if config.source.labels else [])]
@@ -192,7 +192,7 @@ class Embedded:
 
     def summary(self, seconds: float) -> dict[str, Any]:
         """What the log holds after this run, and how fast this run was."""
-        told = self.pipeline.summary()
+        told, lanes = self.pipeline.summary(), self.pipeline.score.names[1:]
         counts, performance = told["counts"], told["performance"]
         new = self.pipeline.records - self.resumed_at
         return {
@@ -206,10 +206,11 @@ class Embedded:
             "triggers": self.log.count("triggers"),
             "metrics": {
                 "champion": performance.get("champion"),
-                "challengers": {c.name: performance.get(c.name) for c in self.config.challengers},
+                "challengers": {name: performance[name] for name in lanes if name in performance},
                 "baselines": {name: performance.get(name) for name in BASELINES},
             },
             "estimate": told["estimate"],
+            "choices": told["choices"],
             "new_records": new,
             "seconds": round(seconds, 3),
             "events_per_second": round(new / seconds) if seconds else 0,

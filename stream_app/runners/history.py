@@ -17,12 +17,12 @@ from msgspec import structs
 
 from stream_app.config import Config
 from stream_app.edges import commits, kafka
-from stream_app.edges.differences import STREAMS, Item, Placed, item
+from stream_app.edges.differences import Item, Placed, item
 from stream_app.edges.log import Log, Record, Saved
 from stream_app.errors import BrokerError, ConfigError, StateError, TopicError
 from stream_app.flow.clock import NOW, START, clock_states, state_of
 from stream_app.flow.decode import Decoder
-from stream_app.messages import CONTROL, EVENT, LABEL, Outputs, Rows, Tape, join_rows
+from stream_app.messages import CONTROL, EVENT, LABEL, OUTPUTS, Outputs, Rows, Tape, join_rows
 from stream_app.pipeline import Pipeline
 from stream_app.runners.embedded import Input
 from stream_app.runners.recovery import SLICE, handled, rerun
@@ -111,7 +111,7 @@ class TopicHistory:
     async def survey(self) -> None:
         """Finds out where everything ends, and who wrote it."""
         shards = await self._partitions()
-        streams = (*kafka.inputs(self.config), *STREAMS, "commits")
+        streams = (*kafka.inputs(self.config), *OUTPUTS, "commits")
         places = [self._place(stream, shard) for stream in streams for shard in shards]
         async with (
             _looking(self.config, places) as client,
@@ -128,7 +128,7 @@ class TopicHistory:
 
     async def _partitions(self) -> list[int]:
         topics = await kafka.partitions(self.config)
-        names = [kafka.topic(self.config, s) for s in (*kafka.inputs(self.config), *STREAMS, "commits")]
+        names = [kafka.topic(self.config, s) for s in (*kafka.inputs(self.config), *OUTPUTS, "commits")]
         for name in names:
             if name not in topics:
                 where = kafka.cluster(self.config).bootstrap
@@ -137,7 +137,7 @@ class TopicHistory:
 
     async def _cut(self, client: AIOKafkaConsumer, raw: AIOKafkaConsumer, shard: int) -> None:
         """Ends of a shard's outputs and commits that belong together: taken while no transaction was open."""
-        places = [self._place(stream, shard) for stream in (*STREAMS, "commits")]
+        places = [self._place(stream, shard) for stream in (*OUTPUTS, "commits")]
         deadline = time.monotonic() + QUIET_S
         while (committed := await client.end_offsets(places)) != await raw.end_offsets(places):
             if time.monotonic() > deadline:

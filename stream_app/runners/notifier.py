@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Self
 
 from stream_app.config import Config, Notify, receivers
+from stream_app.config.receivers import GATE
 from stream_app.edges import journal
 from stream_app.edges.deliverer import Counts, Deliverer, Feed, attempt
+from stream_app.edges.gate import Gate
 from stream_app.edges.log import Log
 from stream_app.edges.notices import Notice, trial
 from stream_app.edges.outbox import LogFeed, Outbox
-from stream_app.edges.receivers import Answer, make
+from stream_app.edges.receivers import Answer, Receiver, make
 from stream_app.errors import BrokerError, DriftlineError
 
 POLL_S = 0.5  # how often a stream without news is looked at: people do not notice, five receivers take under 1 %
@@ -115,10 +117,22 @@ class Notifier:
                 journal.warn("waiting for a broker", receiver=name, reason=str(error))
                 await asyncio.sleep(RETRY_S)
 
+    async def _say(self, shard: int, command: bytes) -> None:
+        """Appends a command to the control stream of a shard."""
+        if self._state is None:
+            from stream_app.edges.sender import send_command  # noqa: PLC0415
+
+            await send_command(self._config, shard, command)
+            return
+        with Log(self._state) as log:
+            log.send_control(command)
+
     async def _deliver(self, name: str, feed: Feed) -> None:
         self._feeds[name] = feed
         async with AsyncExitStack() as stack:
-            receiver = make(self._config, self.receivers[name], time.time)
+            receiver: Receiver = make(self._config, self.receivers[name], time.time)
+            if name == GATE:
+                receiver = Gate(receiver, self._say)
             stack.push_async_callback(receiver.close)
             deliverer = Deliverer(name, self.receivers[name], receiver, feed, time.monotonic, self.counts[name])
             while True:

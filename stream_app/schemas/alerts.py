@@ -191,6 +191,17 @@ class Incident(Closed):
     message: Annotated[str, Meta(description="The incident in one plain sentence.")]
 
 
+class Comparison(Closed):
+    """What is known of two models on the same labelled events, whenever it is looked at."""
+
+    labels: Annotated[int, Meta(description="Labels of events that both had predicted.")]
+    loss_champion: Annotated[float | None, Meta(description="Mean loss of the champion; null: no label.")]
+    loss: Annotated[float | None, Meta(description="Mean loss of this model; null: no label.")]
+    gain: Annotated[float | None, Meta(description="Mean difference as it is judged: 0/1, or clipped; null: no label.")]
+    interval: Annotated[tuple[float, float], Meta(description="Ends of the gain, each at the level of `confidence`.")]
+    confidence: Annotated[float, Meta(description="Level of each end and of the proof, 0 to 1, whenever one looks.")]
+
+
 class Train(Closed):
     """What to train on."""
 
@@ -252,3 +263,19 @@ class Trigger(CloudEvent, kw_only=True):
 
     type: Annotated[Literal["driftline.trigger.retrain"], Meta(description="What happened.")]
     data: Annotated[Retrain, Meta(description="The request.")]
+
+
+class Proposal(Closed):
+    """A model that is proven better than the champion, and waits for the promotion gate."""
+
+    model: Annotated[str, Meta(description="Whose place it asks for; the key of the record.")]
+    version: Annotated[str, Meta(description="The proven version.")]
+    against: Annotated[str, Meta(description="The champion that it was compared with.")]
+    evidence: Annotated[Comparison, Meta(description="The proof.")]
+
+
+class Promotion(CloudEvent, kw_only=True):
+    """A promotion is proposed."""
+
+    type: Annotated[Literal["driftline.trigger.promotion"], Meta(description="What happened.")]
+    data: Annotated[Proposal, Meta(description="The proposal.")]

@@ -9,12 +9,13 @@ from stream_app.schemas import alerts, metrics, records
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TYPES: dict[str, tuple[Any, ...]] = {  # stream → its message, or one of several
     "alerts": (alerts.Alert,),
-    "triggers": (alerts.Trigger,),
+    "triggers": (alerts.Trigger, alerts.Promotion),
     "predictions": (records.Prediction,),
     "outcomes": (records.Outcome,),
     "metrics": metrics.METRICS,
     "dead-letters": (records.DeadLetter,),
     "models": (records.ModelVersion,),
+    "archive": (records.Artefact,),
     "audit": (records.Audit,),
     "panes": (records.Pane,),
     "features": (records.FeatureValues,),
@@ -24,7 +25,8 @@ CLOUD_EVENTS = ("alerts", "triggers")
 KEYS = {
     "alerts": "incident id", "triggers": "model", "predictions": "event id", "outcomes": "event id",
     "metrics": "signal", "dead-letters": "record id, else STREAM/OFFSET", "models": "model version",
-    "audit": "what was done", "panes": "signal", "features": "BY=KEY", "control": "none; the partition is the shard",
+    "archive": "VERSION/PART", "audit": "what was done", "panes": "signal", "features": "BY=KEY",
+    "control": "none; the partition is the shard",
 }  # fmt: skip
 
 
@@ -81,7 +83,7 @@ def _operation(stream: str) -> dict[str, Any]:
 
 
 def _message(stream: str) -> dict[str, Any]:
-    what = TYPES[stream][0].__doc__ if len(TYPES[stream]) == 1 else metrics.__doc__
+    what = metrics.__doc__ if stream == "metrics" else TYPES[stream][0].__doc__
     kind = "application/cloudevents+json" if stream in CLOUD_EVENTS else "application/json"
     return {
         "summary": str(what).split("\n", maxsplit=1)[0],

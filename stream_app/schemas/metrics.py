@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from stream_app.schemas.alerts import Budget, Closed
+from stream_app.schemas.alerts import Budget, Closed, Comparison
 
 Interval = tuple[float | None, float | None]
 Figures = dict[str, float | None]
@@ -38,6 +38,15 @@ class Performance(Figure, kw_only=True):
     failures: Annotated[int, Meta(description="Events that the model raised an error on.")]
     last_failure: Annotated[str, Meta(description="The last such error; empty: none.")]
     version: Annotated[str | UnsetType, Meta(description="Version of the model; absent for baselines.")] = UNSET
+
+
+class Trial(Figure, kw_only=True):
+    """A model on trial beside the champion."""
+
+    signal: Annotated[str, Meta(pattern="^trial:", description="trial:LANE; key of the record.")]
+    version: Annotated[str, Meta(description="Version of the model.")]
+    against: Annotated[str, Meta(description="Version of the champion.")]
+    comparison: Annotated[Comparison, Meta(description="What is known so far.")]
 
 
 class Labels(Figure, kw_only=True):
@@ -152,4 +161,38 @@ class Ab(Figure, kw_only=True):
     labels_more: Annotated[int | None, Meta(description="About how many labels decide it; null: not to be seen.")]
 
 
-METRICS = (Stream, Performance, Labels, Incidents, Detector, Estimate, Ab)
+class Dropped(Closed, kw_only=True):
+    """When and why a model of a set was dropped."""
+
+    rung: Annotated[int, Meta(description="At the end of which rung.")]
+    events: Annotated[int, Meta(description="Events that had been tried since the choice began.")]
+    labels: Annotated[int, Meta(description="Labels that had been counted.")]
+    loss: Annotated[float | None, Meta(description="Its fading loss then; null: no label yet.")]
+    worst_kept: Annotated[float | None, Meta(description="The largest of those that went on; null: no label yet.")]
+
+
+class Candidate(Closed, kw_only=True):
+    """A model of a set."""
+
+    model: Annotated[str, Meta(description="Class and parameters.")]
+    loss: Annotated[float | None, Meta(description="Fading loss, as it is or was last counted; null: no label yet.")]
+    failures: Annotated[int, Meta(description="Operations that it raised an error on.")]
+    dropped: Annotated[Dropped | None, Meta(description="null: it is still tried, or in use.")]
+
+
+class Choice(Figure, kw_only=True):
+    """Which model of its set a model with `use = "auto"` uses, and why."""
+
+    signal: Annotated[str, Meta(pattern="^choice:", description="choice:MODEL; key of the record.")]
+    chosen: Annotated[str, Meta(description="The one in use.")]
+    why: Annotated[str, Meta(description="Why, as a sentence.")]
+    decided: Annotated[bool, Meta(description="All others have been dropped.")]
+    choice: Annotated[int, Meta(description="1, and one more after each reset.")]
+    budget: Annotated[int, Meta(description="Model-events that may be spent on models beyond the one in use.")]
+    spent: Annotated[int, Meta(description="Model-events spent on them in this choice.")]
+    events: Annotated[int, Meta(description="Events predicted in this choice.")]
+    labels: Annotated[int, Meta(description="Labels counted in it while there was more than one model.")]
+    candidates: Annotated[list[Candidate], Meta(description="The whole set, in its order.")]
+
+
+METRICS = (Stream, Performance, Trial, Labels, Incidents, Detector, Estimate, Choice, Ab)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from stream_app.schemas.alerts import Closed
+from stream_app.schemas.alerts import Closed, Comparison
 
 
 class Prediction(Closed):
@@ -42,17 +42,6 @@ class DeadLetter(Closed):
     raw_base64: Annotated[str | UnsetType, Meta(description="The record as it came, in base64.")] = UNSET
 
 
-class Comparison(Closed):
-    """What is known of two models on the same labelled events, whenever it is looked at."""
-
-    labels: Annotated[int, Meta(description="Labels of events that both had predicted.")]
-    loss_champion: Annotated[float | None, Meta(description="Mean loss of the champion; null: no label.")]
-    loss: Annotated[float | None, Meta(description="Mean loss of this model; null: no label.")]
-    gain: Annotated[float | None, Meta(description="Mean difference as it is judged: 0/1, or clipped; null: no label.")]
-    interval: Annotated[tuple[float, float], Meta(description="Confidence sequence of the gain.")]
-    confidence: Annotated[float, Meta(description="Its level, and that of the proof, 0 to 1.")]
-
-
 class Trained(Closed):
     """The labelled events that a model was trained on before it entered the stream."""
 
@@ -67,7 +56,8 @@ class ModelVersion(Closed):
 
     version: Annotated[str, Meta(description="Name of the version; key of the record.")]
     status: Annotated[
-        Literal["champion", "challenger", "candidate", "predecessor", "archived"], Meta(description="What it is now.")
+        Literal["champion", "challenger", "candidate", "proposed", "predecessor", "archived"],
+        Meta(description="What it is now."),
     ]
     kind: Annotated[
         Literal["initial", "configured", "reset", "fresh", "fine-tuned", "recurring", "imported"],
@@ -76,14 +66,33 @@ class ModelVersion(Closed):
     parent: Annotated[str | None, Meta(description="Version that it began from, or beside; null: none.")]
     use: Annotated[str, Meta(description="What model, as in [model] use.")]
     params: Annotated[dict[str, Any], Meta(description="Its parameters.")]
+    categories: Annotated[str, Meta(description="How categories reach it, as in [model] categories.")]
     trained: Annotated[Trained | None, Meta(description="Its training before it entered; null: none.")]
-    why: Annotated[str | None, Meta(description="Incident, trigger, reason or verdict; null: none.")]
+    why: Annotated[str | None, Meta(description="Incident, trigger or reason that it came for; null: none.")]
     config: Annotated[str, Meta(description="SHA-256 of the configuration, in hex.")]
     record: Annotated[int, Meta(description="Records of the shard that had been handled.")]
     time: Annotated[int, Meta(description="Stream time, epoch milliseconds.")]
+    steps: Annotated[list[dict[str, Any]] | UnsetType, Meta(description="Steps before it; absent: none.")] = UNSET
+    sampling: Annotated[dict[str, Any] | UnsetType, Meta(description="Sampler around it; absent: none.")] = UNSET
+    verdict: Annotated[str | UnsetType | None, Meta(description="Why it left: worse, unproven, or in words.")] = UNSET
     evidence: Annotated[Comparison | UnsetType | None, Meta(description="What decided; absent: no comparison did.")] = (
         UNSET
     )
+
+
+class Artefact(Closed):
+    """A part of a trained model as it was when it was promoted or left: an artefact, compressed by zlib.
+
+    Not compared by a replay: pickles of equal models may differ.
+    """
+
+    version: Annotated[str, Meta(description="Version of the model; the key is VERSION/PART.")]
+    record: Annotated[int, Meta(description="Records of the shard that had been handled.")]
+    time: Annotated[int, Meta(description="Stream time, epoch milliseconds.")]
+    part: Annotated[int, Meta(description="Number of this part, from 0.")]
+    parts: Annotated[int, Meta(description="How many there are; all have the same record.")]
+    data: Annotated[bytes, Meta(description="This part of the bytes, in base64.")]
+    problem: Annotated[str | UnsetType, Meta(description="Why there is no artefact.")] = UNSET
 
 
 class Audit(Closed):
@@ -101,6 +110,10 @@ class Audit(Closed):
     signal: Annotated[str | UnsetType | None, Meta(description="Signal whose reference was set.")] = UNSET
     command: Annotated[str | UnsetType, Meta(description="The command, if one was accepted.")] = UNSET
     incident: Annotated[str | UnsetType, Meta(description="Incident that it names.")] = UNSET
+    artefact: Annotated[str | UnsetType, Meta(description="SHA-256 of the model that came with it, in hex.")] = UNSET
+    trigger: Annotated[str | UnsetType, Meta(description="Trigger that the model answers.")] = UNSET
+    promote: Annotated[bool | UnsetType, Meta(description="True where it was to be promoted at once.")] = UNSET
+    left_out: Annotated[list[str] | UnsetType, Meta(description="What of an added model has no place here.")] = UNSET
     stream: Annotated[str | UnsetType, Meta(description="Input of a gap or a lag.")] = UNSET
     start: Annotated[
         int | UnsetType, Meta(description="First offset of a gap; of a lag: of the record that has waited longest.")
@@ -143,13 +156,17 @@ class Command(Struct):
 
     command: Annotated[
         Literal[
-            "acknowledge", "close", "set-reference", "reset", "retrain", "promote", "rollback", "retire", "gap", "lag"
+            "acknowledge", "close", "set-reference", "reset", "retrain", "promote", "rollback", "retire", "add",
+            "gap", "lag",
         ],
         Meta(description="What to do."),
-    ]
+    ]  # fmt: skip
     incident: Annotated[str | None, Meta(description="For acknowledge and close: which.")] = None
     signal: Annotated[str | None, Meta(description="For set-reference: which.")] = None
     version: Annotated[str | None, Meta(description="For promote and retire: which; for rollback: where to.")] = None
+    artefact: Annotated[bytes | None, Meta(description="For add: the artefact, compressed by zlib, in base64.")] = None
+    trigger: Annotated[str | None, Meta(description="For add: id of the trigger it answers; added once.")] = None
+    promote: Annotated[bool | None, Meta(description="For add: true to promote it without a proof.")] = None
     why: Annotated[str | None, Meta(description="Reason, for the audit.")] = None
     by: Annotated[str | None, Meta(description="Who, for the audit.")] = None
     stream: Annotated[str | None, Meta(description="For gap and lag: the input.")] = None
