@@ -260,7 +260,8 @@ def _profiled(data: Path, folder: Path) -> Path:
     return config_file
 
 
-import stream_app.commands.cluster  # noqa: E402 (these register their commands on `cli`)
+import stream_app.commands.ab  # noqa: E402 (these register their commands on `cli`)
+import stream_app.commands.cluster  # noqa: E402
 import stream_app.commands.models  # noqa: E402
 import stream_app.commands.notify  # noqa: E402
 import stream_app.commands.schemas  # noqa: E402
