@@ -263,6 +263,7 @@ def _profiled(data: Path, folder: Path) -> Path:
 import stream_app.commands.cluster  # noqa: E402 (these register their commands on `cli`)
 import stream_app.commands.models  # noqa: E402
 import stream_app.commands.notify  # noqa: E402
+import stream_app.commands.replay  # noqa: E402
 import stream_app.commands.schemas  # noqa: E402
 import stream_app.commands.stories  # noqa: E402
 import stream_app.commands.streams  # noqa: E402
