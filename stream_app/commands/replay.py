@@ -73,7 +73,7 @@ def replay(
     """
     from stream_app.runners.history import Bounds  # noqa: PLC0415
 
-    if (cost or promote) and against is None or (anyway and not promote):
+    if (against is None and (cost or promote)) or (anyway and not promote):
         raise click.UsageError("--cost and --promote go with --against OTHER, and --anyway with --promote")
     bounds = Bounds(start, stop)
     if against is None:

@@ -104,7 +104,8 @@ class Judgement(NamedTuple):
         sign = -1 if self.outcome == "worse" else 1
         low, high = sorted((sign * low, sign * high))
         unit = " of the live one's error" if self.relative else ""
-        found = f"{sign * self.gain:.3g} ({low:.3g} … {high:.3g}){unit} on {self.labels:,} labels, at a confidence of {self.confidence:g}"
+        on = f"on {self.labels:,} labels, at a confidence of {self.confidence:g}"
+        found = f"{sign * self.gain:.3g} ({low:.3g} … {high:.3g}){unit} {on}"
         if self.outcome == "unproven":
             return f"no difference is shown: {found}"
         return f"the other is {self.outcome} by {found}"
