@@ -100,7 +100,8 @@ class Pipeline:
         return {"id": event_id, "status": self.join.story(key), **self.join.waiting(event_id, self.score.names)}
 
     def summary(self) -> dict[str, Any]:
-        """Counts, the figures of every model and baseline so far, and the champion's estimate (None without one)."""
+        """Counts, figures of every model and baseline, the champion's estimate (None without one), what was chosen."""
         figures = self.measure.performance() if self.config.schema.label else {}
         estimate = self.measure.estimate.figures() if self.measure.estimate.active else None
-        return {"counts": dict(self.measure.counts), "performance": figures, "estimate": estimate}
+        told = {"performance": figures, "estimate": estimate, "choices": self.score.choices()}
+        return {"counts": dict(self.measure.counts)} | told

@@ -48,6 +48,9 @@ stat = "mean"
 of = "a"
 by = "c"
 over = "500ms"
+[[challengers]]
+name = "fast"
+params = { lr = 0.1, intercept_lr = 0.1 }
 [[watch]]
 signal = "feature:*"
 detector = "ks"
@@ -61,6 +64,16 @@ detector = "adwin"
 budget = "1 per 1000 events"
 cooldown = "5s"
 group = "1s"
+[retrain]
+on = ["error", "feature:*"]
+action = "challenge"
+cooldown = "1s"
+memory = 200
+least = 50
+trial = 300
+passes = 3
+pace = 2.0
+confidence = 0.5
 [measure]
 every = 128
 window = 50

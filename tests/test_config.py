@@ -224,6 +224,27 @@ MISTAKES = [
     ),
     ('use = "linear"', f'use = "{_TREE}"\nsampling.use = "x"', "$.model.sampling.use", "river.imblearn.RandomUnder"),
     ("params = { seed = 7 }", 'steps = [{ use = "river." }]', "$.challengers[0].steps[0].use", "bad class"),
+    ('use = "linear"', 'use = "atuo"', "$.model.use", 'did you mean "auto"?'),
+    *(
+        ('use = "linear"', f'use = "auto"\nparams = {{ {params} }}', f"$.model.params.{path}", told)
+        for params, path, told in (
+            ("budgte = 5", "budgte", 'did you mean "budget"?'),
+            ("budget = 5.5", "budget", "expected a whole number, got 5.5"),
+            ("budget = 17", "budget", "must be at least 18 to try 7 models"),
+            ("memory = 0", "memory", "more than 0"),
+            ("models = []", "models", "is empty; name two or more"),
+            ('models = [{ use = "linear" }]', "models", "one model leaves nothing to choose"),
+            ('models = [{ use = "linear" }, { use = "auto" }]', "models[1].use", "auto cannot be one of the models"),
+            ('models = [{ use = "linear" }, { use = "linear" }]', "models[1]", "is the same as models[0]"),
+            ('models = [{ use = "linear" }, { use = "linea" }]', "models[1].use", 'did you mean "linear"?'),
+            ('models = [{ use = "linear" }, { us = "linear" }]', "models[1].us", 'did you mean "use"?'),
+            (
+                'models = [{ use = "linear" }, { use = "river.linear_model.LinearRegression" }]',
+                "models[1].use",
+                "does not fit",
+            ),
+        )
+    ),
     # watches
     ('signal = "error"', 'signal = "eror"', "$.watch[1].signal", 'did you mean "error"?'),
     ('signal = "error"', 'signal = "feature:distanse"', "$.watch[1].signal", 'did you mean "distance"?'),

@@ -21,7 +21,7 @@ ESTIMATE_WATCHED = (
 )
 LOOP = (
     'action = "reset"',
-    'action = "challenge"\nmemory = 50\npace = 0.6\npasses = 2\ntrial = 25\nconfidence = 0.5\narchive = 2',
+    'action = "challenge"\nmemory = 50\nleast = 20\npace = 0.6\npasses = 2\ntrial = 25\nconfidence = 0.5\narchive = 2',
 )
 CHALLENGER = ("[[watch]]", '[[challengers]]\nname = "slow"\nuse = "linear"\nparams = { lr = 0.001 }\n[[watch]]')
 STEPS_AND_SAMPLING = """
@@ -53,6 +53,13 @@ use = "river.imblearn.HardSamplingClassifier"
 params = { size = 10, p = 0.2 }
 [[watch]]"""
 CUT_AT_RANDOM = ("as it is", "notify, no feedback", "challenge", "steps and sampling")
+AUTO = """use = "auto"
+params = { budget = 150, memory = 30, models = [
+  { use = "linear" },
+  { use = "linear", params = { lr = 0.3 } },
+  { use = "river.naive_bayes.GaussianNB" },
+  { use = "river.tree.HoeffdingTreeClassifier" },
+] }"""
 VARIANTS = {
     "as it is": [],
     "notify, no feedback": [('action = "reset"', 'action = "notify"')],
@@ -79,6 +86,14 @@ VARIANTS = {
         ('use = "linear"', 'use = "river.linear_model.LogisticRegression"\n' + STEPS_AND_SAMPLING),
         ("[[watch]]", '[[challengers]]\nname = "weighted"\nparams = { class_weight = "balanced" }\n[[watch]]'),
         ("[[watch]]", '[[challengers]]\nname = "tree"\nuse = "river.tree.HoeffdingTreeClassifier"\n' + PROJECTED),
+    ],
+    "auto": [('use = "linear"', AUTO), LOOP],
+    "auto, multiclass, beside another": [
+        ('type = "binary"', 'type = "multiclass"\nmax_classes = 3'),
+        ('signal = "prediction"\ndetector = "ks"', 'signal = "prediction"\ndetector = "psi"'),
+        ("params = { window = 40 }\narl0 = 200\n[alarms]", "arl0 = 200\n[alarms]"),
+        ('stat = "target_mean"', 'stat = "count"'),
+        ("[[watch]]", f'[[challengers]]\nname = "chosen"\n{AUTO}\n[[watch]]'),
     ],
     "a watch on the estimated error": [ESTIMATE_WATCHED],
     "challenge": [LOOP, CHALLENGER],

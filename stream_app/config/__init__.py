@@ -195,6 +195,14 @@ class Challenger(Model, frozen=True, kw_only=True):
         return Model(**{name: getattr(self, name) for name in Model.__struct_fields__})
 
 
+class Choice(Section, frozen=True, kw_only=True):
+    """`params` of a model with `use = "auto"`."""
+
+    models: tuple[Model, ...] = ()  # empty: the default set of the task
+    budget: int = 200_000  # model-events spent on others than the one in use
+    memory: int = 2000  # labels that the fading loss remembers
+
+
 class Watch(Section, frozen=True, kw_only=True):
     signal: str  # feature:NAME, features, missing:NAME, prediction, error, label_delay, expired, rejects, lateness, key
     detector: str
@@ -297,6 +305,7 @@ class Retrain(Section, frozen=True, kw_only=True):
     cost: float = 0.0  # of one retraining, in units of the loss (errors, for classes)
     horizon: int = 100_000  # events over which a retraining has to pay
     memory: int = 20_000  # labelled events kept for challengers to be trained on
+    least: int = 200  # labelled events since the change that a training waits for
     passes: int = 1  # over them
     pace: float = 0.5  # remembered events replayed per record of the stream
     trial: int = 10_000  # labels within which a candidate has to prove that it is better

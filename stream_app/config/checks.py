@@ -193,6 +193,9 @@ def _models(config: "Config") -> Found:
 
 def _model(config: "Config", model: "Model", path: str) -> Found:
     task, path = config.task.type, f"{path}.use"
+    if model.use == "auto":
+        yield from _auto(config, model, path.removesuffix("use") + "params")
+        return
     if model.use == "linear":
         if task == "anomaly":
             yield path, 'linear finds no anomalies; use for example "river.anomaly.HalfSpaceTrees"'
@@ -200,10 +203,9 @@ def _model(config: "Config", model: "Model", path: str) -> Found:
     steps = [step.strip() for step in model.use.split("|")]
     for step in steps:
         if not _MODEL_PATH.fullmatch(step):
-            known = (
-                'write "linear", a river class such as "river.tree.HoeffdingTreeClassifier", or "river.a.B | river.c.D"'
-            )
-            yield path, f"unknown model {quoted(step)}; {known}{nearest(step, ['linear'])}"
+            river = '"river.tree.HoeffdingTreeClassifier", or "river.a.B | river.c.D"'
+            known = f'write "linear", "auto", a river class such as {river}'
+            yield path, f"unknown model {quoted(step)}; {known}{nearest(step, ['linear', 'auto'])}"
             return
     name = steps[-1].rpartition(".")[2]
     if (task == "anomaly") != steps[-1].startswith("river.anomaly."):
@@ -239,6 +241,17 @@ def _preparation(config: "Config", model: "Model", path: str) -> Found:
 def _class_path(use: str, path: str, example: str) -> Found:
     if not _MODEL_PATH.fullmatch(use):
         yield path, f"bad class {quoted(use)}; write the path of one river class, such as {quoted(example)}"
+
+
+def _auto(config: "Config", model: "Model", path: str) -> Found:
+    from stream_app.config.choice import choice_of  # noqa: PLC0415  (it imports the package)
+
+    choice, problems = choice_of(model.params, config.task.type, path)
+    yield from problems
+    for i, candidate in enumerate(choice.models if "models" in model.params else ()):
+        if candidate.use != "auto" and candidate.use:
+            yield from _model(config, candidate, f"{path}.models[{i}]")
+            yield from _preparation(config, candidate, f"{path}.models[{i}]")
 
 
 def _numbers(config: "Config") -> Found:

@@ -56,14 +56,20 @@ class Kept:
         self.offset = np.empty(0, np.int64)
         self.time_ms = np.empty(0, np.int64)
         self.id = np.empty(0, object)
-        self.scores: list[Floats] = []  # per model
+        self.wide: list[Floats] = []  # per lane: the model's scores, then what it keeps for itself
+        self.outputs = 1  # how many are scores
         self.expected = np.empty(0)  # the champion's loss as expected at the prediction, NaN = unknown
         self.number = np.empty(0, np.int64)  # of the prediction
 
-    def shape(self, inputs: int, categories: int, outputs: list[int]) -> None:
+    def shape(self, inputs: int, categories: int, outputs: int, width: int, lanes: int) -> None:
         """Sets the widths before the first row is kept."""
         self.X, self.codes = np.empty((0, inputs)), np.empty((0, categories), np.int64)
-        self.scores = [np.empty((0, width)) for width in outputs]
+        self.wide, self.outputs = [np.empty((0, width)) for _ in range(lanes)], outputs
+
+    @property
+    def scores(self) -> tuple[Floats, ...]:
+        """Per lane [slots, outputs]; views of what is kept."""
+        return tuple(wide[:, : self.outputs] for wide in self.wide)
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -76,7 +82,7 @@ class Kept:
 
         self.id, self.X, self.codes = grown(self.id), grown(self.X), grown(self.codes)
         self.offset, self.time_ms = grown(self.offset), grown(self.time_ms)
-        self.scores = [grown(scores) for scores in self.scores]
+        self.wide = [grown(wide) for wide in self.wide]
         self.expected, self.number = grown(self.expected), grown(self.number)
 
     def to_state(self, live: Ints) -> dict[str, Any]:
@@ -86,7 +92,7 @@ class Kept:
             "offset": self.offset[live],
             "time_ms": self.time_ms[live],
             "id": self.id[live].tolist(),
-            "scores": [scores[live] for scores in self.scores],
+            "scores": [wide[live] for wide in self.wide],
             "expected": self.expected[live],
             "number": self.number[live],
         }
@@ -95,7 +101,7 @@ class Kept:
         self.X, self.codes = state["X"], state["codes"]
         self.offset, self.time_ms = state["offset"], state["time_ms"]
         self.id = np.array(state["id"], object)
-        self.scores = state["scores"]
+        self.wide = state["scores"]
         self.expected, self.number = state["expected"], state["number"]
 
 

@@ -145,6 +145,7 @@ class Measure:
         if self.labels:
             values |= {f"performance:{name}": figures for name, figures in self.performance().items()}
             values["labels"] = self._label_figures()
+            values |= {f"choice:{name}": told for name, told in self.score.choices().items()}
         if self.estimate.active:
             values["estimate:" + CHAMPION] = self.estimate.figures()
         return [metric(self.origin, signal, record, now_ms, value) for signal, value in values.items()]

@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from stream_app.messages import Bools
-
 COLUMNS = ("offset", "time_ms", "id", "X", "target")
 
 
@@ -46,13 +44,6 @@ class Memory:
     def __getitem__(self, name: str) -> Any:
         """A column of all that is remembered."""
         return self._held[name][max(0, self.used - self.size) : self.used]
-
-    def since(self, offset: int, least: int) -> Bools:
-        """Which rows are of events from a source offset on; the newest `least` where these are fewer."""
-        chosen: Bools = self["offset"] >= offset
-        if chosen.sum() < least:
-            chosen[max(0, len(chosen) - least) :] = True
-        return chosen
 
     def to_state(self) -> dict[str, Any]:
         return {**{name: self[name].copy() for name in COLUMNS}, "id": self["id"].tolist()}

@@ -2,7 +2,8 @@
 
 All of it is decided by records and takes effect at epoch boundaries, so that a replay decides the same:
 
-    begin     a trigger (or a command) starts a training on the labelled events since the onset
+    ask       a trigger (or a command) asks for a training on the labelled events since the onset
+    begin     it starts when there are enough of them
     step      at each epoch the training replays some of them, beside the stream
     enter     the model becomes a version in the candidate's lane and predicts what the champion predicts
     judge     after each label: it is better, worse, or has had its time (`flow.trial`)
@@ -13,6 +14,7 @@ All of it is decided by records and takes effect at epoch boundaries, so that a 
 from typing import Any
 
 import numpy as np
+from msgspec import to_builtins
 
 from stream_app.config import Config
 from stream_app.errors import StateError
@@ -32,7 +34,7 @@ from stream_app.models import ScoringModel
 from stream_app.models.artefact import Loaded, load
 from stream_app.models.seal import unpacked, verified
 
-LEAST = 200  # labelled events that a training gets at least, where so many are remembered
+FROZEN = ("onnx",)  # models that cannot be trained here: the configuration's is, in their place
 OF_THE_CHAMPION = ("error", "prediction", "estimated_error")  # signals that are others when it is another
 
 
@@ -48,13 +50,15 @@ class Retraining:
         width = len(score.inputs.numbers) + len(score.inputs.categories)
         self.memory = Memory(self.retrain.memory, width)
         self.lanes, self.key = Succession(config, origin, score, tracks, key), key
+        self.asked: dict[str, Any] | None = None  # a training that waits for its rows
         self.training: Training | None = None
 
     @property
     def active(self) -> bool:
         """Whether something of it may take effect at any epoch."""
         candidate = self.score.candidate
-        return self.loops or self.training is not None or bool(candidate and candidate.model)
+        busy = self.asked is not None or self.training is not None
+        return self.loops or busy or bool(candidate and candidate.model)
 
     # record by record
 
@@ -129,6 +133,8 @@ class Retraining:
     def step(self, record: int, now_ms: int) -> list[Message]:
         """Trains on; a training that has ended becomes the candidate."""
         self.lanes.place = record, now_ms
+        if self.asked is not None:
+            self._begin(self.asked)
         if self.training is not None:
             self.training.step(max(1, int(self.retrain.pace * self.config.engine.epoch)))
             if self.training.finished:
@@ -146,22 +152,26 @@ class Retraining:
         return {"version": version.name}
 
     def _retrain(self, effect: dict[str, Any]) -> dict[str, Any]:
-        """Begins a training, in place of one that goes on."""
-        champion = self.score.champion
-        assert champion.version is not None
-        fine = self.retrain.action == "fine-tune"
-        rows = self.memory.since(effect.get("from_offset", 0), LEAST)
+        """Asks for a training, in place of one that waits or goes on; it begins when there are rows enough."""
+        self.asked, self.training = {"from_offset": effect.get("from_offset", 0), "why": effect.get("why")}, None
+        return {"version": self.score.version}
+
+    def _begin(self, asked: dict[str, Any]) -> None:
+        """Starts the training on the labelled events from the offset on, if there are enough of them."""
+        rows = self.memory["offset"] >= asked["from_offset"]
+        if rows.sum() < min(self.retrain.least, self.retrain.memory):
+            return
         offset, X, target = (self.memory[name][rows] for name in ("offset", "X", "target"))
-        model = self.score.made(champion.version.model)
-        if fine:
+        champion, fine = self.score.champion.version, self.retrain.action == "fine-tune"
+        assert champion is not None
+        spec = self.config.model if champion.model.use in FROZEN else champion.model
+        model = self.score.made(spec)
+        if fine and spec is champion.model:
             model.load(self.score.champion_model.to_state())
-        trained = {"rows": len(offset), "passes": self.retrain.passes}
-        if len(offset):
-            trained |= {"from_offset": int(offset.min()), "to_offset": int(offset.max())}
-        about = {"kind": "fine-tuned" if fine else "fresh", "why": effect.get("why"), "trained": trained}
-        about |= {"parent": champion.version.name, "model": champion.version.to_state()["model"]}
-        self.training = Training(model, about, X, target, self.retrain.passes)
-        return {"version": champion.version.name}
+        place = {"from_offset": int(offset.min()), "to_offset": int(offset.max())}
+        about = {"kind": "fine-tuned" if fine else "fresh", "parent": champion.name, "why": asked["why"]}
+        about |= {"model": to_builtins(spec), "trained": {"rows": len(offset), "passes": self.retrain.passes, **place}}
+        self.asked, self.training = None, Training(model, about, X, target, self.retrain.passes)
 
     def _fittest(self, training: Training) -> tuple[Version, ScoringModel]:
         """The trained model, or an archived champion that fits the newest of its rows better."""
@@ -265,7 +275,7 @@ class Retraining:
     def _again(self, effect: dict[str, Any]) -> None:
         """A challenger that had its time is judged anew."""
         lane = self.score.lane_of(str(effect.get("version")))
-        if lane is not None:
+        if lane is not None and lane is not self.score.champion:
             self.lanes.trials[lane.name].begin()
 
     def _set_reference(self, effect: dict[str, Any]) -> dict[str, Any]:
@@ -278,12 +288,14 @@ class Retraining:
         return {
             "lanes": self.lanes.to_state(),
             "memory": self.memory.to_state(),
+            "asked": self.asked,
             "training": self.training.to_state() if self.training else None,
         }
 
     def load(self, state: dict[str, Any]) -> None:
         self.lanes.load(state["lanes"])
         self.memory.load(state["memory"])
+        self.asked = state["asked"]
         saved = state["training"]
         if saved is not None:
             version = Version.of({"name": "", **saved["about"]})

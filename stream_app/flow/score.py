@@ -17,7 +17,7 @@ from stream_app.flow.join import Kept
 from stream_app.flow.validate import Validate
 from stream_app.flow.versions import Version
 from stream_app.messages import Floats, Ints, Predictions
-from stream_app.models import Inputs, ScoringModel
+from stream_app.models import Choosing, Inputs, ScoringModel, width
 from stream_app.models.artefact import fresh
 
 CHAMPION, CANDIDATE = "champion", "candidate"
@@ -42,8 +42,9 @@ class Score:
         self.inputs = self._inputs_of(config, validate, features)
         self.lanes = self._begin(config)
         self.names = [lane.name for lane in self.lanes]
-        width, outputs = len(self.inputs.numbers) + len(self.inputs.categories), self.champion_model.outputs
-        kept.shape(width, len(validate.vocabularies), [outputs] * len(self.lanes))
+        columns, outputs = len(self.inputs.numbers) + len(self.inputs.categories), self.champion_model.outputs
+        widest = max(width(lane.model) for lane in self.lanes if lane.model is not None)  # any may come into any lane
+        kept.shape(columns, len(validate.vocabularies), outputs, widest, len(self.lanes))
         self.binary = config.task.type == "binary"
         self.has_classes = config.task.type in {"binary", "multiclass"}
         self.classes = validate.classes.texts
@@ -106,11 +107,12 @@ class Score:
     def run(self, chunk: Chunk) -> None:
         slots = chunk.slot[chunk.is_predict]
         self.kept.X[slots] = self._inputs(chunk)
-        for lane, scores in zip(self.lanes, self.kept.scores, strict=True):
+        for lane, wide, scores in zip(self.lanes, self.kept.wide, self.kept.scores, strict=True):
             if lane.model is None:
                 scores[slots] = np.nan
             else:
-                failed = lane.model.run(chunk.kind, chunk.slot, chunk.value, self.kept.X, scores)
+                own = wide[:, : width(lane.model)]
+                failed = lane.model.run(chunk.kind, chunk.slot, chunk.value, self.kept.X, own)
                 if failed:
                     lane.failures, lane.last_failure = lane.failures + len(failed), failed[-1][1]
             chunk.scores.append(scores[slots])
@@ -149,8 +151,12 @@ class Score:
         The champion's predictions stay: they were given out.
         """
         lane.version, lane.model, lane.failures, lane.last_failure = version, model, 0, ""
-        if lane is not self.champion:
-            self.kept.scores[self.lanes.index(lane)][:] = np.nan
+        first = self.kept.outputs if lane is self.champion else 0
+        self.kept.wide[self.lanes.index(lane)][:, first:] = np.nan
+
+    def choices(self) -> dict[str, dict[str, Any]]:
+        """What each model that is made of several uses now, and why; by the model's name."""
+        return {lane.name: lane.model.told() for lane in self.lanes if isinstance(lane.model, Choosing)}
 
     def to_state(self, _live: Ints) -> dict[str, Any]:
         return {

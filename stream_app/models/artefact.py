@@ -24,7 +24,7 @@ import msgspec
 
 from stream_app import config
 from stream_app.config.reading import nearest
-from stream_app.models import Inputs, ScoringModel, make_model
+from stream_app.models import Choosing, Inputs, ScoringModel, make_model
 from stream_app.models.document import FORMAT, MAX_BYTES, Document, Names, bounded, decoded, encoded, state_as
 from stream_app.models.linear_names import LinearState, from_names, to_names
 
@@ -94,6 +94,8 @@ def export(
     >>> load(document, task, inputs, ["0", "1"], 0).told()
     []
     """
+    if isinstance(scoring, Choosing):
+        model, scoring = scoring.leading()
     names, state = Names(inputs.numbers, inputs.categories), scoring.to_state()
     known = tuple(classes) if task.type in CODED else ()
     learned: msgspec.Struct
@@ -207,7 +209,7 @@ def _load_linear(found: Document, task: config.Task, inputs: Inputs, classes: li
     named = state_as(found, LinearState)
     scaled = task.type == "regression" and found.params.get("scale_target", True)
     state, unknown = from_names(named, found, inputs, classes, (scoring.outputs, scaled))
-    scoring.load(state)
+    scoring.load(scoring.to_state() | state)  # the counts of class_weight = "balanced" begin anew
     foreign = tuple(text for text in found.classes if text not in classes) if task.type == "multiclass" else ()
     return Loaded(model, scoring, unknown, foreign, _unused(found, inputs), found.about)
 

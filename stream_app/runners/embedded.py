@@ -210,6 +210,7 @@ class Embedded:
                 "baselines": {name: performance.get(name) for name in BASELINES},
             },
             "estimate": told["estimate"],
+            "choices": told["choices"],
             "new_records": new,
             "seconds": round(seconds, 3),
             "events_per_second": round(new / seconds) if seconds else 0,

@@ -94,4 +94,38 @@ class Estimate(Figure, kw_only=True):
     fused_interval: Annotated[Interval | None, Meta(description="Interval of it; null: not known yet.")]
 
 
-METRICS = (Stream, Performance, Labels, Incidents, Detector, Estimate)
+class Dropped(Closed, kw_only=True):
+    """When and why a model of a set was dropped."""
+
+    rung: Annotated[int, Meta(description="At the end of which rung.")]
+    events: Annotated[int, Meta(description="Events that had been tried since the choice began.")]
+    labels: Annotated[int, Meta(description="Labels that had been counted.")]
+    loss: Annotated[float | None, Meta(description="Its fading loss then; null: no label yet.")]
+    worst_kept: Annotated[float | None, Meta(description="The largest of those that went on; null: no label yet.")]
+
+
+class Candidate(Closed, kw_only=True):
+    """A model of a set."""
+
+    model: Annotated[str, Meta(description="Class and parameters.")]
+    loss: Annotated[float | None, Meta(description="Fading loss, as it is or was last counted; null: no label yet.")]
+    failures: Annotated[int, Meta(description="Operations that it raised an error on.")]
+    dropped: Annotated[Dropped | None, Meta(description="null: it is still tried, or in use.")]
+
+
+class Choice(Figure, kw_only=True):
+    """Which model of its set a model with `use = "auto"` uses, and why."""
+
+    signal: Annotated[str, Meta(pattern="^choice:", description="choice:MODEL; key of the record.")]
+    chosen: Annotated[str, Meta(description="The one in use.")]
+    why: Annotated[str, Meta(description="Why, as a sentence.")]
+    decided: Annotated[bool, Meta(description="All others have been dropped.")]
+    choice: Annotated[int, Meta(description="1, and one more after each reset.")]
+    budget: Annotated[int, Meta(description="Model-events that may be spent on models beyond the one in use.")]
+    spent: Annotated[int, Meta(description="Model-events spent on them in this choice.")]
+    events: Annotated[int, Meta(description="Events predicted in this choice.")]
+    labels: Annotated[int, Meta(description="Labels counted in it while there was more than one model.")]
+    candidates: Annotated[list[Candidate], Meta(description="The whole set, in its order.")]
+
+
+METRICS = (Stream, Performance, Labels, Incidents, Detector, Estimate, Choice)
