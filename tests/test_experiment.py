@@ -1,6 +1,7 @@
 """Replay as an experiment: the report of `replay --against`, and the winner that goes live; over the embedded log."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,21 @@ from runs import configured, rows, write
 
 from stream_app.config import load
 from stream_app.edges.log import Log
+from stream_app.runners.promotion import way_out
 
 EPOCH = 64
 FIRST = 47 * EPOCH - 1  # records before the command: it ends an epoch, so that it takes effect at once
 ROWS = 5000
 LEARNS, STANDS_STILL = "[model]\n", "[model]\nparams = { lr = 0.0, intercept_lr = 0.0 }\n"
 LOOP = '[retrain]\non = ["error"]\n'
+
+
+def plain(folder: Path) -> Path:
+    """The small monitor with neither challengers nor a loop."""
+    file = configured(folder, "e.jsonl", name="base.toml")
+    tables = re.split(r"^(?=\[)", file.read_text(), flags=re.MULTILINE)
+    file.write_text("".join(table for table in tables if not table.startswith(("[[challengers]]", "[retrain]"))))
+    return file
 
 
 def variant(file: Path, name: str, *more: str, old: str = "", new: str = "") -> Path:
@@ -30,7 +40,7 @@ def variant(file: Path, name: str, *more: str, old: str = "", new: str = "") -> 
 def live(tmp_path: Path) -> tuple[Path, Path, Path]:
     """A monitor that learns nothing, one that does, and one that is the first again; the log of the first."""
     write(tmp_path / "e.jsonl", rows(7, ROWS)[:FIRST])
-    base = configured(tmp_path, "e.jsonl", name="base.toml")
+    base = plain(tmp_path)
     still, learns = variant(base, "live", STANDS_STILL + LOOP), variant(base, "other", LEARNS + LOOP)
     done = driftline(tmp_path, "run", still)
     assert done.returncode == 0, done.stderr
@@ -73,7 +83,7 @@ def test_the_report_is_what_a_run_of_the_other_one_would_say(live: tuple[Path, P
         opened = [each for each in written((state, apart)[number], "alerts") if each["data"]["status"] == "opened"]
         raised = [each[side] for each in found["alerts"]["matched"]] + found["alerts"][("missing", "new")[number]]
         assert {each["incident"] for each in raised} == {each["data"]["incident"] for each in opened}
-        figures = [each for each in written((state, apart)[number], "metrics")]
+        figures = written((state, apart)[number], "metrics")
         (*_, last) = [each for each in figures if each["signal"] == "performance:champion"]
         assert {n: each[side] for n, each in found["rolling"].items()} == last["rolling"]
         assert {n: each[side] for n, each in found["since_start"].items()} == last["since_start"]
@@ -101,7 +111,7 @@ def test_the_report_for_people_says_it_in_a_sentence(live: tuple[Path, Path, Pat
 
 def test_a_worse_one_is_said_to_be_worse_and_not_promoted(tmp_path: Path) -> None:
     write(tmp_path / "e.jsonl", rows(7, ROWS)[:FIRST])
-    base = configured(tmp_path, "e.jsonl", name="base.toml")
+    base = plain(tmp_path)
     still, learns = variant(base, "other", STANDS_STILL + LOOP), variant(base, "live", LEARNS + LOOP)
     assert driftline(tmp_path, "run", learns).returncode == 0
     done = against(learns, still, "--promote", "--json")
@@ -169,7 +179,7 @@ def test_what_changes_more_than_the_model_is_refused_with_the_way_out(live: tupl
 
 def test_without_a_lane_for_it_a_model_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "e.jsonl", rows(7, 500))
-    base = configured(tmp_path, "e.jsonl", name="base.toml")
+    base = plain(tmp_path)
     assert driftline(tmp_path, "run", base).returncode == 0
     done = against(base, base, "--promote")
 
@@ -185,9 +195,7 @@ def test_options_that_belong_to_an_experiment_want_one(live: tuple[Path, Path, P
 
 def test_over_kafka_the_way_out_names_the_topics(live: tuple[Path, Path, Path]) -> None:
     still, learns, _ = live
-    from stream_app.runners.promotion import way_out  # noqa: PLC0415
-
-    section = '[kafka]\nbootstrap = "127.0.0.1:1"\n'
+    section = '[kafka]\nbootstrap = "127.0.0.1:1"\nlabels = true\n'
     config, other = load(variant(still, "k", section)), load(variant(learns, "l", section))
     told = way_out(config, other, Path("l.toml"), topics=True)
 

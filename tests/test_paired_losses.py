@@ -1,4 +1,4 @@
-"""Losses on the same labels beside a naive join, and the verdict where the other is better, equal, worse, or unknown."""
+"""Losses on the same labels beside a naive join, and the verdict: better, equal, worse, or unknown."""
 
 import json
 import math
