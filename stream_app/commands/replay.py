@@ -103,18 +103,8 @@ def _experiment(
     as_json: bool,
 ) -> None:  # fmt: skip
     from stream_app.edges.contrast_view import contrast_json, print_contrast  # noqa: PLC0415
-    from stream_app.edges.snapshots import state_key  # noqa: PLC0415
-    from stream_app.edges.terminal import RunView  # noqa: PLC0415
-    from stream_app.runners.promotion import refuse_unpromotable  # noqa: PLC0415
-    from stream_app.runners.replay import contrasted  # noqa: PLC0415
 
-    if promotion:
-        refuse_unpromotable(config, other, promotion.file, topics=state is None)
-    options: dict[str, Any] = {"state": state, "key": state_key(os.environ), "bounds": bounds, "cost": cost}
-    with RunView(config, state or Path()) as view:
-        view.begin(0)
-        work = contrasted(config, other, **options, promote=promotion is not None, report=view.report)
-        found = on_kafka(work)
+    found = _contrast(config, other, state, bounds, promotion, cost=cost)
     verdict = found.judgement(config, other)
     if not as_json:
         print_contrast(config, found, verdict)
@@ -127,6 +117,23 @@ def _experiment(
         where = f"shard {place['shard']}, control {place['control']}"
         text = f"{config.name}: {place['version']} of the replay was sent to be the champion as {where}"
         click.echo(f"{text}; `driftline audit CONFIG` tells what came of it", err=True)
+
+
+def _contrast(
+    config: Config, other: Config, state: Path | None, bounds: Any, promotion: Promotion | None, *, cost: bool
+) -> "Contrast":
+    from stream_app.edges.snapshots import state_key  # noqa: PLC0415
+    from stream_app.edges.terminal import RunView  # noqa: PLC0415
+    from stream_app.runners.promotion import refuse_unpromotable  # noqa: PLC0415
+    from stream_app.runners.replay import contrasted  # noqa: PLC0415
+
+    if promotion:
+        refuse_unpromotable(config, other, promotion.file, topics=state is None)
+    key, promote = state_key(os.environ), promotion is not None
+    with RunView(config, state or Path()) as view:
+        view.begin(0)
+        options = {"state": state, "key": key, "bounds": bounds, "report": view.report}
+        return on_kafka(contrasted(config, other, **options, cost=cost, promote=promote))
 
 
 def _promote(

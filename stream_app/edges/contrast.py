@@ -7,10 +7,12 @@ from stream_app.config import Config
 from stream_app.edges.paired_losses import Judgement, Pairs, judged
 from stream_app.edges.sightings import Matched, Side, matched
 
+WARM_UP = 1024  # records of each shard whose time is not counted: compiled code is loaded on the way
+
 
 @dataclass(slots=True)
 class Cost:
-    """Sums of the shards; without reading and decoding, and a shard's first call, which loads compiled code."""
+    """Sums of the shards; without reading and decoding, and the first WARM_UP records of each."""
 
     records: int = 0  # that were measured
     events: int = 0

@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from stream_app.config import Config
-from stream_app.edges.contrast import Contrast, Cost
+from stream_app.edges.contrast import WARM_UP, Contrast, Cost
 from stream_app.edges.paired_losses import Judgement
 from stream_app.edges.sightings import BUDGET, COUNTED, LOOP, TOLD, Matched, Sighting
 from stream_app.edges.terminal import OUT, SHOWN, printable, when, whole
@@ -89,7 +89,7 @@ def _counts(found: Contrast) -> dict[str, Two]:
 def _measured(found: Contrast) -> str:
     """What the costs are of."""
     cost = found.other_cost
-    told = f"costs: of the pipeline alone, over {cost.events:,} events of each shard's second batch on"
+    told = f"costs: of the pipeline alone, over {cost.events:,} events, each shard's first {WARM_UP:,} records left out"
     if found.live_cost is None:
         return f"{told}; the live one was not run again: --cost does that"
     return f"{told}, both run again here, one after the other"

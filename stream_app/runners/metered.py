@@ -4,9 +4,9 @@ import time
 
 from stream_app.config import Config, digest
 from stream_app.edges import snapshots
-from stream_app.edges.contrast import Cost, Winner
+from stream_app.edges.contrast import WARM_UP, Cost, Winner
 from stream_app.flow.commands import read_command
-from stream_app.messages import Outputs, Tape, to_json
+from stream_app.messages import EVENT, Outputs, Tape, to_json
 from stream_app.pipeline import Pipeline
 
 FOREIGN = ("add", "promote", "rollback", "retire")  # name versions of the run to which they were sent
@@ -19,15 +19,17 @@ class Metered(Pipeline):
 
     def __init__(self, config: Config, shard: int, key: bytes) -> None:
         super().__init__(config, shard, key)
-        self._taken, self._begun = Cost(), False
+        self._taken = Cost()
 
     def handle(self, tape: Tape) -> Outputs:
+        early = max(0, WARM_UP - self.records)
+        out = super().handle(tape[:early])
         wall, processor = time.perf_counter(), time.process_time()
-        out = super().handle(tape)
-        if self._begun:
-            seconds, used = time.perf_counter() - wall, time.process_time() - processor
-            self._taken.add(Cost(len(tape.order), len(tape.events), seconds, used))
-        self._begun = self._begun or bool(len(tape.order))
+        out.add(super().handle(tape[early:]))
+        seconds, used = time.perf_counter() - wall, time.process_time() - processor
+        rest = max(0, len(tape.order) - early)
+        events = int((tape.order[early:] == EVENT).sum())
+        self._taken.add(Cost(rest, events, seconds, used) if rest else Cost())
         return out
 
     def cost(self) -> Cost:

@@ -170,10 +170,15 @@ async def _shard(
     if promote and taken:
         result.winners[shard] = pipeline.winner(taken.stop)
     if result.live_cost is not None:
-        again = Metered(configs[0], shard, key)
-        async for _ in _within(history, again, shard, bounds, pace):
-            pass
-        result.live_cost.add(again.cost())
+        result.live_cost.add(await _again(history, configs[0], shard, key, bounds, pace))
+
+
+async def _again(history: History, config: Config, shard: int, key: bytes, bounds: Bounds, pace: Pace) -> Cost:
+    """What the live one costs over the same records, from a fresh state too."""
+    pipeline = Metered(config, shard, key)
+    async for _ in _within(history, pipeline, shard, bounds, pace):
+        pass
+    return pipeline.cost()
 
 
 async def _within(
