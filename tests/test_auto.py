@@ -233,7 +233,7 @@ def test_targets_that_cannot_be_learned_change_no_choice():
 
 
 def test_a_state_of_another_set_is_refused():
-    with pytest.raises(ValueError, match=r"state of another set of models: linear, linear.lr=1.0., GaussianNB"):
+    with pytest.raises(ValueError, match=r"state of another set of models: linear, linear\(lr=1.0\)"):
         auto("binary", models=CLASSES[:2]).load(auto("binary").to_state())
 
 
@@ -269,7 +269,7 @@ def test_the_core_tells_the_choice_in_its_metrics():
     choices = [json.loads(value) for _, key, _, value in found["metrics"] if key == "choice:champion"]
     told = pipeline.score.choices()["champion"]
 
-    assert {each["choice"] for each in choices} > {1}
+    assert {each["choice"] for each in choices} == {1}
     assert any(each["decided"] for each in choices)
     assert len({each["chosen"] for each in choices}) > 1
     assert pipeline.summary()["choices"] == {"champion": told}

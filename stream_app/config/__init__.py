@@ -315,6 +315,15 @@ class Retrain(Section, frozen=True, kw_only=True):
     archive: int = 3  # versions kept whole, to come back to
 
 
+class Ab(Section, frozen=True, kw_only=True):
+    """A share of the keys gets the predictions of a model beside the champion."""
+
+    lane: str  # name of one of [[challengers]], or "candidate": whatever stands there
+    share: float = 0.1  # of the keys
+    by: Literal["key", "id"] | None = None  # None: key where the schema has one, else id
+    salt: str = ""  # another one gives another assignment
+
+
 class Measure(Section, frozen=True, kw_only=True):
     window: int = 1000  # labelled events in the rolling metrics
     every: int = 4096  # records between two metrics messages; a multiple of the epoch
@@ -348,6 +357,7 @@ class Config(Section, frozen=True, kw_only=True):
     watch: tuple[Watch, ...] = ()
     alarms: Alarms = Alarms()
     retrain: Retrain = Retrain()
+    ab: Ab | None = None
     measure: Measure = Measure()
     panes: Panes = Panes()
     engine: Engine = Engine()
@@ -391,6 +401,8 @@ def digest(config: Config) -> str:
     tree: dict[str, Any] = to_builtins(config)
     del tree["source"], tree["kafka"], tree["alarms"]["notify"], tree["alarms"]["lag"], tree["engine"]["commit"]
     tree["retrain"]["gate"] = config.retrain.gate is not None
+    if tree["ab"] is None:
+        del tree["ab"]  # states and versions of before there was such a table stay what they are
     tree["schema"]["fields"] = list(tree["schema"]["fields"].items())  # the order of the columns matters
     return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 

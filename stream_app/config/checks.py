@@ -6,6 +6,7 @@ Each check yields (path, what is wrong and what to do) and goes on; none raises,
 import re
 from typing import TYPE_CHECKING
 
+from stream_app.config.ab import check_ab
 from stream_app.config.reading import child, nearest, quoted, unknown
 from stream_app.config.retraining import check_retrain
 from stream_app.config.watched import Signal
@@ -37,6 +38,7 @@ def check(config: "Config", watched: list[Signal]) -> Found:
     yield from check_watches(config, watched)
     yield from _numbers(config)
     yield from check_retrain(config, watched)
+    yield from check_ab(config)
 
 
 def _named(path: str, name: str) -> Found:

@@ -60,6 +60,9 @@ class Kept:
         self.outputs = 1  # how many are scores
         self.expected = np.empty(0)  # the champion's loss as expected at the prediction, NaN = unknown
         self.number = np.empty(0, np.int64)  # of the prediction
+        self.shared = False  # whether what is below is kept: with [ab]
+        self.arm = np.empty(0, np.uint8)  # 1 + number in ARMS; 0: not compared
+        self.served = np.empty(0)  # what was given out: class code (-1 = none) or value (NaN = none)
 
     def shape(self, inputs: int, categories: int, outputs: int, width: int, lanes: int) -> None:
         """Sets the widths before the first row is kept."""
@@ -84,6 +87,8 @@ class Kept:
         self.offset, self.time_ms = grown(self.offset), grown(self.time_ms)
         self.wide = [grown(wide) for wide in self.wide]
         self.expected, self.number = grown(self.expected), grown(self.number)
+        if self.shared:
+            self.arm, self.served = grown(self.arm), grown(self.served)
 
     def to_state(self, live: Ints) -> dict[str, Any]:
         return {
@@ -95,6 +100,7 @@ class Kept:
             "scores": [wide[live] for wide in self.wide],
             "expected": self.expected[live],
             "number": self.number[live],
+            **({"arm": self.arm[live], "served": self.served[live]} if self.shared else {}),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -103,6 +109,8 @@ class Kept:
         self.id = np.array(state["id"], object)
         self.wide = state["scores"]
         self.expected, self.number = state["expected"], state["number"]
+        if self.shared:
+            self.arm, self.served = state["arm"], state["served"]
 
 
 class Join:

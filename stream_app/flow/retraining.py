@@ -13,7 +13,6 @@ All of it is decided by records and takes effect at epoch boundaries, so that a 
 
 from typing import Any
 
-import numpy as np
 from msgspec import to_builtins
 
 from stream_app.config import Config
@@ -21,7 +20,7 @@ from stream_app.errors import StateError
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.commands import shown
 from stream_app.flow.detect import Detect
-from stream_app.flow.events import cloud_event
+from stream_app.flow.events import cloud_event, metric
 from stream_app.flow.memory import Memory
 from stream_app.flow.score import CHAMPION, Lane, Score
 from stream_app.flow.succession import Succession
@@ -30,7 +29,6 @@ from stream_app.flow.training import Training
 from stream_app.flow.trial import Verdict
 from stream_app.flow.versions import REMEMBERED, Version
 from stream_app.messages import Message, Origin, Problem
-from stream_app.models import ScoringModel
 from stream_app.models.artefact import Loaded, load
 from stream_app.models.seal import unpacked, verified
 
@@ -77,6 +75,15 @@ class Retraining:
                 if verdict is not None:
                     record = int(chunk.op_record[chunk.is_learn][verdict.row])
                     chunk.effects.append({"record": record, **self._effect(lane, verdict)})
+                if chunk.closes:
+                    chunk.out.messages.append(self._figures(lane, chunk))
+
+    def _figures(self, lane: Lane, chunk: Chunk) -> Message:
+        """How a trial stands."""
+        assert lane.version is not None
+        comparison = self.lanes.trials[lane.name].evidence()
+        told = {"version": lane.version.name, "against": self.score.version, "comparison": comparison}
+        return metric(self.origin, f"trial:{lane.name}", chunk.end, chunk.end_ms, told)
 
     def _introduce(self, chunk: Chunk) -> None:
         """The versions that the configuration begins with."""
@@ -139,7 +146,7 @@ class Retraining:
             self.training.step(max(1, int(self.retrain.pace * self.config.engine.epoch)))
             if self.training.finished:
                 training, self.training = self.training, None
-                self.lanes.enter(*self._fittest(training))
+                self.lanes.enter(*self.lanes.fittest(training))
         return self.lanes.take_told()
 
     def _reset(self, effect: dict[str, Any]) -> dict[str, Any]:
@@ -172,28 +179,6 @@ class Retraining:
         about = {"kind": "fine-tuned" if fine else "fresh", "parent": champion.name, "why": asked["why"]}
         about |= {"model": to_builtins(spec), "trained": {"rows": len(offset), "passes": self.retrain.passes, **place}}
         self.asked, self.training = None, Training(model, about, X, target, self.retrain.passes)
-
-    def _fittest(self, training: Training) -> tuple[Version, ScoringModel]:
-        """The trained model, or an archived champion that fits the newest of its rows better."""
-        version, model = Version.of({"name": self.lanes.versions.name(), **training.about}), training.model
-        best = self._loss(training.judged, training.target[-len(training.judged) :])
-        for old in self.lanes.versions.archived:
-            rival = self.score.made(old.version.model)
-            rival.load(old.state)
-            rows = len(training.judged)
-            loss = self._loss(rival.peek(training.X[-rows:]), training.target[-rows:]) if rows else np.inf
-            if old.version.championed and loss < best:
-                best, model = loss, rival
-                lineage = old.version.name, old.version.model, "", old.version.trained, version.why
-                version = Version(version.name, "recurring", *lineage)
-        return version, model
-
-    def _loss(self, scores: Any, target: Any) -> float:
-        """Mean loss of those predicted; infinite without any."""
-        code, value = self.score.decide(scores)
-        losses = np.abs(value - target) if self.config.task.type == "regression" else code != target
-        told = ~np.isnan(value)
-        return float(losses[told].mean()) if told.any() else float("inf")
 
     def _promote(self, effect: dict[str, Any]) -> dict[str, Any] | None:
         """The version becomes the champion; None if it is no longer there, or was proven against another champion."""

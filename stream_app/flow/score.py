@@ -11,6 +11,7 @@ import numpy as np
 
 from stream_app.config import Config, Model
 from stream_app.errors import ConfigError
+from stream_app.flow.arms import Arms
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.features import Features
 from stream_app.flow.join import Kept
@@ -48,6 +49,8 @@ class Score:
         self.binary = config.task.type == "binary"
         self.has_classes = config.task.type in {"binary", "multiclass"}
         self.classes = validate.classes.texts
+        self.arms = Arms(config, kept) if config.ab else None
+        self.shared = self.names.index(config.ab.lane) if config.ab else 0  # the lane that arm B gets
 
     def _inputs_of(self, config: Config, validate: Validate, features: Features) -> Inputs:
         fields = config.schema.fields
@@ -105,6 +108,8 @@ class Score:
         return next((lane for lane in self.lanes if lane.version and lane.version.name == version), None)
 
     def run(self, chunk: Chunk) -> None:
+        if self.arms is not None:
+            self._compare(self.arms, chunk.first)
         slots = chunk.slot[chunk.is_predict]
         self.kept.X[slots] = self._inputs(chunk)
         for lane, wide, scores in zip(self.lanes, self.kept.wide, self.kept.scores, strict=True):
@@ -124,11 +129,22 @@ class Score:
         codes[codes < 0] = np.nan
         return np.hstack([chunk.events.numbers[:, self.number_columns], chunk.features, codes])
 
+    def _compare(self, arms: Arms, record: int) -> None:
+        """Models change at epoch boundaries, where a chunk ends: the next one begins another comparison."""
+        version = self.lanes[self.shared].version
+        versions = [self.version, version.name if version else None]
+        if versions != arms.versions:
+            arms.begin(versions, record)
+
     def _predictions(self, chunk: Chunk) -> Predictions:
         code, score = self.decide(chunk.scores[0])
         classes = tuple(self.classes) if self.has_classes else ()
         events = chunk.events
-        return Predictions(self.version, classes, events.offset, events.id, events.time_ms, code, score)
+        given = Predictions(self.version, classes, events.offset, events.id, events.time_ms, code, score)
+        if self.arms is None:
+            return given
+        other = self.decide(chunk.scores[self.shared])
+        return self.arms.share_out(given, other, events, chunk.slot[chunk.is_predict])
 
     @property
     def version(self) -> str:
@@ -168,7 +184,8 @@ class Score:
                     "last_failure": lane.last_failure,
                 }
                 for lane in self.lanes
-            ]
+            ],
+            **({"arms": self.arms.to_state()} if self.arms else {}),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -182,3 +199,5 @@ class Score:
                     lane.model = self.made(version.model)
                 lane.model.load(saved["model"])
             lane.version = version
+        if self.arms is not None:
+            self.arms.load(state["arms"])

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import numpy as np
+
 from stream_app.config import Config
 from stream_app.flow.score import Lane, Score
 from stream_app.flow.tracks import Tracks
+from stream_app.flow.training import Training
 from stream_app.flow.trial import Trial
 from stream_app.flow.versions import Version, Versions
 from stream_app.messages import Message, Origin
@@ -48,6 +51,28 @@ class Succession:
             return candidate.version.name
         former = [each.version for each in self.versions.archived if each.version.championed]
         return max(former, key=lambda version: version.championed).name if former else None
+
+    def fittest(self, training: Training) -> tuple[Version, ScoringModel]:
+        """The trained model, or an archived champion that fits the newest of its rows better."""
+        version, model = Version.of({"name": self.versions.name(), **training.about}), training.model
+        best = self._loss(training.judged, training.target[-len(training.judged) :])
+        for old in self.versions.archived:
+            rival = self.score.made(old.version.model)
+            rival.load(old.state)
+            rows = len(training.judged)
+            loss = self._loss(rival.peek(training.X[-rows:]), training.target[-rows:]) if rows else np.inf
+            if old.version.championed and loss < best:
+                best, model = loss, rival
+                lineage = old.version.name, old.version.model, "", old.version.trained, version.why
+                version = Version(version.name, "recurring", *lineage)
+        return version, model
+
+    def _loss(self, scores: Any, target: Any) -> float:
+        """Mean loss of those predicted; infinite without any."""
+        code, value = self.score.decide(scores)
+        losses = np.abs(value - target) if self.config.task.type == "regression" else code != target
+        told = ~np.isnan(value)
+        return float(losses[told].mean()) if told.any() else float("inf")
 
     def enter(self, version: Version, model: ScoringModel) -> None:
         """Into the candidate's lane; what was there leaves."""

@@ -47,11 +47,11 @@ class Trial:
         d = self.differences(both, sums)
         trial = Paired()
         trial.load(self.paired.to_state())
-        better, worse = trial.add(d, self.alpha)
+        better, worse = trial.add(d)
         proof = math.log(1 / self.alpha)
         ends = (better >= proof) | (worse >= proof) | (sums[1:, 0] >= self.labels)
         stop = int(ends.argmax()) + 1 if ends.any() else len(rows)
-        self.paired.add(d[:stop], self.alpha)
+        self.paired.add(d[:stop])
         self.losses, self.ended = sums[stop], bool(ends.any())
         if not self.ended:
             return None

@@ -8,7 +8,7 @@ from stream_app.schemas.alerts import Closed, Comparison
 
 
 class Prediction(Closed):
-    """What the champion said of an event."""
+    """What was given out on an event: what the champion said, or with [ab] in arm B the other model."""
 
     id: Annotated[str, Meta(description="Event id; key of the record.")]
     prediction: Annotated[str | float | None, Meta(description="Class or value; null: none.")]
@@ -16,6 +16,7 @@ class Prediction(Closed):
     model: Annotated[str, Meta(description="Version of the model.")]
     time: Annotated[int, Meta(description="Time of the event, epoch milliseconds.")]
     offset: Annotated[int, Meta(description="Source offset of the event.")]
+    arm: Annotated[Literal["A", "B"] | UnsetType, Meta(description="Its arm; absent without [ab].")] = UNSET
 
 
 class Outcome(Closed):
