@@ -7,9 +7,11 @@ Needs pandas and scikit-learn. docs/training.md explains each step; retrain_onnx
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression, Ridge
 
 ENOUGH = 100  # rows
+PATIENCE_S = float(os.environ.get("PATIENCE_S", "600"))
 
 
 def table(csv, config):
@@ -74,10 +77,16 @@ def main(use, learn):
     """The trigger on standard input → a new version of the monitor's model, once for each trigger."""
     file, trigger = sys.argv[1], json.load(sys.stdin)
     config, train = tomllib.loads(Path(file).read_text("utf-8")), trigger["data"]["train"]
-    stretch = ["--from", str(train["from_offset"]), "--to", str(train["to_offset"])]
-    csv = subprocess.run(["driftline", "rows", file, *stretch], check=True, stdout=subprocess.PIPE).stdout
-    X, y = table(csv, config)
-    if len(y) < ENOUGH or y.nunique() < 2:
+    shard = ["--shard", trigger["source"].rpartition("/")[2]]
+    since = ["driftline", "rows", file, "--from", str(train["from_offset"]), *shard]
+    until_s = time.monotonic() + PATIENCE_S
+    while True:  # the trigger comes soon after the change: labels of the new kind are still on their way
+        X, y = table(subprocess.run(since, check=True, stdout=subprocess.PIPE).stdout, config)
+        enough = len(y) >= ENOUGH and (y != y.iloc[0]).any()
+        if enough or time.monotonic() > until_s:
+            break
+        time.sleep(10)
+    if not enough:
         sys.stderr.write(f"{len(y)} labelled rows, {y.nunique()} different labels: too few to learn from\n")
         return
     about = {"trainer": sys.argv[0], "trigger": trigger["id"], "rows": len(y), **train}
@@ -85,7 +94,8 @@ def main(use, learn):
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "model.json"
         made.write_text(artefact(X, y, task, use, learn, about), "utf-8")
-        subprocess.run(["driftline", "models", "add", file, str(made), "--trigger", trigger["id"]], check=True)
+        add = ["driftline", "models", "add", file, str(made), "--trigger", trigger["id"], *shard]
+        subprocess.run(add, check=True)
 
 
 if __name__ == "__main__":
