@@ -13,8 +13,8 @@ from runs import CONFIG, configured, in_process, landed, rows, without, write
 from compose.broker import Broker
 from stream_app.config import Config, load
 from stream_app.edges.ab_view import sentence
-from stream_app.edges.differences import STREAMS
 from stream_app.edges.log import Log
+from stream_app.messages import OUTPUTS
 from stream_app.runners.history import Bound, Bounds
 from stream_app.runners.replay import EVERYTHING, replayed
 
@@ -28,8 +28,6 @@ params = { lr = 0.0001 }
 lane = "slow"
 share = 0.4
 by = "id"
-[retrain]
-rollback = false
 """
 COMMANDS = [
     b'{"command": "promote", "version": "v2"}',
@@ -37,13 +35,22 @@ COMMANDS = [
     b'{"command": "retire", "version": "v2"}',  # back into the lane that it was configured for
 ]
 PHASES = len(COMMANDS) + 1
+FAST = '[[challengers]]\nname = "fast"\nparams = { lr = 0.1, intercept_lr = 0.1 }\n'
+
+
+def with_shares(text: str) -> str:
+    """A configuration with [ab], in which models change by commands only."""
+    for old, new in ((FAST, ""), ('action = "challenge"', "rollback = false")):
+        assert old in text
+        text = text.replace(old, new)
+    return text + SHARED
 
 
 def shared_run(folder: Path) -> tuple[Path, Path]:
     """Runs of the embedded engine, each on what has come since, with a command in between."""
     made = rows(2, ROWS)
     file, state = configured(folder, "events.jsonl", "labels.jsonl"), folder / "log.db"
-    file.write_text(file.read_text() + SHARED)
+    file.write_text(with_shares(file.read_text()))
     for part, command in zip(range(1, PHASES + 1), [*COMMANDS, None], strict=True):
         come = made[: part * ROWS // PHASES]
         write(folder / "events.jsonl", without(come, "y", "ly"))
@@ -72,7 +79,7 @@ def test_a_replay_of_shares_promotions_and_rollbacks_is_identical(logged: tuple[
     found = asyncio.run(replayed(config, state=state, bounds=EVERYTHING))
 
     with Log(state) as log:
-        written = {stream: log.count(stream) for stream in STREAMS}
+        written = {stream: log.count(stream) for stream in OUTPUTS}
     assert found.identical
     assert {stream: tally.same for stream, tally in found.streams.items()} == written
     assert found.records == 2 * ROWS + len(COMMANDS)
@@ -86,6 +93,19 @@ def test_a_replay_of_shares_promotions_and_rollbacks_is_identical(logged: tuple[
     half = Bound(offset=ROWS // 2)
     for bounds in (Bounds(stop=half), Bounds(start=half)):
         assert asyncio.run(replayed(config, state=state, bounds=bounds)).identical
+
+
+def test_a_replay_of_the_loop_with_shares_of_its_candidate_is_identical(tmp_path: Path) -> None:
+    made = rows(5, ROWS // 2)
+    write(tmp_path / "events.jsonl", made)
+    file, state = configured(tmp_path, "events.jsonl"), tmp_path / "log.db"
+    file.write_text(file.read_text() + '[ab]\nlane = "candidate"\nby = "id"\nshare = 0.3\n')
+    in_process(file, state)
+
+    assert asyncio.run(replayed(load(file), state=state, bounds=EVERYTHING)).identical
+    told = [each for each in values(state, "metrics") if each["signal"] == "ab"]
+    assert len({each["since"] for each in told}) > 2  # candidates and champions came and went
+    assert any(each["arms"]["B"]["labels"] for each in told)
 
 
 def test_predictions_are_found_and_read_in_the_order_of_events(logged: tuple[Config, Path]) -> None:
@@ -122,7 +142,7 @@ def test_without_shares_or_metrics_it_says_so(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "has no [ab]" in done.stderr
 
-    file.write_text(file.read_text() + SHARED)
+    file.write_text(with_shares(file.read_text()))
     in_process(file, state)
     done = driftline(tmp_path, "ab", file, "--state", state)
     assert done.returncode == 0
@@ -148,7 +168,7 @@ def test_one_sentence_says_how_it_stands() -> None:
 
 
 def test_over_kafka_each_shard_has_a_comparison_of_its_own(tmp_path: Path, broker: Broker) -> None:
-    file = monitor(tmp_path, broker.bootstrap, own("shared"), partitions=2, text=CONFIG + SHARED)
+    file = monitor(tmp_path, broker.bootstrap, own("shared"), partitions=2, text=with_shares(CONFIG))
     config, made = load(file), rows(1, 2000)
     send(config, "control", {0: [COMMANDS[0]]})
     with Worker(file) as worker:
