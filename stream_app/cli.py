@@ -264,6 +264,7 @@ import stream_app.commands.ab  # noqa: E402 (these register their commands on `c
 import stream_app.commands.cluster  # noqa: E402
 import stream_app.commands.models  # noqa: E402
 import stream_app.commands.notify  # noqa: E402
+import stream_app.commands.replay  # noqa: E402
 import stream_app.commands.schemas  # noqa: E402
 import stream_app.commands.stories  # noqa: E402
 import stream_app.commands.streams  # noqa: E402

@@ -27,7 +27,10 @@ class Verbs(click.Group):
 
 @cli.group(cls=Verbs)
 def models() -> None:
-    """Model versions: the champion, those that ask to take its place, those that were."""
+    """Model versions: the champion, those that ask to take its place, those that were.
+
+    Example: driftline models list flights.toml
+    """
 
 
 def _told(config: Config, state: Path | None) -> "Told":

@@ -44,7 +44,7 @@ class Trial:
             return None
         both = np.column_stack([np.ones(len(rows)), champion[rows], other[rows]])
         sums = np.cumsum(np.vstack([self.losses, both]), axis=0)
-        d = self._differences(both, sums)
+        d = self.differences(both, sums)
         trial = Paired()
         trial.load(self.paired.to_state())
         better, worse = trial.add(d)
@@ -58,7 +58,8 @@ class Trial:
         outcome = "better" if better[stop - 1] >= proof else "worse" if worse[stop - 1] >= proof else "unproven"
         return Verdict(outcome, int(rows[stop - 1]), self.evidence())
 
-    def _differences(self, both: Floats, sums: Floats) -> Floats:
+    def differences(self, both: Floats, sums: Floats) -> Floats:
+        """As they are judged: of rows 1, the champion's loss, the other's; and of their sums before and behind each."""
         d: Floats = both[:, 1] - both[:, 2]
         if self.regression:
             n, total = sums[:-1, 0], sums[:-1, 1]
