@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from command import driftline
 from kafka_runs import Worker, all_taken, monitor, own, send, two_streams, wait_until
-from runs import CONFIG, configured, in_process, landed, rows, without, write
+from runs import CONFIG, LOOP, configured, in_process, landed, rows, without, write
 
 from compose.broker import Broker
 from stream_app.config import Config, load
@@ -35,15 +35,11 @@ COMMANDS = [
     b'{"command": "retire", "version": "v2"}',  # back into the lane that it was configured for
 ]
 PHASES = len(COMMANDS) + 1
-FAST = '[[challengers]]\nname = "fast"\nparams = { lr = 0.1, intercept_lr = 0.1 }\n'
 
 
 def with_shares(text: str) -> str:
     """A configuration with [ab], in which models change by commands only."""
-    for old, new in ((FAST, ""), ('action = "challenge"', "rollback = false")):
-        assert old in text
-        text = text.replace(old, new)
-    return text + SHARED
+    return text + SHARED + "[retrain]\nrollback = false\n"
 
 
 def shared_run(folder: Path) -> tuple[Path, Path]:
@@ -99,7 +95,7 @@ def test_a_replay_of_the_loop_with_shares_of_its_candidate_is_identical(tmp_path
     made = rows(5, ROWS // 2)
     write(tmp_path / "events.jsonl", made)
     file, state = configured(tmp_path, "events.jsonl"), tmp_path / "log.db"
-    file.write_text(file.read_text() + '[ab]\nlane = "candidate"\nby = "id"\nshare = 0.3\n')
+    file.write_text(file.read_text() + LOOP + '[ab]\nlane = "candidate"\nby = "id"\nshare = 0.3\n')
     in_process(file, state)
 
     assert asyncio.run(replayed(load(file), state=state, bounds=EVERYTHING)).identical
