@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from command import driftline
 from kafka_runs import Worker, all_taken, monitor, own, send, two_streams, wait_until
-from runs import CONFIG, configured, in_process, landed, rows, without, write
+from runs import CONFIG, LOOP, configured, in_process, landed, rows, without, write
 
 from compose.broker import Broker
 from stream_app.config import Config, load
@@ -28,8 +28,6 @@ params = { lr = 0.0001 }
 lane = "slow"
 share = 0.4
 by = "id"
-[retrain]
-rollback = false
 """
 COMMANDS = [
     b'{"command": "promote", "version": "v2"}',
@@ -39,11 +37,16 @@ COMMANDS = [
 PHASES = len(COMMANDS) + 1
 
 
+def with_shares(text: str) -> str:
+    """A configuration with [ab], in which models change by commands only."""
+    return text + SHARED + "[retrain]\nrollback = false\n"
+
+
 def shared_run(folder: Path) -> tuple[Path, Path]:
     """Runs of the embedded engine, each on what has come since, with a command in between."""
     made = rows(2, ROWS)
     file, state = configured(folder, "events.jsonl", "labels.jsonl"), folder / "log.db"
-    file.write_text(file.read_text() + SHARED)
+    file.write_text(with_shares(file.read_text()))
     for part, command in zip(range(1, PHASES + 1), [*COMMANDS, None], strict=True):
         come = made[: part * ROWS // PHASES]
         write(folder / "events.jsonl", without(come, "y", "ly"))
@@ -88,6 +91,19 @@ def test_a_replay_of_shares_promotions_and_rollbacks_is_identical(logged: tuple[
         assert asyncio.run(replayed(config, state=state, bounds=bounds)).identical
 
 
+def test_a_replay_of_the_loop_with_shares_of_its_candidate_is_identical(tmp_path: Path) -> None:
+    made = rows(5, ROWS // 2)
+    write(tmp_path / "events.jsonl", made)
+    file, state = configured(tmp_path, "events.jsonl"), tmp_path / "log.db"
+    file.write_text(file.read_text() + LOOP + '[ab]\nlane = "candidate"\nby = "id"\nshare = 0.3\n')
+    in_process(file, state)
+
+    assert asyncio.run(replayed(load(file), state=state, bounds=EVERYTHING)).identical
+    told = [each for each in values(state, "metrics") if each["signal"] == "ab"]
+    assert len({each["since"] for each in told}) > 2  # candidates and champions came and went
+    assert any(each["arms"]["B"]["labels"] for each in told)
+
+
 def test_predictions_are_found_and_read_in_the_order_of_events(logged: tuple[Config, Path]) -> None:
     state = logged[1]
     read = values(state, "predictions")
@@ -122,7 +138,7 @@ def test_without_shares_or_metrics_it_says_so(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "has no [ab]" in done.stderr
 
-    file.write_text(file.read_text() + SHARED)
+    file.write_text(with_shares(file.read_text()))
     in_process(file, state)
     done = driftline(tmp_path, "ab", file, "--state", state)
     assert done.returncode == 0
@@ -148,7 +164,7 @@ def test_one_sentence_says_how_it_stands() -> None:
 
 
 def test_over_kafka_each_shard_has_a_comparison_of_its_own(tmp_path: Path, broker: Broker) -> None:
-    file = monitor(tmp_path, broker.bootstrap, own("shared"), partitions=2, text=CONFIG + SHARED)
+    file = monitor(tmp_path, broker.bootstrap, own("shared"), partitions=2, text=with_shares(CONFIG))
     config, made = load(file), rows(1, 2000)
     send(config, "control", {0: [COMMANDS[0]]})
     with Worker(file) as worker:
