@@ -48,9 +48,6 @@ stat = "mean"
 of = "a"
 by = "c"
 over = "500ms"
-[[challengers]]
-name = "fast"
-params = { lr = 0.1, intercept_lr = 0.1 }
 [[watch]]
 signal = "feature:*"
 detector = "ks"
@@ -64,6 +61,18 @@ detector = "adwin"
 budget = "1 per 1000 events"
 cooldown = "5s"
 group = "1s"
+[measure]
+every = 128
+window = 50
+[engine]
+epoch = 64
+commit = "0ms"
+"""
+
+LOOP = """
+[[challengers]]
+name = "fast"
+params = { lr = 0.1, intercept_lr = 0.1 }
 [retrain]
 on = ["error", "feature:*"]
 action = "challenge"
@@ -74,13 +83,7 @@ trial = 300
 passes = 3
 pace = 2.0
 confidence = 0.5
-[measure]
-every = 128
-window = 50
-[engine]
-epoch = 64
-commit = "0ms"
-"""
+"""  # with it the rows below bring trainings, promotions and a predecessor that leaves
 
 
 def rows(seed: int, n: int) -> list[dict[str, Any]]:
@@ -134,11 +137,13 @@ def write(path: Path, made: list[dict[str, Any]]) -> None:
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
 
 
-def configured(folder: Path, events: str, labels: str = "", *, label_time: bool = True, name: str = "c.toml") -> Path:
+def configured(
+    folder: Path, events: str, labels: str = "", *, label_time: bool = True, name: str = "c.toml", more: str = ""
+) -> Path:
     folder.mkdir(exist_ok=True)
     source = f'events = "{events}"' + (f'\nlabels = "{labels}"' if labels else "")
     text = CONFIG.replace("SOURCE", source).replace("LABEL_TIME", 'label_time = "ly"' if label_time else "")
-    (folder / name).write_text(text)
+    (folder / name).write_text(text + more)
     return folder / name
 
 

@@ -13,8 +13,8 @@ from runs import CONFIG, configured, in_process, landed, rows, without, write
 from compose.broker import Broker
 from stream_app.config import Config, load
 from stream_app.edges.ab_view import sentence
-from stream_app.edges.differences import STREAMS
 from stream_app.edges.log import Log
+from stream_app.messages import OUTPUTS
 from stream_app.runners.history import Bound, Bounds
 from stream_app.runners.replay import EVERYTHING, replayed
 
@@ -72,7 +72,7 @@ def test_a_replay_of_shares_promotions_and_rollbacks_is_identical(logged: tuple[
     found = asyncio.run(replayed(config, state=state, bounds=EVERYTHING))
 
     with Log(state) as log:
-        written = {stream: log.count(stream) for stream in STREAMS}
+        written = {stream: log.count(stream) for stream in OUTPUTS}
     assert found.identical
     assert {stream: tally.same for stream, tally in found.streams.items()} == written
     assert found.records == 2 * ROWS + len(COMMANDS)

@@ -250,12 +250,6 @@ MISTAKES = [
     ('on = ["feature:distance"]', 'on = ["error", "error"]', "$.retrain.on[1]", "twice"),
     ('on = ["feature:distance"]', 'on = ["rejects"]', "$.retrain.on[0]", "not watched"),
     ('on = ["feature:distance"]', 'on = ["missing:*"]', "$.retrain.on[0]", "not watched"),
-    # shares
-    ("[retrain]", '[ab]\nlane = "tre"\n[retrain]', "$.ab.lane", 'known: tree, candidate; did you mean "tree"?'),
-    ("[retrain]", "[ab]\nshare = 0.1\n[retrain]", "$.ab.lane", "missing"),
-    ("[retrain]", '[ab]\nlane = "tree"\nshare = 0\n[retrain]', "$.ab.share", "between 0 and 1, got 0"),
-    ("[retrain]", '[ab]\nlane = "tree"\nshare = 1.0\n[retrain]', "$.ab.share", "between 0 and 1, got 1"),
-    ("[retrain]", '[ab]\nlane = "tree"\nby = "user"\n[retrain]', "$.ab.by", "known: key, id"),
     # engine and the rest
     ("[alarms]", "[measure]\nevery = 1000\n[alarms]", "$.measure.every", "the nearest is 1024"),
     ("[alarms]", "[engine]\nmax_keys = 0\n[alarms]", "$.engine.max_keys", "more than 0"),
@@ -469,27 +463,6 @@ def test_the_digest_changes_with_what_changes_the_outputs_only():
     carrier = 'carrier = { type = "category" }\n'
     moved = changed((carrier, ""), ("[task]", carrier + "\n[task]"))
     assert digest(config_of(moved)) != base  # the order of the columns is the order of the model's inputs
-
-
-def test_shares_need_somebody_to_share_with_a_key_and_labels():
-    ab = '[ab]\nlane = "candidate"\nby = "key"\n[retrain]'
-    alone = FLIGHTS[: FLIGHTS.index("[[challengers]]")] + FLIGHTS[FLIGHTS.index("[[watch]]") :]
-    for text, found in [
-        (alone.replace("[retrain]", ab).replace('on = ["feature:distance"]', ""), "$.ab.lane: no candidate ever comes"),
-        (changed(('key = "carrier"', ""), ("[retrain]", ab)), "$.ab.by: there is no schema.key"),
-        (changed(('label = "late"', ""), ("[retrain]", ab)), "$.ab: compares what was given out by the labels"),
-    ]:
-        with pytest.raises(ConfigError) as error:
-            config_of(text)
-        assert any(problem.startswith(found) for problem in error.value.problems), error.value.problems
-    assert config_of(changed(("[retrain]", ab))).ab.share == 0.1
-
-
-def test_shares_are_part_of_the_digest():
-    shared = config_of(changed(("[retrain]", '[ab]\nlane = "tree"\n[retrain]')))
-
-    assert digest(config_of()) != digest(shared)
-    assert digest(config_of(changed(("[retrain]", '[ab]\nlane = "tree"\nsalt = "x"\n[retrain]')))) != digest(shared)
 
 
 def test_a_configuration_is_frozen():

@@ -1,7 +1,10 @@
 """The models of a configuration: steps, sampling, model choice, retraining; each mistake at its path."""
 
 import pytest
-from test_config import TREE, changed, problems_of, stepped
+from test_config import FLIGHTS, TREE, changed, config_of, problems_of, stepped
+
+from stream_app.config import digest
+from stream_app.errors import ConfigError
 
 MISTAKES = [
     ('use = "linear"', stepped("linear"), "$.model.steps", "linear, which scales and one-hot encodes by itself"),
@@ -40,6 +43,12 @@ MISTAKES = [
             ),
         )
     ),
+    # shares
+    ("[retrain]", '[ab]\nlane = "tre"\n[retrain]', "$.ab.lane", 'known: tree, candidate; did you mean "tree"?'),
+    ("[retrain]", "[ab]\nshare = 0.1\n[retrain]", "$.ab.lane", "missing"),
+    ("[retrain]", '[ab]\nlane = "tree"\nshare = 0\n[retrain]', "$.ab.share", "between 0 and 1, got 0"),
+    ("[retrain]", '[ab]\nlane = "tree"\nshare = 1.0\n[retrain]', "$.ab.share", "between 0 and 1, got 1"),
+    ("[retrain]", '[ab]\nlane = "tree"\nby = "user"\n[retrain]', "$.ab.by", "known: key, id"),
     # retraining
     ("[retrain]", "[retrain]\nleast = 0", "$.retrain.least", "at least 1"),
     ("[retrain]", "[retrain]\ncost = -1.0", "$.retrain.cost", "at least 0"),
@@ -58,3 +67,24 @@ def test_one_mistake_is_one_problem_at_its_path(old: str, new: str, path: str, w
 
     assert problem.startswith(f"{path}: ")
     assert word in problem
+
+
+def test_shares_need_somebody_to_share_with_a_key_and_labels() -> None:
+    ab = '[ab]\nlane = "candidate"\nby = "key"\n[retrain]'
+    alone = FLIGHTS[: FLIGHTS.index("[[challengers]]")] + FLIGHTS[FLIGHTS.index("[[watch]]") :]
+    for text, found in [
+        (alone.replace("[retrain]", ab).replace('on = ["feature:distance"]', ""), "$.ab.lane: no candidate ever comes"),
+        (changed(('key = "carrier"', ""), ("[retrain]", ab)), "$.ab.by: there is no schema.key"),
+        (changed(('label = "late"', ""), ("[retrain]", ab)), "$.ab: compares what was given out by the labels"),
+    ]:
+        with pytest.raises(ConfigError) as error:
+            config_of(text)
+        assert any(problem.startswith(found) for problem in error.value.problems), error.value.problems
+    assert config_of(changed(("[retrain]", ab))).ab.share == 0.1
+
+
+def test_shares_are_part_of_the_digest() -> None:
+    shared = config_of(changed(("[retrain]", '[ab]\nlane = "tree"\n[retrain]')))
+
+    assert digest(config_of()) != digest(shared)
+    assert digest(config_of(changed(("[retrain]", '[ab]\nlane = "tree"\nsalt = "x"\n[retrain]')))) != digest(shared)

@@ -142,7 +142,7 @@ def _paired(losses: Floats, confidence: float, *, regression: bool) -> Paired:
     sums = np.cumsum(np.vstack([np.zeros(3), rows]), axis=0)
     for begin in range(0, len(rows), PART):
         part = rows[begin : begin + PART]
-        paired.add(trial.differences(part, sums[begin : begin + len(part) + 1]), trial.alpha)
+        paired.add(trial.differences(part, sums[begin : begin + len(part) + 1]))
     return paired
 
 
