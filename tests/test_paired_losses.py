@@ -90,7 +90,7 @@ def naive_judgement(
         if scale:
             unit = SCALE * sums[0] / n if n >= UNSCALED else 0.0
             d = min(1.0, max(-1.0, d / unit)) if unit else 0.0
-        paired.add(np.array([d]), 1 - confidence)
+        paired.add(np.array([d]))
         sums, n = [sums[0] + live, sums[1] + other], n + 1
     return n, sums[0] / n, sums[1] / n, paired.mean, paired.interval(1 - confidence)
 
@@ -161,6 +161,6 @@ def test_a_long_history_is_judged_in_parts() -> None:
     rng = np.random.default_rng(5)
     losses = (rng.random((150_000, 2)) < (0.105, 0.1)).astype(float)
     paired = Paired()
-    paired.add(losses[:, 0] - losses[:, 1], 0.05)
+    paired.add(losses[:, 0] - losses[:, 1])
 
     assert verdict(losses[:, 0], losses[:, 1]).interval == pytest.approx(paired.interval(1 - 0.95))
