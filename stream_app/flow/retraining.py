@@ -62,7 +62,7 @@ class Retraining:
 
     def run(self, chunk: Chunk) -> None:
         """Remembers labelled events, judges the models beside the champion."""
-        if not chunk.first:
+        if not chunk.first and len(chunk.tape.order):
             self._introduce(chunk)
         kept, learned = self.score.kept, chunk.slot[chunk.is_learn]
         if self.remembers:
