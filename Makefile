@@ -8,7 +8,7 @@ READY := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka-demo test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-incidents bench-auto chaos calibrate states lock clean
+.PHONY: help setup demo kafka-demo test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-incidents bench-auto bench-retraining chaos calibrate states lock clean
 
 help: ## Lists what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,11 @@ bench-estimates: $(READY) ## Measures how often the estimates' intervals hold th
 
 bench-auto: $(READY) ## Measures `use = "auto"` beside each model of its set, over DATA_DIR; ten minutes
 	$(BIN)/python benchmarks/auto.py "$(DATA_DIR)" --out docs/auto.md
+
+bench-retraining: $(READY) ## Retraining by the loop against none and by the calendar over DATA_DIR, false promotions, the stream's rate; half an hour
+	$(BIN)/python benchmarks/retraining.py "$(DATA_DIR)" --out docs/retraining_gain.md
+	$(BIN)/python benchmarks/promotions.py --out docs/promotions.md
+	$(BIN)/python benchmarks/retraining_rate.py --out docs/retraining_rate.md
 
 calibrate: $(READY) ## Simulates the tables that some detectors' limits rest on, and prints them; takes long
 	$(BIN)/python benchmarks/error_levels.py

@@ -5,6 +5,7 @@ import json
 import random
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -85,3 +86,39 @@ def test_growth_takes_all_windows(tmp_path: Path) -> None:
     assert len(found["pairs"]) == 2
     assert found["windows"][-1]["log"] > found["windows"][0]["log"]
     assert min(found["memory"], found["state"], found["time"]["min"]) > 0
+
+
+def test_retraining_compares_the_same_events(tmp_path: Path) -> None:
+    fields = tomllib.loads((BENCHMARKS / "configs" / "covtype.toml").read_text())["schema"]["fields"]
+    write(tmp_path / "covtype.csv.gz", list(fields), "Cover_Type", ["1", "2"])
+
+    found = run("retraining.py", tmp_path / "figures.json", tmp_path, "--only", "covtype", "--rows", 1000)
+
+    assert found["first"]["covtype"]["model"] == "GaussianNB"
+    for table in ("first", "second"):
+        told = found[table]["covtype"]
+        assert 990 <= told["events"] <= 1000
+        assert {"never", "challenge", "periodic", "no-change"} == set(told["score"])
+        assert all(low <= mean <= high for mean, low, high in told["gain"].values())
+
+
+def test_promotions_are_counted(tmp_path: Path) -> None:
+    found = run("promotions.py", tmp_path / "figures.json", "--streams", 2, "--labels", 1200)
+
+    assert len(found["equal"]) == 9
+    assert all(told["promoted"]["0.95"]["streams"] == 2 for told in found["equal"].values())
+    assert found["missed"] == []
+    assert found["power"]["0.1, 50% in common"]["share"] > 0
+    assert found["back"]["0.1"]["share"] > 0
+
+
+def test_retraining_rate_is_of_the_same_events(tmp_path: Path) -> None:
+    found = run("retraining_rate.py", tmp_path / "figures.json", "--windows", 2, "--warm", 3072)
+
+    for name in ("linear", "river's Gaussian naive Bayes"):
+        assert {way: len(taken) for way, taken in found[name]["seconds"].items()} == {
+            "alone": 2,
+            "training": 2,
+            "shadow": 2,
+        }
+        assert set(found[name]["ends"]) == {"begins", "ends", "is promoted"}

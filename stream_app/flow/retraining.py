@@ -258,7 +258,7 @@ class Retraining:
         return told
 
     def _again(self, effect: dict[str, Any]) -> None:
-        """A challenger that had its time is judged anew."""
+        """A challenger that had its time is judged anew, unless a command has made it the champion meanwhile."""
         lane = self.score.lane_of(str(effect.get("version")))
         if lane is not None and lane is not self.score.champion:
             self.lanes.trials[lane.name].begin()
