@@ -1,12 +1,12 @@
 """Replay as an experiment: the report of `replay --against`, and the winner that goes live; over the embedded log."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command import Done, driftline
+from runs import LOOP as CLOSED_LOOP
 from runs import configured, rows, write
 
 from stream_app.config import load
@@ -22,11 +22,7 @@ LOOP = '[retrain]\non = ["error"]\n'
 
 
 def plain(folder: Path) -> Path:
-    """The small monitor with neither challengers nor a loop."""
-    file = configured(folder, "e.jsonl", name="base.toml")
-    tables = re.split(r"^(?=\[)", file.read_text(), flags=re.MULTILINE)
-    file.write_text("".join(table for table in tables if not table.startswith(("[[challengers]]", "[retrain]"))))
-    return file
+    return configured(folder, "e.jsonl", name="base.toml")
 
 
 def variant(file: Path, name: str, *more: str, old: str = "", new: str = "") -> Path:
@@ -165,6 +161,18 @@ def test_the_winner_goes_live_and_goes_on_as_it_would_have(live: tuple[Path, Pat
     assert found["counts"]["add"] == {"live": 1, "other": 0}
     checked = driftline(tmp_path, "replay", still)
     assert checked.returncode == 0, checked.stdout
+
+
+def test_what_happened_to_models_is_counted(tmp_path: Path) -> None:
+    write(tmp_path / "e.jsonl", rows(7, ROWS))
+    looping = configured(tmp_path, "e.jsonl", more=CLOSED_LOOP)
+    assert driftline(tmp_path, "run", looping).returncode == 0
+    counts = report(looping, looping)["counts"]
+
+    happened = [each["what"] for each in written(tmp_path / "small.db", "audit")]
+    for name in ("retrain", "promote", "rollback"):
+        assert counts[name] == {"live": happened.count(name), "other": happened.count(name)}
+    assert counts["promote"]["live"] > 0
 
 
 def test_what_changes_more_than_the_model_is_refused_with_the_way_out(live: tuple[Path, Path, Path]) -> None:

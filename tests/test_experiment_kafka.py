@@ -2,26 +2,25 @@
 
 import asyncio
 import json
-import re
 from pathlib import Path
 from typing import Any
 
-from command import driftline
+import pytest
 from kafka_results import records
 from kafka_runs import Worker, all_taken, monitor, own, send, shared, wait_until
 from runs import CONFIG, KEY, rows
 
 from compose.broker import Broker
+from stream_app.cli import cli
 from stream_app.config import Config, load
 from stream_app.models.seal import KEY_VARIABLE
 from stream_app.runners.replay import contrasted
 
 PARTITIONS = 2
 ROWS = 3000
-TABLES = re.split(r"^(?=\[)", CONFIG, flags=re.MULTILINE)
-PLAIN = "".join(table for table in TABLES if not table.startswith(("[[challengers]]", "[retrain]")))
+Patch, Captured = pytest.MonkeyPatch, pytest.CaptureFixture[str]
 STILL = (
-    PLAIN + '[model]\nparams = { lr = 0.0, intercept_lr = 0.0 }\n[retrain]\non = ["error"]\nrollback = false\n'
+    CONFIG + '[model]\nparams = { lr = 0.0, intercept_lr = 0.0 }\n[retrain]\non = ["error"]\nrollback = false\n'
 )  # the drift makes it the worse one
 
 
@@ -35,7 +34,7 @@ def of(config: Config, stream: str, shard: int) -> list[dict[str, Any]]:
     return [json.loads(record.value) for record in records(config, stream, shard)]
 
 
-def test_each_shard_gets_its_own_model(tmp_path: Path, broker: Broker, monkeypatch: Any) -> None:
+def test_each_shard_gets_its_own_model(tmp_path: Path, broker: Broker, monkeypatch: Patch, capsys: Captured) -> None:
     monkeypatch.setenv(KEY_VARIABLE, KEY.decode())
     file = monitor(tmp_path, broker.bootstrap, own("promoted"), partitions=PARTITIONS, text=STILL, labels=False)
     other = file.with_name("other.toml")
@@ -46,9 +45,9 @@ def test_each_shard_gets_its_own_model(tmp_path: Path, broker: Broker, monkeypat
         wait_until(lambda: all_taken(config, {"events": [half // 2] * PARTITIONS}), worker)
         assert worker.stop() == 0
 
-    done = driftline(tmp_path, "replay", file, "--against", other, "--promote", "--cost", "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    # in this process: those of `command` may have been forked before it had the key
+    cli(["replay", str(file), "--against", str(other), "--promote", "--cost", "--json"], standalone_mode=False)
+    found = json.loads(capsys.readouterr().out)
     assert found["judgement"]["outcome"] == "better"
     assert found["judgement"]["labels"] + found["judgement"]["unpaired"] == sum(
         len(of(config, "outcomes", shard)) for shard in range(PARTITIONS)

@@ -29,7 +29,7 @@ from stream_app.runners.replay import EVERYTHING, contrasted, replayed
 
 ROWS = 3000
 PARTITIONS = 2
-RICH = CONFIG.replace('on = ["error", "feature:*"]', 'on = ["error"]') + '[panes]\nwidth = "5s"\n'
+RICH = CONFIG + '[retrain]\non = ["error"]\n[panes]\nwidth = "5s"\n'
 LESS_EAGER = ("arl0 = 5000", "arl0 = 40000")
 HALF = ROWS // 2
 TAKEN = 2 * ROWS + 4 * PARTITIONS + 2  # two bad events, two ends of each half less two labels that wait, two commands
