@@ -224,8 +224,8 @@ def test_the_story_of_an_incident(folder: Path) -> None:
 
 def test_the_story_of_a_model_version(folder: Path) -> None:
     assert asked(folder, "story", "small.toml", "v1").splitlines() == [
-        "v1: the model that the run began with",
-        "it is the champion",
+        "2020-09-13 12:26  v1: champion",
+        "initial model: linear",
     ]
 
 
@@ -388,11 +388,3 @@ use = "river.preprocessing.StandardScaler"
     assert f"model {chain}, challengers: none" in shown
     assert done.returncode == 2
     assert '$.model.steps[1].use: river.preprocessing has no class "StandardScalar", did you mean' in done.stderr
-
-
-def test_what_is_asked_for_and_not_built_yet_is_said(tmp_path: Path) -> None:
-    rewritten(tmp_path, "[retrain]", '[retrain]\naction = "challenge"')
-    done = driftline(tmp_path, "check", "small.toml")
-
-    assert done.returncode == 0
-    assert "note: $.retrain.action" in done.stderr

@@ -7,7 +7,7 @@ import numpy as np
 from stream_app.messages import Floats
 
 BETS = 2.0 ** -np.arange(1, 8)  # shares of the wealth that are staked: from gains seen at once to small ones seen late
-LEVELS = 32  # differences are rounded to this part of 1, so that their counts say all that bets need
+LEVELS = 1024  # differences are rounded to this part of 1, so that their counts say all that bets need
 GRID = np.arange(-LEVELS, LEVELS + 1) / LEVELS
 HALVINGS = 30  # of the interval in which an end is sought
 

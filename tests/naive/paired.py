@@ -3,7 +3,7 @@
 import math
 
 
-def rounded(d, levels=32):
+def rounded(d, levels=1024):
     """Differences as they are counted."""
     return [round(each * levels) / levels for each in d]
 
