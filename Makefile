@@ -8,7 +8,7 @@ READY := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka-demo test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-incidents bench-retraining chaos calibrate states lock clean
+.PHONY: help setup demo kafka-demo test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-incidents bench-auto bench-retraining chaos calibrate states lock clean
 
 help: ## Lists what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench-incidents: $(READY) ## Breaks the flights in five ways and known columns i
 
 bench-estimates: $(READY) ## Measures how often the estimates' intervals hold the loss that comes true, over DATA_DIR
 	$(BIN)/python benchmarks/estimates.py "$(DATA_DIR)" --out docs/estimates_coverage.md
+
+bench-auto: $(READY) ## Measures `use = "auto"` beside each model of its set, over DATA_DIR; ten minutes
+	$(BIN)/python benchmarks/auto.py "$(DATA_DIR)" --out docs/auto.md
 
 bench-retraining: $(READY) ## Retraining by the loop against none and by the calendar over DATA_DIR, false promotions, the stream's rate; half an hour
 	$(BIN)/python benchmarks/retraining.py "$(DATA_DIR)" --out docs/retraining_gain.md

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 ARL0, QUIET, AFTER, RAMP = 10_000, 5_000, 10_000, 1_000
+SELDOM = 4  # changes of spread and shape: who does not look for them reads each stream to its end
 Sampler = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 Density = Callable[[np.ndarray], np.ndarray]
 
@@ -21,6 +22,7 @@ class Change(NamedTuple):
     distribution: str
     after: Sampler
     kl: float  # of the new one from the old one
+    every: int = 1  # how many streams to one that is read
 
     def cases(self) -> Iterator[str]:
         yield from (f"{self.name}, {pace}" for pace in ("abrupt", "gradual"))
@@ -30,7 +32,7 @@ def normal_change(name: str, after: Sampler, density: Density) -> Change:
     grid = np.linspace(-30, 30, 600_001)
     p = density(grid)
     integrand = np.where(p > 0, p * (np.log(np.maximum(p, 1e-300)) - stats.norm.logpdf(grid)), 0)
-    return Change(name, "normal", after, float(np.trapezoid(integrand, grid)))
+    return Change(name, "normal", after, float(np.trapezoid(integrand, grid)), 1 if name.startswith("mean") else SELDOM)
 
 
 def error_change(before: float, after: float) -> Change:
@@ -87,7 +89,7 @@ def write_streams(folder: Path, streams: int, in_control: int, seconds: float) -
         turned = rng.random(shape) * RAMP < np.arange(1, AFTER + 1)
         for case, x in zip(change.cases(), (new, np.where(turned, new, old)), strict=True):
             np.save(folder / "after" / f"{case}.npy", x.astype(np.float32))
-    cases: dict[str, list[str]] = {name: [] for name in BEFORE}
+    cases: dict[str, dict[str, int]] = {name: {} for name in BEFORE}
     for change in CHANGES:
-        cases[change.distribution] += change.cases()
+        cases[change.distribution] |= dict.fromkeys(change.cases(), change.every)
     (folder / "plan.json").write_text(json.dumps({"arl0": ARL0, "seconds": seconds, "cases": cases}))

@@ -58,7 +58,9 @@ if __name__ == "__main__":
     for name in ("ecdd", "fhddm", "eddm"):
         table(name, answers)
     for name, params in (
+        ("ecdd", {"memory": 50}),
         ("ecdd", {}),
+        ("ecdd", {"memory": 1000}),
         ("fhddm", {"window": 50}),
         ("fhddm", {}),
         ("fhddm", {"window": 5000}),

@@ -86,6 +86,13 @@ SIGNALS = {
 }
 
 
+def entries() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Every detector by its name, those with a direction also as "NAME up", ECDD with its least and most memory."""
+    found: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in names()}
+    found |= {f"{name} up": (name, {"direction": "up"}) for name in names() if "direction" in parameters(name)}
+    return found | {f"ecdd memory={memory}": ("ecdd", {"memory": memory}) for memory in (50, 1000)}
+
+
 class Cell(NamedTuple):
     """One detector at one declared arl0 on one signal."""
 
@@ -121,22 +128,26 @@ class Cell(NamedTuple):
         return f"{shown} [{low:.2g}, {high:.2g}]{mark}"
 
 
-def takes(name: str, signal_name: str) -> bool:
-    """Whether a detector is made for such a signal."""
+def takes(entry: str, signal_name: str) -> bool:
+    """Whether a detector is made for such a signal; what has a direction is not for categories."""
+    name, fixed = entries()[entry]
     cls, kind = get(name), SIGNALS[signal_name].kind
+    if kind == "category" and "direction" in fixed:
+        return False
     if cls.error_only:
         return kind == "error"
     return ("number" if kind == "error" else kind) in cls.kinds
 
 
-def measure(name: str, signal_name: str, declared: float, scale: float) -> Cell:
+def measure(entry: str, signal_name: str, declared: float, scale: float) -> Cell:
     """Feed a long stream block by block."""
     _, sample, options = SIGNALS[signal_name]
-    allowed = parameters(name)
-    cell = Cell(name, signal_name, declared)
+    name, fixed = entries()[entry]
+    fixed = fixed | {key: value for key, value in options.items() if key in parameters(name)}
+    cell = Cell(entry, signal_name, declared)
     n = int(LONG[declared] * scale)
     try:
-        detector = make(name, arl0=declared, **{key: value for key, value in options.items() if key in allowed})
+        detector = make(name, arl0=declared, **fixed)
         rng = np.random.default_rng([11, *signal_name.encode()])
         alarms, fed, stop = 0, 0, time.monotonic() + BUDGET_S * scale
         while fed < n and time.monotonic() < stop:
@@ -154,7 +165,8 @@ def page(cells: list[Cell]) -> str:
         "# False alarms: declared and measured\n",
         "Mean number of observations between two alarms on streams that do not change, [95 % Poisson interval]; `> N`:",
         'no alarm in N. AR(1) signals are watched with `dependence = "ar"`, the season with `season = 288`, categories',
-        "with `categories = true`. `?`: measured below the declared; `!`: so is the upper end of the interval.",
+        'with `categories = true`; "up" is `direction = "up"`. `?`: measured below the declared; `!`: so is the upper',
+        "end of the interval.",
     ]
     for declared in LONG:
         text += [f"\n## Declared {declared:,.0f}\n", *table([cell for cell in cells if cell.declared == declared])]
@@ -196,7 +208,7 @@ def main(out: Path | None, quick: bool, only: str, processes: int) -> None:
     """Measure every detector on every signal it takes."""
     console = Console(stderr=True, width=160)
     describe(console)
-    chosen = [name for name in names() if not only or name in only.split(",")]
+    chosen = [entry for entry in entries() if not only or entry in only.split(",")]
     scale, cells = 0.1 if quick else 1.0, []
     with ProcessPoolExecutor(processes) as pool:
         asked = [(n, s, d) for n in chosen for s in SIGNALS if takes(n, s) for d in LONG]

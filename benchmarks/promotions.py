@@ -100,9 +100,9 @@ which the second is promoted, by `retrain.confidence`; in brackets 95 % interval
 Whole pipelines: {pipeline} labels that are fair coins, `linear` against a challenger `linear` with another learning
 rate, and river's bagged naive Bayes against the same with another seed.
 
-## The confidence sequence
+## The ends of the gain
 
-Share of streams in which the interval of the mean difference misses it at any label from the first to the last.
+Share of streams in which the lower end of the gain is above the true gain at any label from the first to the last.
 Stated: at most 10 %, 5 %, 1 %. Differences of absolute errors are scaled as they come, so no one mean of theirs is
 known.
 

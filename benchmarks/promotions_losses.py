@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stream_app.evidence.paired import BOLDEST, PRIOR, Paired
+from stream_app.evidence.paired import BETS, Paired
 from stream_app.flow.trial import Trial
 
 CONFIDENCES = (0.9, 0.95, 0.99)
@@ -90,34 +90,28 @@ def outcomes(losses: Losses, *, regression: bool) -> list[bool]:
     return found
 
 
-def band(d: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-    """The confidence sequence of d after each label, by the formulas of the paper; its end is held against `Paired`."""
-    n, x = np.arange(1, len(d) + 1), (1 + d) / 2
-    total, squares = np.cumsum(x) - x, np.cumsum(x * x) - x * x
-    mean = (0.5 + total) / n
-    variance = (PRIOR + np.maximum(squares - 2 * mean * total + (n - 1) * mean**2, 0)) / n
-    weight = np.minimum(np.sqrt(2 * np.log(2 / alpha) / (variance * n * np.log(1 + n))), BOLDEST)
-    paid = np.cumsum((x - mean) ** 2 * (-np.log1p(-weight) - weight))
-    centre, reach = np.cumsum(weight * x) / np.cumsum(weight), (np.log(2 / alpha) + paid) / np.cumsum(weight)
-    return 2 * (centre - reach) - 1, 2 * (centre + reach) - 1
+def bet(d: np.ndarray, mean: float) -> np.ndarray:
+    """Log wealth after each label of one who bets that d is more than this on average, as `Paired` does."""
+    logs = np.cumsum(np.log1p((d - mean)[:, None] * BETS), axis=0)
+    top = logs.max(axis=1)
+    wealth: np.ndarray = np.log(np.exp(logs - top[:, None]).mean(axis=1)) + top
+    return wealth
 
 
 def misses(d: np.ndarray, truth: float) -> list[bool]:
-    """Whether the sequence misses the truth anywhere, by confidence."""
-    found = []
-    for confidence in CONFIDENCES:
-        low, high = band(d, 1 - confidence)
-        found.append(bool(((low > truth) | (high < truth)).any()))
-    return found
+    """Whether the lower end of the gain is ever above the truth, by confidence: when that bet has won."""
+    most = bet(d, truth).max()
+    return [bool(most >= np.log(1 / (1 - confidence))) for confidence in CONFIDENCES]
 
 
 def checked() -> None:
-    """`band` is what `Paired` says."""
+    """The lower end of `Paired` is above a mean where the bet against that mean has won."""
     d = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], 500, p=[0.1, 0.7, 0.2])
     paired = Paired()
-    paired.add(d, 0.05)
-    told = [float(side[-1]) for side in band(d, 0.05)]
-    assert np.allclose(np.clip(told, -1, 1), paired.interval(0.05)), told
+    paired.add(d)
+    low = paired.interval(0.05)[0]
+    for mean in np.linspace(-0.2, 0.4, 61):
+        assert (bet(d, mean)[-1] >= np.log(20)) == (low >= mean), mean
 
 
 def waits(gain: float, shared: float, streams: int, labels: int) -> tuple[list[float], list[list[bool]]]:

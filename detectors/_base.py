@@ -15,6 +15,8 @@ N, MISSING = 0, 1  # the first two places of every detector's `counts`
 Z95 = 1.959963984540054  # half the width of a 95 % interval, in standard errors
 HOUR_MS = 3_600_000
 CALENDAR = {"hour-of-day": (HOUR_MS, 24), "hour-of-week": (HOUR_MS, 168), "day-of-week": (24 * HOUR_MS, 7)}
+Direction = Literal["both", "up", "down"]
+SIDES = {"both": (1.0, -1.0), "up": (1.0,), "down": (-1.0,)}
 Interval = tuple[float, float]
 UNKNOWN: Interval = (math.nan, math.nan)
 
@@ -191,6 +193,17 @@ def flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{name}: expected true or false, got {value!r}")  # noqa: TRY004 (as every bad parameter)
     return value
+
+
+def sided(value: object) -> tuple[float, ...]:
+    """The signs of the changes that a `direction` looks for, or ValueError.
+
+    >>> sided("both"), sided("down")
+    ((1.0, -1.0), (-1.0,))
+    """
+    if not isinstance(value, str) or value not in SIDES:
+        raise ValueError(f"direction: expected 'both', 'up' or 'down', got {value!r}")
+    return SIDES[value]
 
 
 def mean_interval(mean: float, variance: float, n: float) -> Interval:

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from scipy.special import ndtri
 
-from detectors._base import Array, Drift, Floats, flag, number, register, whole
+from detectors._base import Array, Direction, Drift, Floats, flag, number, register, sided, whole
 from detectors._scores import SIZE, SQUARES, SUM, Bag, Scored, score
 
 MIDDLE, OCTAVES = 64, 10  # cells of u: 1/64 wide, but the outer two halved ten times towards 0 and 1
@@ -16,6 +16,9 @@ CELLS = MIDDLE + 2 * OCTAVES
 BINS = 16  # of a histogram
 RATES = 1 / 64, 1 / 512  # at which the histograms forget
 HEDGE = 0.5  # share of a histogram's stake that is not bet
+TURNED = (0.5, 0.25), (0.5, 0.5), (1.0, 0.2)  # one-sided bets: shift, and which share of the observations has it
+
+MARGIN = 1.25  # on arl0 of the one-sided: their small bets hardly overshoot the bound, runs measured would fall below
 
 
 @njit(cache=True)
@@ -31,11 +34,27 @@ def cell_of(u: float) -> int:
     return OCTAVES - depth if place == 0 else MIDDLE - 1 + OCTAVES + depth
 
 
-def payoffs() -> tuple[list[str], Floats]:
-    """The fixed bets: their names, and what each pays in each cell[cells, bets]; on average 1 in control."""
+def _cells() -> tuple[Floats, Floats]:
+    """The middle of each cell of u, and its width."""
     tails = [2.0**-OCTAVES, *2.0 ** np.arange(-OCTAVES, 0)]
     widths = np.array([*tails, *[1.0] * (MIDDLE - 2), *tails[::-1]]) / MIDDLE
-    u = np.cumsum(widths) - widths / 2
+    return np.cumsum(widths) - widths / 2, widths
+
+
+def one_sided_payoffs(side: float) -> tuple[list[str], Floats]:
+    """As `payoffs`, the bets that some of a normal signal's observations have moved to one side."""
+    u, widths = _cells()
+    names, rows = [], []
+    for shift, share in TURNED:
+        names.append(f"{share:g} of them {side * shift:+g}")
+        moved = np.exp(side * shift * ndtri(u))
+        rows.append(1 - share + share * moved / (moved @ widths))
+    return names, np.ascontiguousarray(np.array(rows).T)
+
+
+def payoffs() -> tuple[list[str], Floats]:
+    """The fixed bets: their names, and what each pays in each cell[cells, bets]; on average 1 in control."""
+    u, widths = _cells()
     far = ndtri(np.maximum(np.abs(2 * u - 1), 1e-3))
     shapes = {"mean": (ndtri(u), (0.2, 0.5, 1.2)), "spread": (far, (0.3, 0.8))}
     shapes |= {"shape": (np.cos(4 * np.pi * u), (0.5,)), "skew": (np.sin(4 * np.pi * u), (0.5,))}
@@ -67,7 +86,7 @@ def _keep(floats: Floats, since: Floats, marks: Floats) -> None:
 def _remember(u: float, shares: Floats, paid: Floats) -> None:
     """What each histogram pays for u, by the density it has learned; then it learns u."""
     place = int(u * BINS)
-    for h in range(len(RATES)):
+    for h in range(len(paid)):
         paid[h] = 1.0 + (1.0 - HEDGE) * BINS * shares[h, place]
         for j in range(BINS):
             shares[h, j] -= RATES[h] * (shares[h, j] + 1.0 / BINS)  # kept less 1 / BINS: 0 is an even start
@@ -123,8 +142,13 @@ class Conformal(Scored):
     remember, of the last 64 or 512 or so. A bet is fair: it pays f(u) >= 0 with mean 1. Each keeps the Shiryaev-Roberts
     sum R = (1 + R) f(u), and the mean of all R fires above arl0.
 
+    `direction` "up" or "down" makes other bets, three: that a quarter or half of the observations are larger (smaller)
+    by half a deviation, or a fifth by a whole one. That is what a new regime looks like that comes in bit by bit: it is
+    found sooner than by an average, an abrupt change by up to half a deviation as soon.
+
     `arl0` is met by a non-asymptotic bound: in control (mean R) - t is a martingale, so the mean run length is the
-    expected statistic at the alarm (about 1.4 arl0). It holds for any exchangeable signal.
+    expected statistic at the alarm (about 1.4 arl0; with a `direction`, where 1.25 arl0 must be exceeded, as much).
+    It holds for any exchangeable signal.
 
     Input: any number, or with `categories` codes, whose order then means nothing (direction 0); NaN and inf are
     counted, not fed. A drift starts over, ranks included. `age` counts from where the winner's product of payments was
@@ -143,19 +167,27 @@ class Conformal(Scored):
     kinds = frozenset({"number", "category"})
     monitors = "distribution"
 
-    def __init__(self, *, arl0: float = 1e6, warm_up: int = 256, categories: bool = False) -> None:
+    def __init__(
+        self, *, arl0: float = 1e6, warm_up: int = 256, categories: bool = False, direction: Direction = "both"
+    ) -> None:
         params: dict[str, Any] = {
             "arl0": number("arl0", arl0, 100, 1e12),
             "warm_up": whole("warm_up", warm_up, 20, 1 << 20),
             "categories": flag("categories", categories),
+            "direction": direction,
         }
-        names, self._pay = payoffs()
-        self._names = [*names, *(f"histogram of {1 / rate:g}" for rate in RATES)]
-        self._limit = arl0
+        sides = sided(direction)
+        if categories and len(sides) == 1:
+            raise ValueError("direction: the codes of categories have no order")
+        self._sign = int(sum(sides))
+        self._names, self._pay = one_sided_payoffs(self._sign) if self._sign else payoffs()
+        rates = () if self._sign else RATES
+        self._names += [f"histogram of {1 / rate:g}" for rate in rates]
+        self._limit = arl0 * (MARGIN if self._sign else 1.0)
         chart: dict[str, Array] = {
             "sums": np.zeros(len(self._names)),
             "since": np.zeros(len(self._names)),
-            "shares": np.zeros((len(RATES), BINS)),
+            "shares": np.zeros((len(rates), BINS)),
             "marks": np.zeros((3, len(self._names))),
         }
         super().__init__(params, warm_up, chart)
@@ -182,7 +214,7 @@ class Conformal(Scored):
         sums = self._state["sums"]
         winner = int(np.argmax(sums))
         detail = {"bet": self._names[winner], "share": float(sums[winner] / sums.sum())}
-        drift = self._since(self._state["marks"][:, winner], 0, detail)
+        drift = self._since(self._state["marks"][:, winner], self._sign, detail)
         rose, fell = (
             low > high
             for low, high in (
@@ -190,6 +222,6 @@ class Conformal(Scored):
                 (drift.before_interval[0], drift.after_interval[1]),
             )
         )
-        if self.params["categories"] or not (rose or fell):
+        if self._sign or self.params["categories"] or not (rose or fell):
             return drift
         return dataclasses.replace(drift, direction=1 if rose else -1)

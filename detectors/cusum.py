@@ -1,4 +1,4 @@
-"""CUSUM, two-sided: a sum of all that lies above (below) what is expected, started again whenever it falls to zero."""
+"""CUSUM: a sum of all that lies above (below) what is expected, started again whenever it falls to zero."""
 
 import functools
 import math
@@ -9,12 +9,12 @@ from numba import njit
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from detectors._base import MISSING, Drift, Floats, N, number, register, whole
+from detectors._base import MISSING, Direction, Drift, Floats, N, number, register, sided, whole
 from detectors._kernels import HUGE, finite
 from detectors._scores import HALF, LOW, SPARE, Bag, Scored, add_raw, keep, normal_quantile, score
 
 SCORES, TEXTBOOK, MOA = 0.0, 1.0, 2.0  # modes
-MODE, K, LIMIT, MEAN, SD, MIN_INSTANCES = range(6)  # places in `config`
+MODE, K, LIMIT, MEAN, SD, MIN_INSTANCES, SIDE = range(7)  # places in `config`; SIDE: 1 up, -1 down, 0 both
 UP, DOWN, RUNNING = range(3)  # places in `sums`: the two sums, then the running mean
 
 
@@ -77,8 +77,9 @@ def _feed(x: Floats, start: int, config: Floats, bag: Bag, sums: Floats, marks: 
             z = _raw_step(x[at], config, sums, bag)
             if math.isnan(z):
                 continue
-        sums[UP] = max(0.0, sums[UP] + z - k)
-        if mode != MOA:
+        if config[SIDE] >= 0.0:
+            sums[UP] = max(0.0, sums[UP] + z - k)
+        if config[SIDE] <= 0.0:
             sums[DOWN] = max(0.0, sums[DOWN] - z - k)
         if max(sums[UP], sums[DOWN]) > limit and bag.counts[N] + 1 >= config[MIN_INSTANCES]:
             return at
@@ -94,6 +95,9 @@ class Cusum(Scored):
     and Down = max(0, Down - z - k) fire above h. h solves the chart's integral equation, which is exact, for a mean
     run length of 1.5 arl0; the warm-up comes on top. k is half the shift, in deviations, that is found soonest: .25 is
     best for half a deviation, slower by half for a quarter and for two.
+
+    `direction` "up" or "down" keeps one of the sums only, with the lower h of its own exact run length, and finds the
+    changes of that side 5 to 10 % sooner.
 
     With `h` it is the textbook chart on (x - mean) / sd, `mean` and `sd` known. With any of `delta, lambda_,
     min_num_instances` it is MOA's CusumDM: max(0, S + x - running mean - delta) > lambda_, rises only.
@@ -118,6 +122,7 @@ class Cusum(Scored):
         arl0: float = 1e6,
         k: float | None = None,
         warm_up: int = 256,
+        direction: Direction = "both",
         h: float | None = None,
         mean: float = 0.0,
         sd: float = 1.0,
@@ -128,6 +133,7 @@ class Cusum(Scored):
         moa = not delta is lambda_ is min_num_instances is None
         arl0 = number("arl0", arl0, 100, 1e12)
         warm_up = whole("warm_up", warm_up, 20, 1 << 20)
+        signs = sided(direction)
         params: dict[str, Any]
         if moa:
             params = {
@@ -137,7 +143,7 @@ class Cusum(Scored):
                     "min_num_instances", 30 if min_num_instances is None else min_num_instances, 0, 1 << 40
                 ),
             }
-            config = [MOA, params["delta"], params["lambda_"], 0.0, 1.0, params["min_num_instances"]]
+            config = [MOA, params["delta"], params["lambda_"], 0.0, 1.0, params["min_num_instances"], 1.0]
         elif h is not None:
             params = {
                 "k": number("k", 0.5 if k is None else k, 0, 100),
@@ -145,10 +151,13 @@ class Cusum(Scored):
                 "mean": number("mean", mean, -1e100, 1e100),
                 "sd": number("sd", sd, 1e-100, 1e100),
             }
-            config = [TEXTBOOK, *params.values(), 0.0]
+            config = [TEXTBOOK, *params.values(), 0.0, sum(signs)]
+            params["direction"] = direction
         else:
             params = {"arl0": arl0, "k": number("k", 0.25 if k is None else k, 0.05, 2), "warm_up": warm_up}
-            config = [SCORES, params["k"], limit_of(params["k"], SPARE * arl0), 0.0, 1.0, 0.0]
+            params["direction"] = direction
+            h = limit_of(params["k"], SPARE * arl0 * len(signs) / 2)  # one side alone alarms half as often
+            config = [SCORES, params["k"], h, 0.0, 1.0, 0.0, sum(signs)]
         self._config = np.array(config, np.float64)
         calibrated = self._config[MODE] == SCORES
         super().__init__(params, warm_up if calibrated else 0, {"sums": np.zeros(3), "marks": np.zeros((2, 3))})

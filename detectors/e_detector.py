@@ -10,6 +10,7 @@ from detectors._base import (
     MISSING,
     Array,
     Detector,
+    Direction,
     Drift,
     Floats,
     Interval,
@@ -18,6 +19,7 @@ from detectors._base import (
     number,
     rate_interval,
     register,
+    sided,
     whole,
 )
 from detectors._kernels import equiprobable, finite, learn_scale, locate, to_unit
@@ -200,20 +202,17 @@ class EDetector(Detector):
         arl0: float = 1e6,
         warm_up: int = 256,
         form: Literal["sr", "cusum"] = "sr",
-        direction: Literal["both", "up", "down"] = "both",
+        direction: Direction = "both",
         baseline: float | None = None,
     ) -> None:
         arl0 = number("arl0", arl0, 100, 1e12)
         warm_up = whole("warm_up", warm_up, 50, 1 << 20)
         if form not in ("sr", "cusum"):
             raise ValueError(f"form: expected 'sr' or 'cusum', got {form!r}")
-        if direction not in ("both", "up", "down"):
-            raise ValueError(f"direction: expected 'both', 'up' or 'down', got {direction!r}")
         if baseline is not None:
             baseline = number("baseline", baseline, 1e-9, 1 - 1e-9)
         self._limit, self._form, self._baseline = MARGIN * arl0, {"sr": SR, "cusum": CUSUM}[form], baseline
-        signs = {"both": (1.0, -1.0), "up": (1.0,), "down": (-1.0,)}[direction]
-        ratios = np.exp(np.outer(signs, LOG_ODDS).ravel())
+        ratios = np.exp(np.outer(sided(direction), LOG_ODDS).ravel())
         state: dict[str, Array] = {"counts": np.zeros(4, np.int64), "floats": np.zeros(6), "edges": np.zeros(2 * BINS)}
         state |= {"share": np.zeros(2 * BINS), "odds": np.zeros((2 * BINS, len(ratios)))}
         state |= {"bets": np.zeros((4, len(ratios))), "marks": np.zeros((len(ratios), 3))}

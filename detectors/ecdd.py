@@ -13,15 +13,20 @@ from detectors._kernels import finite
 
 EWMA, LIMIT = 3, 4  # places in `floats`, after those of _errors
 WEIGHT, LEAST, CALIBRATED = range(3)  # places in `config`
-SLOW = 0.005  # weight of the newest in the calibrated mode: best for a rise by a quarter of a deviation at arl0 = 1e6
+USUAL = 200  # answers remembered: best for a rise by a quarter of a deviation at arl0 = 1e6
 
-LOG_RUN_LENGTHS = (7.1, 7.7, 8.5, 10.45, 12.65, 14.9)  # at LEVELS: the lowest over error rates of .01 to .5
+LOG_RUN_LENGTHS = (7.1, 7.7, 8.5, 10.45, 12.65, 14.9)  # at LEVELS for USUAL, the lowest over error rates of .01 to .5
+
+
+def _level(arl0: float, memory: int) -> float:
+    """Alarms are as far apart as the memory is long."""
+    return level(arl0 * USUAL / memory, LOG_RUN_LENGTHS)
 
 
 @cache
-def _limits(arl0: float) -> Floats:
-    weights = SLOW * np.power(1 - SLOW, np.arange(10 / SLOW))
-    return chernoff_limits(weights, np.ones(len(weights)), level(arl0, LOG_RUN_LENGTHS))
+def _limits(arl0: float, memory: int) -> Floats:
+    weights = np.power(1 - 1 / memory, np.arange(10 * memory)) / memory
+    return chernoff_limits(weights, np.ones(len(weights)), _level(arl0, memory))
 
 
 @njit(cache=True)
@@ -52,10 +57,12 @@ def _feed(x: Floats, start: int, config: Floats, limits: Floats, floats: Floats,
 class Ecdd(ErrorDetector):
     """Finds an error rate risen above the mean of all since the last reset, by an exponentially weighted average.
 
-    With `arl0` (the default way): Z += .005 (x - Z); fires when Z > z(p), p the error rate so far and z(p) where
+    With `arl0` (the default way): Z += (x - Z) / memory; fires when Z > z(p), p the error rate so far and z(p) where
     Chernoff's exponent for Z is a level L. Given the number of errors so far the bound exp(-L) holds for every error
     rate and n without an estimate (_errors.py), so `arl0` is met by one table of L, simulated up to run lengths of 3e6
-    (benchmarks/error_levels.py) and extrapolated beyond as exp(L) / L^1.5.
+    (benchmarks/error_levels.py) and extrapolated beyond as exp(L) / L^1.5; other memories take it at arl0 200 / memory,
+    as alarms come in proportion. `memory`, 50 to 1,000 answers: the smaller the rise, the longer the best; at arl0 =
+    1e4 about 150 for a quarter of a deviation, 400 for an eighth of one or for a rise over 1,000 answers.
 
     With `lambda_` or `min_n_instances` it is the published chart, Z > p + L(p) s, with the control limit L for weight
     .2 and a run length of 400 (MOA's EWMAChartDM step by step); `warning` is then half of that limit.
@@ -74,15 +81,23 @@ class Ecdd(ErrorDetector):
 
     published: ClassVar[dict[str, Any]] = {"lambda_": 0.2}
 
-    def __init__(self, *, arl0: float = 1e6, lambda_: float | None = None, min_n_instances: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        arl0: float = 1e6,
+        memory: int = USUAL,
+        lambda_: float | None = None,
+        min_n_instances: int | None = None,
+    ) -> None:
         calibrated = lambda_ is min_n_instances is None
-        arl0 = number("arl0", arl0, 100, 1e12)
+        arl0, memory = number("arl0", arl0, 100, 1e12), whole("memory", memory, 50, 1000)
         weight = number("lambda_", 0.2 if lambda_ is None else lambda_, 1e-6, 1)
         least = whole("min_n_instances", 30 if min_n_instances is None else min_n_instances, 0, 1 << 40)
-        self._limits = _limits(arl0) if calibrated else np.zeros(1)
-        self._level = level(arl0, LOG_RUN_LENGTHS)
-        self._config = np.array([SLOW if calibrated else weight, 1 if calibrated else least, float(calibrated)])
-        super().__init__({"arl0": arl0} if calibrated else {"lambda_": weight, "min_n_instances": least}, 3, 5)
+        self._limits = _limits(arl0, memory) if calibrated else np.zeros(1)
+        self._level = _level(arl0, memory)
+        self._config = np.array([1 / memory if calibrated else weight, 1 if calibrated else least, float(calibrated)])
+        usual = {"arl0": arl0, "memory": memory}
+        super().__init__(usual if calibrated else {"lambda_": weight, "min_n_instances": least}, 3, 5)
 
     @property
     def statistic(self) -> float:
@@ -101,7 +116,8 @@ class Ecdd(ErrorDetector):
 
     def detectable(self, n: int) -> float:
         """Given many more observations before the change."""
-        return math.sqrt(self._level * SLOW) / (1 - (1 - SLOW) ** n)
+        weight = float(self._config[WEIGHT])
+        return math.sqrt(self._level * weight) / (1 - (1 - weight) ** n)
 
     def _run(self, x: Floats, start: int) -> int:
         return int(_feed(x, start, self._config, self._limits, self._floats, self._counts))

@@ -8,7 +8,7 @@ from numba import njit
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from detectors._base import Array, Drift, Floats, number, register, whole
+from detectors._base import Array, Direction, Drift, Floats, number, register, sided, whole
 from detectors._scores import SIZE, SPARE, Bag, Scored, keep, normal_quantile, score
 
 LEVELS, SPLITS = 22, 32  # level l keeps the sums at every 2**l-th score, the last 32 of them
@@ -22,22 +22,22 @@ def limits_of(top: float, furthest: float, lags: Floats) -> Floats:
     return top - DISCOUNT * np.log(np.minimum(lags, furthest))
 
 
-def run_length(top: float, furthest: float) -> float:
-    """The mean run length of both charts: Siegmund and Venkatraman's rate of alarms, added up over the lags."""
+def run_length(top: float, furthest: float, sides: int = 4) -> float:
+    """The mean run length: Siegmund and Venkatraman's rate of alarms, added up over the lags, of each of 4 sides."""
     lags = np.exp(np.linspace(0, math.log(2.0**LEVELS * SPLITS), 4000))
     limits = np.maximum(limits_of(top, furthest, lags), 1e-9)
     steps = 2.0 ** np.maximum(0, np.ceil(np.log2(lags / SPLITS)))  # of the grid of splits
     x = np.sqrt(2 * limits / lags * steps)
     overshoot = 2 / x * (ndtr(x / 2) - 0.5) / (x / 2 * ndtr(x / 2) + np.exp(-x * x / 8) / math.sqrt(2 * math.pi))
     rate = np.sqrt(limits / math.pi) * np.exp(-limits) * limits / lags * overshoot**2
-    return float(1 / (2 * np.trapezoid(rate, np.log(lags))))
+    return float(2 / (sides * np.trapezoid(rate, np.log(lags))))
 
 
 @functools.cache
-def limit_of(arl0: float) -> float:
-    """The limit at lag 1 for a mean run length of arl0."""
+def limit_of(arl0: float, sides: int = 4) -> float:
+    """The limit at lag 1 for a mean run length of arl0; sides: 1 of the mean, or 2 of it and 2 of the spread."""
     least = DISCOUNT * math.log(arl0**REACH) + 0.1
-    return float(brentq(lambda top: math.log(run_length(top, arl0**REACH) / arl0), least, 100))
+    return float(brentq(lambda top: math.log(run_length(top, arl0**REACH, sides) / arl0), least, 100))
 
 
 @njit(cache=True)
@@ -61,7 +61,7 @@ def _enter(bag: Bag, fed: int, totals: Floats, rings: Floats, marks: Floats) -> 
 
 
 @njit(cache=True)
-def _exceeds(fed: int, limits: Floats, totals: Floats, rings: Floats) -> bool:
+def _exceeds(fed: int, side: float, limits: Floats, totals: Floats, rings: Floats) -> bool:
     """Whether a split looked at now has a squared sum above its limit; one not yet written never has it alone."""
     hits, count = 0, SPLITS
     for level in range(LEVELS):
@@ -73,14 +73,22 @@ def _exceeds(fed: int, limits: Floats, totals: Floats, rings: Floats) -> bool:
             ring, total = rings[channel, level], totals[channel]
             for j in range(count):
                 since = total - ring[oldest + j]
-                hits += since * since > limits[level, j]
+                hits += (since * since > limits[level, j]) & (side * since >= 0.0)
         count = SPLITS // 2  # the newer half of a coarser level are also of a finer one
     return hits > 0
 
 
 @njit(cache=True)
 def _feed(
-    x: Floats, start: int, limits: Floats, bag: Bag, fed: Array, totals: Floats, rings: Floats, marks: Floats
+    x: Floats,
+    start: int,
+    side: float,
+    limits: Floats,
+    bag: Bag,
+    fed: Array,
+    totals: Floats,
+    rings: Floats,
+    marks: Floats,
 ) -> int:
     for at in range(start, len(x)):
         _enter(bag, fed[FED], totals, rings, marks)
@@ -89,8 +97,9 @@ def _feed(
             continue
         fed[FED] += 1
         totals[0] += normal_quantile(u)
-        totals[1] += _second(u)
-        if _exceeds(fed[FED], limits, totals, rings):
+        if side == 0.0:
+            totals[1] += _second(u)
+        if _exceeds(fed[FED], side, limits, totals, rings):
             return at
     return -1
 
@@ -101,10 +110,10 @@ class Glr(Scored):
 
     Each observation becomes a normal score z, and |z| another, w; in control each is exactly independent N(0, 1)
     whatever the signal's distribution (`_scores`; the first `warm_up` are not scored). For the m scores since a split
-    the log likelihood ratio of any shift against none is (sum z)^2 / 2 m, likewise of w. The largest of
-    ratio + 1.5 log(min(m, sqrt(1.5 arl0))), over all splits and both, must exceed h: far back there are fewer splits
-    that differ, so that the limit can be lower. Splits up to 32 scores back are all looked at; those further back on a
-    grid of 1/16 to 1/32 of their distance, and as often.
+    the log likelihood ratio of any shift against none is (sum z)^2 / 2 m, likewise of w. The largest of ratio + 1.5
+    log(min(m, sqrt(1.5 arl0))), over all splits and both, must exceed h: far back there are fewer splits that differ,
+    so that the limit can be lower. `direction` "up" or "down" looks only for a mean that rose or fell. Splits up to 32
+    scores back are all looked at; those further back on a grid of 1/16 to 1/32 of their distance, and as often.
 
     `arl0` is met by h from Siegmund and Venkatraman's asymptotic rate of alarms at each m, added up over m, for 1.5
     arl0; it holds for any signal, as its scores are always the same. Measured run lengths are 1.5 (arl0 = 1e5) to 1.9
@@ -123,10 +132,12 @@ class Glr(Scored):
     (5017, 5009, 'spread')
     """
 
-    def __init__(self, *, arl0: float = 1e6, warm_up: int = 256) -> None:
+    def __init__(self, *, arl0: float = 1e6, warm_up: int = 256, direction: Direction = "both") -> None:
         arl0 = number("arl0", arl0, 100, 1e12)
         warm_up = whole("warm_up", warm_up, 20, 1 << 20)
-        self._limit, self._furthest = limit_of(SPARE * arl0), (SPARE * arl0) ** REACH
+        sides = sided(direction)
+        self._sign = sum(sides)
+        self._limit, self._furthest = limit_of(SPARE * arl0, len(sides) ** 2), (SPARE * arl0) ** REACH
         lags = np.outer(2.0 ** np.arange(LEVELS), np.arange(SPLITS, 0, -1))
         self._limits = 2 * lags * limits_of(self._limit, self._furthest, lags)
         chart = {
@@ -135,7 +146,7 @@ class Glr(Scored):
             "rings": np.zeros((2, LEVELS, 2 * SPLITS)),
             "marks": np.zeros((LEVELS, SPLITS, 3)),
         }
-        super().__init__({"arl0": arl0, "warm_up": warm_up}, warm_up, chart)
+        super().__init__({"arl0": arl0, "warm_up": warm_up, "direction": direction}, warm_up, chart)
 
     @property
     def statistic(self) -> float:
@@ -157,7 +168,7 @@ class Glr(Scored):
         newest = (fed - 1) >> levels
         lags = fed - ((newest - (newest - np.arange(SPLITS)) % SPLITS) << levels)
         since = self._state["totals"][:, None, None] - self._state["rings"][:, :, :SPLITS]
-        return np.where(lags <= fed, since * since / (2 * lags), 0.0), lags
+        return np.where((lags <= fed) & (self._sign * since >= 0), since * since / (2 * lags), 0.0), lags
 
     def _best(self) -> tuple[float, int]:
         """The statistic and its channel, over the splits looked at now."""
@@ -171,7 +182,7 @@ class Glr(Scored):
     def _run(self, x: Floats, start: int) -> int:
         state = self._state
         arrays = state["fed"], state["totals"], state["rings"], state["marks"]
-        return int(_feed(x, start, self._limits, self._bag, *arrays))
+        return int(_feed(x, start, self._sign, self._limits, self._bag, *arrays))
 
     def _evidence(self) -> Drift:
         state = self._state

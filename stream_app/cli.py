@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from stream_app.config import Config, load
+from stream_app.config import Config, load, receivers
 from stream_app.config.reading import nearest
 from stream_app.errors import BrokerError, DriftlineError, TopicError
 from stream_app.messages import to_json
@@ -201,7 +201,7 @@ def _run(config: Config, state: Path, *, follow: bool, as_json: bool, notifies: 
 
 def notified(config: Config, state: Path | None, **options: Any) -> contextlib.AbstractContextManager[Any]:
     """Delivers to the receivers of a configuration meanwhile, if it has any."""
-    if not config.alarms.notify:
+    if not receivers(config):
         return contextlib.nullcontext()
     from stream_app.edges import journal  # noqa: PLC0415
     from stream_app.runners.notifier import Background  # noqa: PLC0415
@@ -260,9 +260,11 @@ def _profiled(data: Path, folder: Path) -> Path:
     return config_file
 
 
-import stream_app.commands.cluster  # noqa: E402 (these register their commands on `cli`)
+import stream_app.commands.ab  # noqa: E402 (these register their commands on `cli`)
+import stream_app.commands.cluster  # noqa: E402
 import stream_app.commands.models  # noqa: E402
 import stream_app.commands.notify  # noqa: E402
+import stream_app.commands.replay  # noqa: E402
 import stream_app.commands.schemas  # noqa: E402
 import stream_app.commands.stories  # noqa: E402
 import stream_app.commands.streams  # noqa: E402

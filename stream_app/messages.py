@@ -28,6 +28,7 @@ OUTPUTS = (
 
 
 to_json = msgspec.json.Encoder(enc_hook=np.generic.item).encode  # NaN becomes null, numpy scalars plain numbers
+ARMS = ("A", "B")  # of [ab]: the champion's, and the other lane's
 _encode = msgspec.json.Encoder().encode
 
 
@@ -38,6 +39,10 @@ class _Prediction(msgspec.Struct, gc=False):
     model: str
     time: int
     offset: int
+
+
+class _ArmPrediction(_Prediction, gc=False):
+    arm: str
 
 
 class _Outcome(msgspec.Struct, gc=False):
@@ -186,23 +191,27 @@ class Tape:
 
 @dataclass(slots=True)
 class Predictions:
-    """One block of scored events, all by the same model version."""
+    """One block of scored events, all by the same model version unless [ab] shares them out."""
 
-    version: str
+    version: str | list[str]  # of the model; a list has one for each row
     classes: tuple[str, ...]  # class names by code; empty for regression and anomaly
     offset: Ints
     id: list[str]
     time_ms: Ints
     code: NDArray[np.int32]  # predicted class, -1 = no prediction; unused without classes
     score: Floats  # probability of the predicted class (binary: of the positive), value, or anomaly score
+    arm: NDArray[np.uint8] | None = None  # number in ARMS; None without [ab]
 
     def values(self) -> Iterator[bytes]:
         """Each prediction as the JSON document of the `predictions` stream."""
         names = (*self.classes, None)  # code -1 is the last
         scores = self.score.tolist()
         predictions = map(names.__getitem__, self.code.tolist()) if self.classes else scores
-        columns = self.id, predictions, scores, repeat(self.version), self.time_ms.tolist(), self.offset.tolist()
-        return map(_encode, map(_Prediction, *columns))
+        versions = self.version if isinstance(self.version, list) else repeat(self.version)
+        columns = self.id, predictions, scores, versions, self.time_ms.tolist(), self.offset.tolist()
+        if self.arm is None:
+            return map(_encode, map(_Prediction, *columns))
+        return map(_encode, map(_ArmPrediction, *columns, map(ARMS.__getitem__, self.arm.tolist())))
 
 
 @dataclass(slots=True)

@@ -29,9 +29,12 @@ from stream_app.messages import CONTROL, Origin, Outputs, Tape
 
 
 class Pipeline:
-    """One shard: all seven stages with their state; `shard` is the number of the source's partition."""
+    """One shard: all seven stages with their state; `shard` is the number of the source's partition.
 
-    def __init__(self, config: Config, shard: int = 0) -> None:
+    `key` signs the models that it archives and proves those that it is given (`models.seal`).
+    """
+
+    def __init__(self, config: Config, shard: int = 0, key: bytes = b"") -> None:
         self.config = config
         kept, origin = Kept(), Origin(config.name, shard)
         self.validate = Validate(config)
@@ -43,7 +46,7 @@ class Pipeline:
         self.sample = Sample(config, self.validate, self.score, kept)
         self.measure = Measure(config, origin, self.validate, self.score, signals, kept, self.sample)
         self.detect = Detect(config, origin, self.validate, signals.keys)
-        self.retraining = Retraining(config, origin, self.score, self.measure.tracks, self.detect)
+        self.retraining = Retraining(config, origin, self.score, self.measure.tracks, self.detect, key)
         self.decide = Decide(config, origin, self.score, self.detect, self.sample, self.retraining)
         self.stages: dict[str, Any] = {name: getattr(self, name) for name in STAGES}
         self.records = 0
@@ -97,7 +100,8 @@ class Pipeline:
         return {"id": event_id, "status": self.join.story(key), **self.join.waiting(event_id, self.score.names)}
 
     def summary(self) -> dict[str, Any]:
-        """Counts, the figures of every model and baseline so far, and the champion's estimate (None without one)."""
+        """Counts, figures of every model and baseline, the champion's estimate (None without one), what was chosen."""
         figures = self.measure.performance() if self.config.schema.label else {}
         estimate = self.measure.estimate.figures() if self.measure.estimate.active else None
-        return {"counts": dict(self.measure.counts), "performance": figures, "estimate": estimate}
+        told = {"performance": figures, "estimate": estimate, "choices": self.score.choices()}
+        return {"counts": dict(self.measure.counts)} | told

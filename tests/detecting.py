@@ -17,6 +17,8 @@ def variants(name):
         ways["categories"] = {"categories": True}
     if "rolling" in parameters(name):
         ways["rolling"] = {"rolling": True}
+    if "direction" in parameters(name):
+        ways |= {side: {"direction": side} for side in ("up", "down")}
     return ways
 
 

@@ -18,7 +18,8 @@ from runs import CONFIG, KEY, landed, rows, without
 
 from compose.broker import guard
 from stream_app.config import Config, load
-from stream_app.edges import commits, kafka, snapshots, topics
+from stream_app.edges import commits, kafka, topics
+from stream_app.models.seal import KEY_VARIABLE
 
 TIMEOUT_S = 90.0  # of anything that is waited for
 WAIT_MS = 20  # of a request for records where there are none; the next one waits for it
@@ -239,7 +240,7 @@ def work(config_file: Path, instance: str, log_file: Path, before: Callable[[], 
     log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
-    os.environ[snapshots.KEY_VARIABLE] = KEY.decode()
+    os.environ[KEY_VARIABLE] = KEY.decode()
     if before is not None:
         before()
     sys.argv = ["driftline", "worker", str(config_file), "--instance", instance]

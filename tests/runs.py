@@ -69,6 +69,22 @@ epoch = 64
 commit = "0ms"
 """
 
+LOOP = """
+[[challengers]]
+name = "fast"
+params = { lr = 0.1, intercept_lr = 0.1 }
+[retrain]
+on = ["error", "feature:*"]
+action = "challenge"
+cooldown = "1s"
+memory = 200
+least = 50
+trial = 300
+passes = 3
+pace = 2.0
+confidence = 0.5
+"""  # with it the rows below bring trainings, promotions and a predecessor that leaves
+
 
 def rows(seed: int, n: int) -> list[dict[str, Any]]:
     """Events with a drift in the middle, each with its label and the time at which that is known."""
@@ -121,11 +137,13 @@ def write(path: Path, made: list[dict[str, Any]]) -> None:
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
 
 
-def configured(folder: Path, events: str, labels: str = "", *, label_time: bool = True, name: str = "c.toml") -> Path:
+def configured(
+    folder: Path, events: str, labels: str = "", *, label_time: bool = True, name: str = "c.toml", more: str = ""
+) -> Path:
     folder.mkdir(exist_ok=True)
     source = f'events = "{events}"' + (f'\nlabels = "{labels}"' if labels else "")
     text = CONFIG.replace("SOURCE", source).replace("LABEL_TIME", 'label_time = "ly"' if label_time else "")
-    (folder / name).write_text(text)
+    (folder / name).write_text(text + more)
     return folder / name
 
 

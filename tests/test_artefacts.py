@@ -9,12 +9,13 @@ import pytest
 from river import linear_model, naive_bayes
 
 from stream_app import config
-from stream_app.edges.artefacts import from_river_pickle, read, sign, verified
+from stream_app.edges.artefacts import from_river_pickle, read
 from stream_app.errors import SourceError, StateError
 from stream_app.models import LEARN, Inputs
 from stream_app.models.artefact import export, fresh, load
 from stream_app.models.document import MAX_BYTES
 from stream_app.models.pickling import dumps
+from stream_app.models.seal import sign, verified
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 TASK, CLASSES = config.Task(), ["0", "1"]

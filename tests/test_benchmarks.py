@@ -41,6 +41,24 @@ def test_notify_runs_beside_receivers_that_misbehave(tmp_path: Path) -> None:
     assert "the logs differ" not in found["missed"]
 
 
+def test_auto_runs_beside_each_model_of_its_set(tmp_path: Path) -> None:
+    rng = random.Random(5)
+    lines = ["period,nswprice,nswdemand,vicprice,vicdemand,transfer,day,class"]
+    for i in range(EVENTS):
+        x = [rng.random() for _ in range(6)]
+        label = "UP" if x[1] + rng.gauss(0, 0.2) > 0.5 else "DOWN"
+        lines.append(",".join([*(f"{value:.4f}" for value in x), str(1 + i % 7), label]))
+    (tmp_path / "elec2.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+
+    found = run("auto.py", tmp_path / "figures.json", tmp_path, "--only", "elec2", "--out", tmp_path / "auto.md")
+
+    choice, models = found["elec2"]["choice"], found["elec2"]["models"]
+    assert choice["spent"] == 6 * EVENTS
+    assert len(models) == len(choice["candidates"]) + 3
+    assert all(0 < models[each["model"]]["us"] < models["auto"]["us"] for each in choice["candidates"])
+    assert f"| elec2 | {EVENTS:,} |" in (tmp_path / "auto.md").read_text()
+
+
 def test_embedded_compares_equal_work(tmp_path: Path) -> None:
     write(tmp_path / "elec2.csv.gz", ["period", "price", "demand"], "class", ["DOWN", "UP"])
     write(tmp_path / "covtype.csv.gz", ["Elevation", "Slope"], "Cover_Type", ["1", "2"])

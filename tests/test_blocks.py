@@ -167,3 +167,24 @@ def test_outcomes_are_found_by_the_offset_of_their_event() -> None:
 
     assert all(may_hold(made, offset) for offset in part.offset.tolist())
     assert not may_hold(made, int(part.offset.max()) + 1)
+
+
+def shared(seed: int, rows: int, model: int) -> Predictions:
+    """A part whose rows are of two arms and their versions."""
+    part = predictions(seed, rows, model, 100 * seed)
+    part.arm = np.random.default_rng(seed).integers(0, 2, rows).astype(np.uint8)
+    part.version = [f"v{1 + arm}" for arm in part.arm] if seed % 3 else "v1"
+    return part
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), max_size=6))
+def test_predictions_of_two_arms_come_back_in_order(shape: list[tuple[int, int]]) -> None:
+    parts = [shared(seed, rows, model) for seed, (rows, model) in enumerate(shape)]
+
+    back = unpack_predictions(pack_predictions(parts))
+
+    assert logical(back) == logical(parts)
+    assert all(a.classes != b.classes for a, b in pairwise(back))
+    assert all(logical([take(part, np.arange(1, len(part.id)))]) == logical([part])[1:] for part in back)
+    assert all(b'"arm":"' in value for value in logical(back))

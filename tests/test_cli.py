@@ -224,8 +224,8 @@ def test_the_story_of_an_incident(folder: Path) -> None:
 
 def test_the_story_of_a_model_version(folder: Path) -> None:
     assert asked(folder, "story", "small.toml", "v1").splitlines() == [
-        "v1: the model that the run began with",
-        "it is the champion",
+        "2020-09-13 12:26  v1: champion",
+        "initial model: linear",
     ]
 
 
@@ -370,9 +370,21 @@ def test_a_model_that_does_not_exist_is_a_problem_of_the_configuration(tmp_path:
         assert '$.model: river.tree has no class "HoefdingTreeClassifier", did you mean' in done.stderr
 
 
-def test_what_is_asked_for_and_not_built_yet_is_said(tmp_path: Path) -> None:
-    rewritten(tmp_path, "[retrain]", '[retrain]\naction = "challenge"')
+def test_check_shows_the_steps_and_names_a_wrong_one(tmp_path: Path) -> None:
+    model = """[model]
+use = "river.linear_model.LogisticRegression"
+sampling = { use = "river.imblearn.HardSamplingClassifier", params = { size = 9, p = 0.1 } }
+[[model.steps]]
+use = "river.preprocessing.OneHotEncoder"
+[[model.steps]]
+use = "river.preprocessing.StandardScaler"
+[[watch]]"""
+    rewritten(tmp_path, "[[watch]]", model)
+    shown = asked(tmp_path, "check", "small.toml")
+    rewritten(tmp_path, "[[watch]]", model.replace("StandardScaler", "StandardScalar"))
     done = driftline(tmp_path, "check", "small.toml")
 
-    assert done.returncode == 0
-    assert "note: $.retrain.action" in done.stderr
+    chain = "OneHotEncoder → StandardScaler → HardSamplingClassifier(river.linear_model.LogisticRegression)"
+    assert f"model {chain}, challengers: none" in shown
+    assert done.returncode == 2
+    assert '$.model.steps[1].use: river.preprocessing has no class "StandardScalar", did you mean' in done.stderr

@@ -12,7 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from kafka_results import assert_equal, embedded, written
 from kafka_runs import PROCESSES, all_taken, in_row, last_commits, monitor
-from runs import KEY
+from runs import CONFIG, KEY, LOOP
 
 from compose.broker import Broker
 from stream_app.config import Config, load
@@ -28,7 +28,9 @@ WAITING = 40  # records that a victim may have uncommitted before it is given mo
 
 
 def test_a_crash_between_any_two_steps_changes_nothing(tmp_path: Path, broker: Broker) -> None:
-    file = monitor(tmp_path, broker.bootstrap, "steps", labels=False, kafka_lines='snapshot = "1ms"')
+    file = monitor(
+        tmp_path, broker.bootstrap, "steps", text=CONFIG + LOOP, labels=False, kafka_lines='snapshot = "1ms"'
+    )
     config = load(file)
     ends = {"events": [in_row(config, 3, ROWS)]}
     for moment in range(MOMENTS):

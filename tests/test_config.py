@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from stream_app.config import Budget, Window, arl0_of, digest, load, parse, signals
+from stream_app.config import Budget, Sampling, Step, Window, arl0_of, digest, load, parse, signals
 from stream_app.errors import ConfigError
 
 FLIGHTS = """
@@ -95,6 +95,23 @@ def test_a_configuration_is_read():
     assert config.challengers[0].params == {"seed": 7}
 
 
+def test_steps_and_sampling_are_read():
+    model = config_of(
+        changed(
+            (
+                'use = "linear"',
+                stepped(TREE, 'only = ["number", "origin", "carrier_delay_1h"]\nkeep = true')
+                + '\n[model.sampling]\nuse = "river.imblearn.RandomSampler"\nparams = { desired_dist = { "0" = 0.5 } }',
+            )
+        )
+    ).model
+
+    assert model.steps == (
+        Step(use="river.preprocessing.StandardScaler", only=("number", "origin", "carrier_delay_1h"), keep=True),
+    )
+    assert model.sampling == Sampling(use="river.imblearn.RandomSampler", params={"desired_dist": {"0": 0.5}})
+
+
 def test_all_mistakes_are_reported_at_once():
     found = problems_of(
         changed(
@@ -123,6 +140,14 @@ def test_all_mistakes_are_reported_at_once():
     assert found[5].startswith('$.watch[1].detector: unknown detector "adwn"; known: adwin, ')
     assert found[5].endswith('did you mean "adwin"?')
     assert found[6].endswith('did you mean "error"?')
+
+
+TREE = "river.tree.HoeffdingTreeClassifier"
+
+
+def stepped(use, more=""):
+    """A model behind one step, with more written into the step."""
+    return f'use = "{use}"\n[[model.steps]]\nuse = "river.preprocessing.StandardScaler"\n{more}'
 
 
 # (old, new) of one mistake in the flights configuration → the path of the one problem, and a word of its message
@@ -206,6 +231,18 @@ MISTAKES = [
         "$.watch[1].detector",
         "ddm",
     ),
+    (
+        'detector = "adwin"',
+        'detector = "ewma"\nparams = { direction = "sideways" }',
+        "$.watch[1].params.direction",
+        "'sideways'",
+    ),
+    (
+        'detector = "adwin"',
+        'detector = "adwin"\nparams = { direction = "up" }',
+        "$.watch[1].params.direction",
+        "parameter of adwin",
+    ),
     ('detector = "adwin"', 'detector = "adwin"\nparams = { arl0 = 7 }', "$.watch[1].params.arl0", "beside params"),
     # alarms and retraining
     ("[retrain]", "[[alarms.notify]]\n[retrain]", "$.alarms.notify[0]", "missing"),
@@ -232,6 +269,14 @@ def test_one_mistake_is_one_problem_at_its_path(old, new, path, word):
 
     assert problem.startswith(f"{path}: ")
     assert word in problem
+
+
+@pytest.mark.parametrize("detector", ["ewma", "cusum", "glr", "e_detector", "conformal"])
+def test_a_watch_for_a_rise_only(detector):
+    params = 'params = { direction = "up" }'
+    config = config_of(changed(('detector = "adwin"', f'detector = "{detector}"\n{params}')))
+
+    assert config.watch[1].params == {"direction": "up"}
 
 
 def test_without_time_there_are_no_durations():
@@ -409,6 +454,8 @@ def test_the_digest_changes_with_what_changes_the_outputs_only():
     for old, new in [
         ("min = 0", "min = 1"),
         ("seed = 7", "seed = 8"),
+        ("{ seed = 7 }", '{ seed = 7 }\nsteps = [{ use = "river.preprocessing.StandardScaler" }]'),
+        ("{ seed = 7 }", '{ seed = 7 }\nsampling.use = "river.imblearn.RandomSampler"'),
         ('over = "1h"', 'over = "2h"'),
         ('carrier = { type = "category" }\n', 'a = { type = "category" }\ncarrier = { type = "category" }\n'),
     ]:

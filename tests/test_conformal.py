@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detectors import make
-from detectors.conformal import CELLS, cell_of, payoffs
+from detectors.conformal import CELLS, cell_of, one_sided_payoffs, payoffs
 
 
 def test_cells_are_where_the_payoffs_think():
@@ -16,8 +16,9 @@ def test_cells_are_where_the_payoffs_think():
     assert [cell_of(value) for value in u] == np.searchsorted(edges, u, side="right").tolist()
 
 
-def test_every_bet_is_fair():
-    names, pay = payoffs()
+@pytest.mark.parametrize("made", [payoffs(), one_sided_payoffs(1), one_sided_payoffs(-1)], ids=["both", "up", "down"])
+def test_every_bet_is_fair(made):
+    names, pay = made
     u = (np.arange(2**16) + 0.5) / 2**16
 
     assert (pay > 0).all()
@@ -61,3 +62,20 @@ def test_finds_a_category_that_comes_up_and_names_no_direction():
 
     assert 4000 <= at < 4400
     assert drift.direction == 0
+
+
+def test_categories_have_no_side():
+    with pytest.raises(ValueError, match="direction: the codes of categories have no order"):
+        make("conformal", categories=True, direction="up")
+
+
+def test_one_side_finds_a_gradual_rise_sooner_than_an_average():
+    rng, starts = np.random.default_rng(2), 3000
+    x = rng.normal(size=(40, starts + 1500))
+    x[:, starts:] += np.where(rng.random((40, 1500)) < np.arange(1500) / 1000, 1.0, 0.0)
+    bets, average = (
+        np.mean([make(name, arl0=1e5, direction="up").update_many(row)[0][0] for row in x])
+        for name in ("conformal", "ewma")
+    )
+
+    assert starts < bets < average

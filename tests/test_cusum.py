@@ -88,3 +88,11 @@ def test_small_shifts_are_found_by_small_k():
     for small, large in itertools.pairwise([0.1, 0.25, 0.5]):
         assert run_length(small, limit_of(small, 1e5), 0.25) < run_length(large, limit_of(large, 1e5), 0.25)
         assert run_length(small, limit_of(small, 1e5), 3.0) > run_length(large, limit_of(large, 1e5), 3.0)
+
+
+@pytest.mark.parametrize("side", ["up", "down"])
+def test_one_side_alone_alarms_half_as_often(side):
+    x = np.random.default_rng(1).normal(size=200_000)
+    alarms = len(make("cusum", h=4, direction=side).update_many(x))
+
+    assert len(x) / alarms == pytest.approx(2 * TABLE[4][0], rel=4 / np.sqrt(alarms))

@@ -267,6 +267,15 @@ def test_one_trigger_per_incident_and_cooldown(schema: str, span: str) -> None:
     assert [last[signal][0] for signal in ("error", "feature:a", "missing:a")] == [10, 50, 100]
 
 
+def test_an_incident_that_goes_on_asks_again_after_the_cooldown() -> None:
+    shard = Shard('[retrain]\non = ["error", "feature:a"]\ncooldown = "100s"\n[alarms]\ncooldown = "1000s"\n')
+    places = ((10, "error"), (50, "feature:a"), (90, "error"), (120, "error"), (150, "feature:a"))
+    found = triggers(shard.take(*[alarm(at, signal=s, onset=5) for at, s in places], until=200))
+
+    assert [t["data"]["evidence"]["offset"] for t in found] == [10, 120]
+    assert {t["data"]["incident"] for t in found} == {"s-1"}
+
+
 def test_an_improvement_alerts_but_does_not_trigger() -> None:
     found = Shard().take(alarm(100, before=0.4, after=0.1), until=200)
 

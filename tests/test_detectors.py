@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import detectors
-from detectors import Detector, Drift, get, make, names
+from detectors import Detector, Drift, get, make, names, parameters
 from detectors._base import register
 from tests.detecting import EVERY_WAY, same_state, shaped, small, stream, variants
 from tests.naive import twin
@@ -182,18 +182,42 @@ def test_scale_and_place_do_not_matter(name):
             assert [(at, drift.age) for at, drift in small(name, way).update_many(x * scale)] == expected
 
 
-@EVERY
-def test_agrees_with_its_slow_twin(name):
+@pytest.mark.parametrize(("name", "way"), [case for case in EVERY_WAY if case[1] in ("arl0", "up", "down")])
+def test_agrees_with_its_slow_twin(name, way):
     for seed in range(2):
         x = stream(name, seed, n=1200, shifts=(0.0, 1.5, -0.5))
         x = x[np.isfinite(x).reshape(len(x), -1).all(axis=1)]
-        detector = small(name)
+        detector = small(name, way)
         found = [(at, drift.statistic, drift.threshold) for at, drift in detector.update_many(x)]
         wanted = inspect.signature(twin(name)).parameters
         expected = twin(name)(x, **{key: value for key, value in detector.params.items() if key in wanted})
 
         assert [at for at, *_ in found] == [at for at, *_ in expected]
         np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+DIRECTED = pytest.mark.parametrize("name", [name for name in names() if "direction" in parameters(name)])
+
+
+@DIRECTED
+def test_one_side_is_found_sooner_and_the_other_not_at_all(name):
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(20, 5000))
+    x[:, 3000:] += rng.random((20, 2000)) < np.arange(2000) / 1000
+    first = {side: [make(name, direction=side).update_many(row)[0] for row in x] for side in ("both", "up")}
+    assert np.median([at for at, _ in first["up"]]) < np.median([at for at, _ in first["both"]])
+    for found, direction in ((first["up"], 1), ([make(name, direction="down").update_many(-row)[0] for row in x], -1)):
+        assert {drift.direction for _, drift in found} == {direction}
+        assert all(at > 3000 for at, _ in found)
+    wrong = [make(name, direction="down").update_many(row[3000:]) for row in x]
+    assert not any(wrong)
+
+
+@DIRECTED
+def test_an_unknown_direction_is_refused(name):
+    for value in ("sideways", 1, None):
+        with pytest.raises(ValueError, match="direction: expected 'both', 'up' or 'down', got"):
+            make(name, direction=value)
 
 
 @EVERY

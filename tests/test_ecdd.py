@@ -98,3 +98,13 @@ def test_alarms_are_as_rare_as_declared_and_not_much_rarer(p):
 
 def test_falling_errors_are_no_drift():
     assert make("ecdd", arl0=1e4).update_many(errors(0, (0.5, 0.1, 0.05))) == []
+
+
+def test_a_long_memory_finds_a_small_rise_sooner():
+    x = [np.concatenate([errors(seed, (0.2,), 5000), errors(seed + 50, (0.25,), 20_000)]) for seed in range(30)]
+
+    def delay(memory):
+        found = [make("ecdd", arl0=1e4, memory=memory).update_many(one) for one in x]
+        return np.median([next((at for at, _ in one if at >= 5000), 25_000) for one in found])
+
+    assert delay(400) < delay(50) - 50

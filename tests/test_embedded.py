@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from runs import (
+    LOOP,
     ROOT,
     alerts,
     call,
@@ -80,6 +81,10 @@ def test_the_format_does_not_matter(tmp_path: Path, layout: str, files: list[str
 # --- kill -9 ---------------------------------------------------------------------------------------------------------
 
 
+CHALLENGE = 'action = "challenge"\nmemory = 300\nleast = 30\npace = 2.0\ntrial = 100\nconfidence = 0.5\n'
+CHALLENGER = '[[challengers]]\nname = "fast"\nparams = { lr = 0.2 }\n'
+
+
 def stream_with_everything(folder: Path, events: int, epoch: int) -> Path:
     """Events and labels as two files: late, early, repeated, missing, junk; and a configuration with many watches."""
     made = made_stream(seed=7, events=events)
@@ -90,6 +95,8 @@ def stream_with_everything(folder: Path, events: int, epoch: int) -> Path:
         "epoch = 16\n": f'epoch = {epoch}\ncommit = "0ms"\n',
         "every = 32\n": f"every = {2 * epoch}\n",
         'width = "1s"': 'width = "10s"',
+        'action = "reset"\n': CHALLENGE,
+        "[alarms]\n": f"{CHALLENGER}[alarms]\n",
     }
     text = SMALL
     for old, new in changes.items():
@@ -113,6 +120,7 @@ def test_kill_9_at_fifty_random_moments_changes_nothing(tmp_path: Path) -> None:
     result = killed(config, "--kills", "50", "--batch", "2048", "--seed", "5")
     assert result["kills"] >= 50
     written = {"predictions", "outcomes", "alerts", "metrics", "dead-letters", "panes", "features"}
+    written |= {"models", "triggers", "audit"}
     assert written <= set(result["streams"])
 
 
@@ -205,7 +213,7 @@ def apart(folder: Path, n: int) -> Path:
     made = rows(seed=4, n=n)
     write(folder / "e.jsonl", without(made, "y", "ly"))
     write(folder / "l.jsonl", landed(made))
-    return configured(folder, "e.jsonl", "l.jsonl")
+    return configured(folder, "e.jsonl", "l.jsonl", more=LOOP)
 
 
 def test_a_stall_of_the_run_does_not_change_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,25 @@ def test_a_pipe_takes_a_table_by_step():
     assert (model[0].with_std, model[1].with_std, model[2].l2) == (True, False, 0.5)
 
 
+def test_a_supervised_transformer_in_a_pipe_works_while_it_learns():
+    """Alone in a pipe of river 0.26.1, what follows learns the values as they were before it."""
+    use = "river.feature_extraction.TargetAgg | river.linear_model.LogisticRegression"
+    model = build(use, {"TargetAgg": {"by": "c", "how": "river.stats.Mean"}}, 0)
+    for i in range(20):
+        model.learn_one({"c": "xy"[i % 2]}, bool(i % 2))
+
+    assert set(model["LogisticRegression"].weights) == {"y_mean_by_c"}
+
+
+@pytest.mark.parametrize("imputers", [{"a": "river.stats.Mean", "b": 7.0}, [["a", "river.stats.Mean"], ["b", 7.0]]])
+def test_parameters_without_a_name_of_their_own_are_a_list_or_a_table(imputers):
+    model = build("river.preprocessing.StatImputer", {"imputers": imputers}, 0)
+    union = build("river.compose.TransformerUnion", {"transformers": ["river.preprocessing.StandardScaler"]}, 0)
+
+    assert model.transform_one({"a": None, "b": None}) == {"a": 0.0, "b": 7.0}
+    assert list(union.transformers) == ["StandardScaler"]
+
+
 def test_parameters_are_built_recursively():
     params = {
         "model": {

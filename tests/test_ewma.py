@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detectors import make
-from detectors.ewma import limit_of, run_length
+from detectors.ewma import limit_of, one_sided_run_length, run_length
 
 SHIFTS = 0, 0.25, 0.5, 0.75, 1, 1.5, 2
 TABLE = {  # Lucas and Saccucci, Technometrics 1990; (lambda_, limit)
@@ -49,3 +49,28 @@ def test_arl0_is_met_for_any_signal():
 
     for one in alarms:
         assert 1.3 * 2000 < n / one - 256 < 1.7 * 2000
+
+
+@pytest.mark.parametrize(("lambda_", "limit"), [(0.005, 1.5), (0.1, 2.0), (1.0, 2.5)])
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_the_run_length_of_one_side(lambda_, limit, shift):
+    x = np.random.default_rng(2).normal(shift, 1, 300_000)
+    alarms = len(make("ewma", lambda_=lambda_, limit=limit, direction="up").update_many(x))
+
+    assert len(x) / alarms == pytest.approx(one_sided_run_length(lambda_, limit, shift), rel=4 / np.sqrt(alarms))
+
+
+def test_one_side_does_not_fall_below_zero():
+    up = make("ewma", lambda_=0.5, limit=2.0, mean=10.0, sd=2.0, direction="up")
+    (at, drift), *_ = up.update_many([4, 4, 13, 14, 13])
+
+    assert at == 3  # averages 0, 0, .75, 1.375 against 2 / sqrt(3)
+    assert (drift.statistic, drift.age, drift.direction) == (1.375, 2, 1)
+    down = make("ewma", lambda_=0.5, limit=2.0, mean=10.0, sd=2.0, direction="down")
+    assert [drift.direction for _, drift in down.update_many([16, 16, 7, 6])] == [-1]
+
+
+@pytest.mark.parametrize("lambda_", [0.005, 0.2])
+def test_limits_of_one_side_beyond_what_is_solved(lambda_):
+    assert one_sided_run_length(lambda_, limit_of(lambda_, 1e6, one_sided=True)) == pytest.approx(1e6, rel=1e-6)
+    assert 1 < one_sided_run_length(lambda_, limit_of(lambda_, 1e11, one_sided=True)) / 1e11 < 1.3

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from loops import CONFIG, turning
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
@@ -190,9 +191,9 @@ def test_the_whole_program_asks_for_the_rows_and_adds_the_model(tmp_path, progra
     scores, told = scores_of(document, X, task)
 
     assert done.returncode == 0, done.stderr
-    assert calls[0] == ["rows", "monitor.toml", "--from", "17", "--to", "416"]
+    assert calls[0] == ["rows", "monitor.toml", "--from", "17", "--shard", "3"]
     assert calls[1][:3] == ["models", "add", "monitor.toml"]
-    assert calls[1][4:] == ["--trigger", "example/0/t1"]
+    assert calls[1][4:] == ["--trigger", "example/0/t1", "--shard", "3"]
     assert json.loads(document)["about"]["trigger"] == "example/0/t1"
     assert told == []
     assert np.isfinite(scores).all()
@@ -218,7 +219,11 @@ def start(folder, program, task, rows):
         "else: shutil.copy(sys.argv[4], 'added.json')\n"
     )
     stand_in.chmod(stand_in.stat().st_mode | stat.S_IXUSR)
-    trigger = {"id": "example/0/t1", "data": {"train": {"stream": "events", "from_offset": 17, "to_offset": 416}}}
+    trigger = {
+        "id": "example/0/t1",
+        "source": "driftline/example/3",
+        "data": {"train": {"stream": "events", "from_offset": 17, "to_offset": 416}},
+    }
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / program), "monitor.toml"],
         check=False,
@@ -227,6 +232,40 @@ def start(folder, program, task, rows):
         text=True,
         cwd=folder,
         timeout=120,
-        env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"},
+        env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "PATIENCE_S": "0"},
     )
     return done, [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("program", ["retrain.py", "retrain_onnx.py"])
+def test_a_trigger_is_answered_by_a_real_model_that_proves_better(tmp_path, program):
+    """The whole way: run, trigger, training outside, registration, trial, promotion; the trigger answered once."""
+    records = [raw for _, raw in turning(4500, (2500,))]
+    text = CONFIG.replace("LINES", "").replace('action = "challenge"', 'action = "notify"')
+    (tmp_path / "turns.toml").write_text(text.replace("[schema]", '[source]\nevents = "e.jsonl"\n[schema]'))
+    command = tmp_path / "driftline"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m stream_app.cli "$@"\n')
+    command.chmod(0o755)
+    paths = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(EXAMPLES.parent.parent)}
+
+    def call(*words):
+        done = subprocess.run(
+            ["driftline", *words], check=False, capture_output=True, text=True, cwd=tmp_path, timeout=120,
+            env=os.environ | paths | {"HOME": str(tmp_path)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    (tmp_path / "e.jsonl").write_bytes(b"\n".join(records[:2800]) + b"\n")
+    call("run", "turns.toml")
+    for _ in range(2):  # as a subscriber that begins again
+        call("triggers", "turns.toml", "--exec", f"{sys.executable} {EXAMPLES / program} turns.toml")
+    (tmp_path / "e.jsonl").write_bytes(b"\n".join(records) + b"\n")
+    call("run", "turns.toml")
+    versions = [json.loads(line) for line in call("models", "list", "turns.toml", "--json").splitlines()]
+
+    assert [(each["version"], each["status"], each["kind"]) for each in versions] == [
+        ("v1", "archived", "initial"),
+        ("v2", "champion", "imported"),
+    ]
+    assert versions[1]["use"] == ("linear" if program == "retrain.py" else "onnx")

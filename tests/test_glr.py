@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from detectors import make
+from detectors.glr import limit_of, run_length
 
 
 def test_arl0_is_met_for_any_signal():
@@ -51,3 +52,9 @@ def test_delays_at_a_million():
         delays.append(np.mean(found))
 
     assert (np.array(delays) < [600, 140, 40, 15]).all()
+
+
+@pytest.mark.parametrize("arl0", [1e2, 1e4, 1e8])
+def test_one_side_has_a_lower_limit(arl0):
+    assert run_length(limit_of(arl0, 1), arl0**0.5, 1) == pytest.approx(arl0)
+    assert limit_of(arl0, 1) < limit_of(arl0)

@@ -17,6 +17,7 @@ SIGNALS = {
     "normal * 100": lambda rng: 100 * rng.normal(size=N) + 5,
     "t3": lambda rng: rng.standard_t(3, size=N),
 }
+DIRECTED = [(name, side) for name in names() if "direction" in parameters(name) for side in ("up", "down")]
 RARE = lambda rng: rng.integers(0, 1000, N).astype(float)  # noqa: E731
 ZIPF = lambda rng: np.minimum(rng.zipf(1.5, N), 1e6).astype(float)  # noqa: E731
 
@@ -50,6 +51,20 @@ def test_false_alarms_are_as_rare_as_declared(name, signal):
         pytest.skip("not an error")
 
     assert alarms(name, SIGNALS[signal](np.random.default_rng(7))) <= 1
+
+
+@pytest.mark.parametrize(("name", "side"), DIRECTED)
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_one_side_alone_keeps_them_too(name, side, signal):
+    assert alarms(name, SIGNALS[signal](np.random.default_rng(8)), direction=side) <= 1
+
+
+@pytest.mark.parametrize("memory", [50, 1000])
+@pytest.mark.parametrize("rate", [0.02, 0.2, 0.5])
+def test_ecdd_keeps_them_whatever_it_remembers(memory, rate):
+    x = np.random.default_rng(8).random(10 * N) < rate
+
+    assert alarms("ecdd", x, memory=memory) <= 1
 
 
 @pytest.mark.parametrize("name", [name for name in names() if "category" in get(name).kinds])

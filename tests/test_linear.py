@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from naive_linear import Linear
 from river import linear_model, optim, preprocessing
 
 from stream_app import config
@@ -14,9 +15,10 @@ NAMES = ("a", "b", "c")
 TASKS = ("binary", "multiclass", "regression")
 
 
-def model_of(task, params=None, numbers=NAMES, categories=(), width=8):
+def model_of(task, params=None, numbers=NAMES, categories=(), width=8, classes=()):
     inputs = Inputs(numbers, categories, width, [[] for _ in categories])
-    return make_model(config.Model(params=params or {}), config.Task(type=task, max_classes=5), inputs, 0)
+    spec = config.Task(type=task, max_classes=5, classes=classes)
+    return make_model(config.Model(params=params or {}), spec, inputs, 0)
 
 
 def stream(task, rows, seed=0, columns=3):
@@ -89,6 +91,52 @@ def test_multiclass_agrees_with_river():
             twin.learn_one(x, int(y[i]))
 
 
+FIVE = ("v", "w", "x", "y", "z")
+WEIGHTED = [
+    ("binary", (), {"1": 5.0}, {1: 5.0}),
+    ("binary", ("no", "yes"), {"no": 0.2, "yes": 3}, {0: 0.2, 1: 3.0}),
+    ("binary", (), "balanced", None),
+    ("multiclass", FIVE, {"v": 4.0, "z": 0.5}, {0: 4.0, 4: 0.5}),
+    ("multiclass", (), "balanced", None),
+]
+
+
+@pytest.mark.parametrize(("task", "classes", "given", "weights"), WEIGHTED)
+def test_weighted_classes_agree_with_the_twin(task, classes, given, weights):
+    X, y = stream(task, 400)
+    if task == "binary":
+        y *= np.arange(400) % 40 == 0  # rare
+    twin = Linear(3, 2 if task == "binary" else 5, weights)
+    scores, _ = run(model_of(task, {"class_weight": given}, classes=classes), late_tape(y, 0), X)
+    for i, row in enumerate(X.tolist()):
+        assert scores[i].tolist() == pytest.approx(twin.predict(row), abs=1e-6, nan_ok=True)
+        if i % 7:
+            twin.learn(row, int(y[i]))
+
+
+def test_a_weighted_class_agrees_with_river():
+    X, y = stream("binary", 1000)
+    twin = preprocessing.StandardScaler() | linear_model.LogisticRegression(loss=optim.losses.Log(weight_pos=5.0))
+    scores, _ = run(model_of("binary", {"class_weight": {"1": 5.0}}), late_tape(y, 0), X)
+    for i, row in enumerate(X.tolist()):
+        x = dict(zip(NAMES, row, strict=True))
+        assert scores[i, 0] == pytest.approx(twin.predict_proba_one(x)[True], abs=1e-9)
+        if i % 7:
+            twin.learn_one(x, bool(y[i]))
+
+
+def test_a_rare_class_is_found_when_it_is_balanced():
+    X, y = stream("binary", 8000)
+    y = (X[:, 0] > 2.2).astype(float)  # one in 70
+    found = []
+    for params in ({}, {"class_weight": "balanced"}):
+        scores, _ = run(model_of("binary", params), late_tape(y, 0), X)
+        found.append((scores[2000:, 0] > 0.5)[y[2000:] == 1].mean())
+
+    assert found[0] < 0.5
+    assert found[1] > 0.9
+
+
 def test_categories_are_one_hot_weights():
     codes = np.random.default_rng(1).integers(0, 3, (1500, 1)).astype(float)
     codes[::11] = np.nan
@@ -103,27 +151,30 @@ def test_categories_are_one_hot_weights():
             twin.learn_one(x, bool(y[i]))
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_the_cut_does_not_matter(task):
+ALIKE = [*((task, {}) for task in TASKS), *((task, {"class_weight": "balanced"}) for task in TASKS[:2])]
+
+
+@pytest.mark.parametrize(("task", "params"), ALIKE)
+def test_the_cut_does_not_matter(task, params):
     X, y = stream(task, 300)
     tape = late_tape(y, 5)
-    whole, _ = run(model_of(task), tape, X)
-    one_by_one, _ = run(model_of(task), tape, X, range(1, len(tape[0])))
+    whole, _ = run(model_of(task, params), tape, X)
+    one_by_one, _ = run(model_of(task, params), tape, X, range(1, len(tape[0])))
     cuts = np.sort(np.random.default_rng(3).choice(len(tape[0]), 9, replace=False))
-    pieces, _ = run(model_of(task), tape, X, cuts)
+    pieces, _ = run(model_of(task, params), tape, X, cuts)
 
     assert whole.tobytes() == one_by_one.tobytes() == pieces.tobytes()
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_resumes_at_every_operation(task):
+@pytest.mark.parametrize(("task", "params"), ALIKE)
+def test_resumes_at_every_operation(task, params):
     X, y = stream(task, 40)
     tape = late_tape(y, 5)
-    whole, _ = run(model_of(task), tape, X)
-    first = model_of(task)
+    whole, _ = run(model_of(task, params), tape, X)
+    first = model_of(task, params)
     before = np.full(whole.shape, -1.0)
     for k in range(len(tape[0])):
-        second = model_of(task)
+        second = model_of(task, params)
         second.load(first.to_state())
         after = before.copy()
         second.run(*(part[k:] for part in tape), X, after)
@@ -245,11 +296,21 @@ def test_no_prediction_before_there_is_anything_to_say():
         ({"l2": -1}, "l2 must be"),
         ({"lr": math.nan}, "lr must be"),
         ({"scale_target": 1}, "scale_target must be true or false"),
+        ({"class_weight": 5}, 'class_weight must be "balanced" or a table'),
+        ({"class_weight": {"2": 5}}, 'unknown class "2" in class_weight; known: 0, 1'),
+        ({"class_weight": {"1": -1}}, "class_weight of 1 must be a number of at least 0"),
     ],
 )
 def test_wrong_parameters(params, said):
     with pytest.raises(ValueError, match=said):
         model_of("binary", params)
+
+
+def test_weights_of_classes_need_classes_and_their_names():
+    with pytest.raises(ValueError, match=r"class_weight is for classes; task\.type is regression"):
+        model_of("regression", {"class_weight": "balanced"})
+    with pytest.raises(ValueError, match=r"task\.classes must say which there are"):
+        model_of("multiclass", {"class_weight": {"x": 2}})
 
 
 def test_anomaly_is_refused_with_a_way_out():

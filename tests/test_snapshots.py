@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.edges import snapshots
-from stream_app.edges.snapshots import KEY_VARIABLE, SEAL, decode, encode, state_key
+from stream_app.edges.snapshots import SEAL, decode, encode, state_key
 from stream_app.errors import StateError
+from stream_app.models.seal import KEY_VARIABLE
 
 ROOT = Path(__file__).parent.parent
 KEY = b"k" * 32

@@ -29,7 +29,7 @@ class Plan:
         self.folder = folder
         self.arl0: float = plan["arl0"]
         self.seconds: float = plan["seconds"]  # for tuning on one distribution, and again for its delays
-        self.cases: dict[str, list[str]] = plan["cases"]  # of each distribution
+        self.cases: dict[str, dict[str, int]] = plan["cases"]  # of each distribution, and which streams are read
 
     def load(self, kind: str, name: str) -> np.ndarray:
         """Streams, one a row."""
@@ -95,7 +95,10 @@ def delays(peer: Peer, value: float, plan: Plan, distribution: str) -> tuple[dic
         if watch.first_alarm(np.asarray(row)) >= 0:
             early += 1
             continue
-        for case, streams in after.items():
+        for case, every in plan.cases[distribution].items():
+            if i % every:
+                continue
+            streams = after[case]
             at = copy.deepcopy(watch).first_alarm(np.asarray(streams[i]))
             found[case].append(at + 1 if at >= 0 else -streams.shape[1])
         if time.process_time() > stop and i >= 9:

@@ -1,6 +1,10 @@
-"""Our detectors: the one parameter that is tuned is the declared arl0."""
+"""Our detectors: the one parameter that is tuned is the declared arl0.
+
+Each with its defaults; some also as one of SETTINGS, which looks for a rise only, as most of the others do.
+"""
 
 import inspect
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +13,23 @@ from peer import Peer
 import detectors
 
 REFERENCE = 2000  # observations, for those that hold one: it must end before the change
+UP: dict[str, Any] = {"direction": "up"}
+SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "conformal up": ("conformal", UP),
+    "cusum up": ("cusum", UP),
+    "cusum up k=.125": ("cusum", UP | {"k": 0.125}),
+    "e_detector up": ("e_detector", UP),
+    "ewma up": ("ewma", UP),
+    "ewma up lambda_=.005": ("ewma", UP | {"lambda_": 0.005}),
+    "glr up": ("glr", UP),
+    "ecdd memory=150": ("ecdd", {"memory": 150}),
+    "ecdd memory=400": ("ecdd", {"memory": 400}),
+}
+
+# They draw ties by a hash that is the same in every stream: streams of errors would not be independent for them.
+NUMBERS_ONLY = {
+    entry for entry, (name, fixed) in SETTINGS.items() if fixed.items() >= UP.items() and name != "e_detector"
+}
 
 
 class Compiled:
@@ -28,21 +49,31 @@ class Compiled:
         return -1
 
 
-def _peer(name: str) -> Peer:
+def _peer(entry: str) -> Peer:
+    name, fixed = SETTINGS.get(entry, (entry, {}))
     cls = detectors.get(name)
-    fixed: dict[str, Any] = {"reference": REFERENCE} if "reference" in inspect.signature(cls).parameters else {}
+    if "reference" in inspect.signature(cls).parameters:
+        fixed = {"reference": REFERENCE}
 
     def watch(value: float) -> Compiled:
         return Compiled(detectors.make(name, arl0=value, **fixed))
 
-    return Peer(watch, 100, 1e12, "error" if cls.error_only else "number error", "arl0")
+    signals = "error" if cls.error_only else "number" if entry in NUMBERS_ONLY else "number error"
+    return Peer(watch, 100, 1e12, signals, "arl0")
 
 
-class _Peers(dict[str, Peer]):
+class _Peers(Mapping[str, Peer]):
     """A detector is imported when it is asked for."""
 
-    def __missing__(self, name: str) -> Peer:
-        return _peer(name)
+    def __getitem__(self, entry: str) -> Peer:
+        return _peer(entry)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (name for name in detectors.names() if "number" in detectors.get(name).kinds)
+        yield from SETTINGS
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
 
 PEERS = _Peers()

@@ -7,9 +7,11 @@ Needs pandas and scikit-learn. docs/training.md explains each step; retrain_onnx
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression, Ridge
 
 ENOUGH = 100  # rows
+PATIENCE_S = float(os.environ.get("PATIENCE_S", "600"))
 
 
 def table(csv, config):
@@ -36,19 +39,7 @@ def linear(X, y, task):
     scaled = ((numbers - mean) / np.sqrt(variance.where(variance > 0))).fillna(0)
     words = [(field, text) for field in texts for text in sorted({*texts[field]} - {""})]
     Z = np.column_stack([scaled, *(texts[field] == text for field, text in words)])
-    target, classes, model = None, [], LogisticRegression(max_iter=1000)
-    if task == "regression":
-        y = y.astype(float)
-        target = {"mean": y.mean(), "variance": y.var(ddof=0), "count": len(y)}
-        model = Ridge().fit(Z, (y - y.mean()) / y.std(ddof=0))
-    else:
-        classes = model.fit(Z, y).classes_.tolist()  # of two, the weights are those of the second
-    weights = np.vstack([np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_)])
-    if task == "multiclass":
-        weights = weights if len(classes) > 2 else np.hstack([0 * weights, weights])
-        named = [dict(zip(classes, row, strict=True)) for row in weights.tolist()]
-    else:
-        named = weights[:, 0].tolist()
+    named, classes, target = fitted(Z, y, task)
     state = {"numbers": {}, "categories": {field: {} for field in texts}, "intercept": named.pop(), "target": target}
     for name in numbers:
         spread = {"mean": mean[name], "variance": variance[name], "count": len(X)}
@@ -56,6 +47,22 @@ def linear(X, y, task):
     for (field, text), weight in zip(words, named, strict=True):
         state["categories"][field][text] = weight
     return state, classes
+
+
+def fitted(Z, y, task):
+    """One weight for each column of Z and the intercept, the classes, and where the target of a regression lies."""
+    if task == "regression":
+        y = y.astype(float)
+        model = Ridge().fit(Z, (y - y.mean()) / y.std(ddof=0))
+        target = {"mean": y.mean(), "variance": y.var(ddof=0), "count": len(y)}
+        return [*model.coef_.tolist(), float(model.intercept_)], [], target
+    model = LogisticRegression(max_iter=1000).fit(Z, y)
+    classes = model.classes_.tolist()
+    weights = np.vstack([model.coef_.T, model.intercept_])
+    if task == "binary":
+        return weights[:, 0].tolist(), classes, None  # those of the second class
+    weights = weights if len(classes) > 2 else np.hstack([0 * weights, weights])
+    return [dict(zip(classes, row, strict=True)) for row in weights.tolist()], classes, None
 
 
 def artefact(X, y, task, use, learn, about):
@@ -70,10 +77,16 @@ def main(use, learn):
     """The trigger on standard input → a new version of the monitor's model, once for each trigger."""
     file, trigger = sys.argv[1], json.load(sys.stdin)
     config, train = tomllib.loads(Path(file).read_text("utf-8")), trigger["data"]["train"]
-    stretch = ["--from", str(train["from_offset"]), "--to", str(train["to_offset"])]
-    csv = subprocess.run(["driftline", "rows", file, *stretch], check=True, stdout=subprocess.PIPE).stdout
-    X, y = table(csv, config)
-    if len(y) < ENOUGH or y.nunique() < 2:
+    shard = ["--shard", trigger["source"].rpartition("/")[2]]
+    since = ["driftline", "rows", file, "--from", str(train["from_offset"]), *shard]
+    until_s = time.monotonic() + PATIENCE_S
+    while True:  # the trigger comes soon after the change: labels of the new kind are still on their way
+        X, y = table(subprocess.run(since, check=True, stdout=subprocess.PIPE).stdout, config)
+        enough = len(y) >= ENOUGH and (y != y.iloc[0]).any()
+        if enough or time.monotonic() > until_s:
+            break
+        time.sleep(10)
+    if not enough:
         sys.stderr.write(f"{len(y)} labelled rows, {y.nunique()} different labels: too few to learn from\n")
         return
     about = {"trainer": sys.argv[0], "trigger": trigger["id"], "rows": len(y), **train}
@@ -81,7 +94,8 @@ def main(use, learn):
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "model.json"
         made.write_text(artefact(X, y, task, use, learn, about), "utf-8")
-        subprocess.run(["driftline", "models", "add", file, str(made), "--trigger", trigger["id"]], check=True)
+        add = ["driftline", "models", "add", file, str(made), "--trigger", trigger["id"], *shard]
+        subprocess.run(add, check=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""The commands that need a cluster: topics, play; and replay, which also goes over the log of a file."""
+"""The commands that need a cluster: topics, play."""
 
 import functools
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from stream_app.cli import cli, on_kafka, on_log, stop_signals
+from stream_app.cli import cli, on_kafka, stop_signals
 from stream_app.config import Config, load
 from stream_app.messages import to_json
 
@@ -146,57 +145,3 @@ class _View:
             f" {rate:,.0f} records/s in {played.seconds:.1f} s" + "; stopped before the end" * stopped,
             err=True,
         )
-
-
-def _bound(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
-    from stream_app.flow.cells import BadCell, time_ms  # noqa: PLC0415
-    from stream_app.messages import NO_TIME  # noqa: PLC0415
-    from stream_app.runners.history import Bound  # noqa: PLC0415
-
-    if text is None or text.isdecimal():
-        return text and Bound(offset=int(text))
-    try:
-        moment = time_ms(text)
-    except BadCell:
-        moment = NO_TIME
-    if moment == NO_TIME:
-        raise click.BadParameter(f"{text!r} is neither an offset such as 5000 nor a time such as 2013-07-01T12:00:00Z")
-    return Bound(time_ms=moment)
-
-
-@cli.command()
-@on_log
-@click.option("--against", type=click.Path(path_type=Path), help="Another configuration, to be put beside what was.")
-@click.option(
-    "--from", "start", metavar="OFFSET|TIME", callback=_bound, help="Begin at the first commit that reaches it."
-)
-@click.option("--to", "stop", metavar="OFFSET|TIME", callback=_bound, help="End before the first commit that does.")
-def replay(config: Config, state: Path | None, *, against: Path | None, start: Any, stop: Any, as_json: bool) -> None:
-    """Runs CONFIG again over all it took, in the order in which it took it, and compares with what it wrote.
-
-    Writes nothing. Ends with 0 if every stream is identical, byte for byte, 1 if not. With --against: what OTHER makes
-    of the same records, with a fresh state; incidents of the same signal within 1,000 events are the same. OFFSET is
-    one of the events of each shard, TIME is RFC 3339, of the stream. Reads the topics if CONFIG has [kafka] and no
-    --state is given, else the log and the files of [source].
-
-    Example: driftline replay flights.toml --against other.toml --from 2013-07-01
-    """
-    from stream_app.edges.replay_view import print_contrast, print_replay  # noqa: PLC0415
-    from stream_app.edges.terminal import RunView  # noqa: PLC0415
-    from stream_app.runners.history import Bounds  # noqa: PLC0415
-    from stream_app.runners.replay import contrasted, replayed  # noqa: PLC0415
-
-    bounds = Bounds(start, stop)
-    other = load(against) if against else None
-    with RunView(config, state or Path()) as view:
-        view.begin(0)
-        if other is not None:
-            contrast = on_kafka(contrasted(config, other, state=state, bounds=bounds, report=view.report))
-        else:
-            found = on_kafka(replayed(config, state=state, bounds=bounds, report=view.report))
-    if other is not None:
-        print_contrast(config, contrast, as_json=as_json)
-        return
-    print_replay(config, found, as_json=as_json)
-    if not found.identical:
-        sys.exit(1)

@@ -27,7 +27,10 @@ class Verbs(click.Group):
 
 @cli.group(cls=Verbs)
 def models() -> None:
-    """Model versions: the champion, those that ask to take its place, those that were."""
+    """Model versions: the champion, those that ask to take its place, those that were.
+
+    Example: driftline models list flights.toml
+    """
 
 
 def _told(config: Config, state: Path | None) -> "Told":
@@ -164,3 +167,90 @@ async def _sent(config: Config, shard: int, value: dict[str, Any]) -> int:
     from stream_app.edges.sender import send_command  # noqa: PLC0415
 
     return await send_command(config, shard, to_json(value))
+
+
+@models.command()
+@on_log
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--trigger", help="Id of the trigger that it answers: a trigger is answered once.")
+@click.option("--promote", is_flag=True, help="At once, without a proof.")
+@click.option("--by", default=lambda: os.environ.get("USER", "unknown"), help="Who; default: $USER.")
+@click.option("--why", help="Reason, for the audit.")
+@_of_shard
+def add(config: Config, state: Path | None, file: Path, shard: int | None, *, as_json: bool, **said: Any) -> None:
+    """Registers the model in FILE: it stands beside the champion, and takes its place when it is proven better.
+
+    FILE is an artefact (docs/training.md), an ONNX file (.onnx) or a river object (.pickle).
+
+    Example: driftline models add flights.toml model.json --trigger flights/triggers/0/flights-3/123/error/retrain
+    """
+    from stream_app.edges.artefacts import read  # noqa: PLC0415
+    from stream_app.edges.snapshots import state_key  # noqa: PLC0415
+    from stream_app.models.seal import packed, sign  # noqa: PLC0415
+    from stream_app.pipeline import Pipeline  # noqa: PLC0415
+
+    key, told = state_key(os.environ), _told(config, state)
+    score = Pipeline(config).score
+    document = sign(read(file, config.task, score.inputs, score.classes, key), key)
+    value = {"command": "add", "artefact": packed(document), **{name: each for name, each in said.items() if each}}
+    shards = sorted({place for place, _ in told if shard in (None, place)})
+    send(config, state, shards, value, as_json=as_json)
+
+
+@models.command()
+@on_log
+@click.argument("version")
+@click.argument("file", type=click.Path(path_type=Path))
+@_of_shard
+def export(config: Config, state: Path | None, version: str, file: Path, shard: int | None, *, as_json: bool) -> None:
+    """Writes VERSION to FILE as an artefact: as it is now, or was when it left.
+
+    Over Kafka: as it was when it was promoted or left.
+
+    Example: driftline models export flights.toml v3 v3.json
+    """
+    from stream_app.edges.archive import newest  # noqa: PLC0415
+    from stream_app.edges.log import Log  # noqa: PLC0415
+    from stream_app.edges.snapshots import state_key  # noqa: PLC0415
+    from stream_app.runners.restored import of_log  # noqa: PLC0415
+
+    _one(_told(config, state), version, shard)
+    if state is None:
+        document = newest(over_kafka(config, _archived(config, shard)), version)
+    else:
+        document = of_log(config, state, state_key(os.environ)).retraining.lanes.current(version) or b""
+        with Log(state) as log:
+            document = document or newest((record.value for record in log.read("archive")), version)
+    file.write_bytes(document)
+    said = f"{config.name}: wrote {version} to {file}, {len(document):,} bytes"
+    click.echo(
+        to_json({"version": version, "file": str(file), "bytes": len(document)}) if as_json else said, err=not as_json
+    )
+
+
+async def _archived(config: Config, shard: int | None) -> list[bytes]:
+    from stream_app.edges.subscriber import history  # noqa: PLC0415
+
+    return [record.value async for place, record in history(config, "archive") if shard in (None, place)]
+
+
+@cli.command()
+@on_log
+@click.option("--from", "start", type=click.IntRange(min=0), default=0, help="First source offset.")
+@click.option("--to", "stop", type=click.IntRange(min=0), help="Last source offset; default: the newest.")
+@_of_shard
+def rows(config: Config, state: Path | None, start: int, stop: int | None, shard: int | None, *, as_json: bool) -> None:
+    """The labelled events that are remembered for retraining, as the model saw them, as CSV.
+
+    Columns: offset, id, time, the inputs (features too), the label; categories as text, missing values empty. At most
+    retrain.memory events. Over Kafka of one shard.
+
+    Example: driftline rows flights.toml --from 1000 --to 2000 > rows.csv
+    """
+    from stream_app.edges.snapshots import state_key  # noqa: PLC0415
+    from stream_app.edges.training_rows import write  # noqa: PLC0415
+    from stream_app.runners.restored import of_log, of_shard  # noqa: PLC0415
+
+    key = state_key(os.environ)
+    pipeline = of_log(config, state, key) if state else over_kafka(config, of_shard(config, shard or 0, key))
+    write(config, pipeline, start, stop, as_json=as_json)

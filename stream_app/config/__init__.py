@@ -163,10 +163,28 @@ class Feature(Section, frozen=True, kw_only=True):
     q: float = 0.5  # quantile only
 
 
+class Step(Section, frozen=True, kw_only=True):
+    """One river transformer before the model."""
+
+    use: str
+    params: dict[str, Any] = {}
+    only: tuple[str, ...] = ()  # columns by name, or by kind: number, category; empty: those that fit the step
+    keep: bool = False  # the columns it was given stay beside what it makes of them
+
+
+class Sampling(Section, frozen=True, kw_only=True):
+    """A river sampler around the model: which labelled events it learns, and how often."""
+
+    use: str
+    params: dict[str, Any] = {}
+
+
 class Model(Section, frozen=True, kw_only=True):
     use: str = "linear"
     params: dict[str, Any] = {}
     categories: Literal["auto", "keep", "one-hot", "drop"] = "auto"  # river models only
+    steps: tuple[Step, ...] = ()  # river models only
+    sampling: Sampling | None = None  # river models only
 
 
 class Challenger(Model, frozen=True, kw_only=True):
@@ -175,6 +193,14 @@ class Challenger(Model, frozen=True, kw_only=True):
     def plain(self) -> Model:
         """The model without the name of its lane."""
         return Model(**{name: getattr(self, name) for name in Model.__struct_fields__})
+
+
+class Choice(Section, frozen=True, kw_only=True):
+    """`params` of a model with `use = "auto"`."""
+
+    models: tuple[Model, ...] = ()  # empty: the default set of the task
+    budget: int = 200_000  # model-events spent on others than the one in use
+    memory: int = 2000  # labels that the fading loss remembers
 
 
 class Watch(Section, frozen=True, kw_only=True):
@@ -279,6 +305,7 @@ class Retrain(Section, frozen=True, kw_only=True):
     cost: float = 0.0  # of one retraining, in units of the loss (errors, for classes)
     horizon: int = 100_000  # events over which a retraining has to pay
     memory: int = 20_000  # labelled events kept for challengers to be trained on
+    least: int = 200  # labelled events since the change that a training waits for
     passes: int = 1  # over them
     pace: float = 0.5  # remembered events replayed per record of the stream
     trial: int = 10_000  # labels within which a candidate has to prove that it is better
@@ -286,6 +313,15 @@ class Retrain(Section, frozen=True, kw_only=True):
     rollback: bool = True  # a champion worse than the one before goes back by the same proof
     gate: str | None = None  # a shell command that must exit 0 before a proven model is promoted
     archive: int = 3  # versions kept whole, to come back to
+
+
+class Ab(Section, frozen=True, kw_only=True):
+    """A share of the keys gets the predictions of a model beside the champion."""
+
+    lane: str  # name of one of [[challengers]], or "candidate": whatever stands there
+    share: float = 0.1  # of the keys
+    by: Literal["key", "id"] | None = None  # None: key where the schema has one, else id
+    salt: str = ""  # another one gives another assignment
 
 
 class Measure(Section, frozen=True, kw_only=True):
@@ -321,6 +357,7 @@ class Config(Section, frozen=True, kw_only=True):
     watch: tuple[Watch, ...] = ()
     alarms: Alarms = Alarms()
     retrain: Retrain = Retrain()
+    ab: Ab | None = None
     measure: Measure = Measure()
     panes: Panes = Panes()
     engine: Engine = Engine()
@@ -364,6 +401,8 @@ def digest(config: Config) -> str:
     tree: dict[str, Any] = to_builtins(config)
     del tree["source"], tree["kafka"], tree["alarms"]["notify"], tree["alarms"]["lag"], tree["engine"]["commit"]
     tree["retrain"]["gate"] = config.retrain.gate is not None
+    if tree["ab"] is None:
+        del tree["ab"]  # states and versions of before there was such a table stay what they are
     tree["schema"]["fields"] = list(tree["schema"]["fields"].items())  # the order of the columns matters
     return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 

@@ -6,6 +6,7 @@ Each check yields (path, what is wrong and what to do) and goes on; none raises,
 import re
 from typing import TYPE_CHECKING
 
+from stream_app.config.ab import check_ab
 from stream_app.config.reading import child, nearest, quoted, unknown
 from stream_app.config.retraining import check_retrain
 from stream_app.config.watched import Signal
@@ -18,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _MODEL_PATH = re.compile(r"river(\.[A-Za-z_][A-Za-z0-9_]*){2,}")
 TOPICS = (
     *("events", "labels", "control", "predictions", "outcomes", "metrics", "alerts", "triggers", "features"),
-    *("dead-letters", "models", "audit", "panes", "commits", "snapshots"),
+    *("dead-letters", "models", "archive", "audit", "panes", "commits", "snapshots"),
     "undelivered",  # only where there are receivers
 )
 _NO_SOURCE_OF = ("count", "rate", "target_mean")  # statistics that need no `of`
@@ -37,6 +38,7 @@ def check(config: "Config", watched: list[Signal]) -> Found:
     yield from check_watches(config, watched)
     yield from _numbers(config)
     yield from check_retrain(config, watched)
+    yield from check_ab(config)
 
 
 def _named(path: str, name: str) -> Found:
@@ -183,14 +185,19 @@ def _feature_source(config: "Config", feature: "Feature", path: str) -> Found:
 
 def _models(config: "Config") -> Found:
     yield from _model(config, config.model, "$.model")
+    yield from _preparation(config, config.model, "$.model")
     for i, challenger in enumerate(config.challengers):
         yield from _named(f"$.challengers[{i}].name", challenger.name)
         yield from _model(config, challenger, f"$.challengers[{i}]")
+        yield from _preparation(config, challenger, f"$.challengers[{i}]")
     yield from check_unique("$.challengers[{}].name", (challenger.name for challenger in config.challengers))
 
 
 def _model(config: "Config", model: "Model", path: str) -> Found:
     task, path = config.task.type, f"{path}.use"
+    if model.use == "auto":
+        yield from _auto(config, model, path.removesuffix("use") + "params")
+        return
     if model.use == "linear":
         if task == "anomaly":
             yield path, 'linear finds no anomalies; use for example "river.anomaly.HalfSpaceTrees"'
@@ -198,10 +205,9 @@ def _model(config: "Config", model: "Model", path: str) -> Found:
     steps = [step.strip() for step in model.use.split("|")]
     for step in steps:
         if not _MODEL_PATH.fullmatch(step):
-            known = (
-                'write "linear", a river class such as "river.tree.HoeffdingTreeClassifier", or "river.a.B | river.c.D"'
-            )
-            yield path, f"unknown model {quoted(step)}; {known}{nearest(step, ['linear'])}"
+            river = '"river.tree.HoeffdingTreeClassifier", or "river.a.B | river.c.D"'
+            known = f'write "linear", "auto", a river class such as {river}'
+            yield path, f"unknown model {quoted(step)}; {known}{nearest(step, ['linear', 'auto'])}"
             return
     name = steps[-1].rpartition(".")[2]
     if (task == "anomaly") != steps[-1].startswith("river.anomaly."):
@@ -210,6 +216,44 @@ def _model(config: "Config", model: "Model", path: str) -> Found:
         task in ("binary", "multiclass") and (name.endswith("Regressor") or name == "LinearRegression")
     ):
         yield path, f"{name} does not fit task.type = {quoted(task)}"
+
+
+def _preparation(config: "Config", model: "Model", path: str) -> Found:
+    """Steps and sampling; whether river has the classes is known only where they are made."""
+    if not model.use.startswith("river."):
+        if model.steps:
+            why = ", which scales and one-hot encodes by itself" if model.use == "linear" else ""
+            yield f"{path}.steps", f"steps are for river models, not for {model.use}{why}; remove them"
+        if model.sampling is not None:
+            way = '; write params = { class_weight = "balanced" }' if model.use == "linear" else ""
+            yield f"{path}.sampling", f"sampling is for river models, not for {model.use}{way}"
+        return
+    fields = {name: field for name, field in config.schema.fields.items() if field.input}
+    columns = [*fields, *(feature.name for feature in config.features)]
+    for i, step in enumerate(model.steps):
+        yield from _class_path(step.use, f"{path}.steps[{i}].use", "river.preprocessing.StandardScaler")
+        for j, name in enumerate(step.only):
+            if name not in ("number", "category", *columns):
+                known = unknown("column", name, ["number", "category", *columns])
+                yield f"{path}.steps[{i}].only[{j}]", known
+    if model.sampling is not None:
+        yield from _class_path(model.sampling.use, f"{path}.sampling.use", "river.imblearn.RandomUnderSampler")
+
+
+def _class_path(use: str, path: str, example: str) -> Found:
+    if not _MODEL_PATH.fullmatch(use):
+        yield path, f"bad class {quoted(use)}; write the path of one river class, such as {quoted(example)}"
+
+
+def _auto(config: "Config", model: "Model", path: str) -> Found:
+    from stream_app.config.choice import choice_of  # noqa: PLC0415  (it imports the package)
+
+    choice, problems = choice_of(model.params, config.task.type, path)
+    yield from problems
+    for i, candidate in enumerate(choice.models if "models" in model.params else ()):
+        if candidate.use != "auto" and candidate.use:
+            yield from _model(config, candidate, f"{path}.models[{i}]")
+            yield from _preparation(config, candidate, f"{path}.models[{i}]")
 
 
 def _numbers(config: "Config") -> Found:

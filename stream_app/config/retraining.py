@@ -17,7 +17,7 @@ def check_retrain(config: "Config", watched: list[Signal]) -> Found:
     """Every problem of [retrain] and of the names of [[challengers]]."""
     yield from _on(config, watched)
     retrain = config.retrain
-    for name in ("reasons", "horizon", "memory", "passes", "trial", "archive"):
+    for name in ("reasons", "horizon", "memory", "least", "passes", "trial", "archive"):
         if getattr(retrain, name) < 1:
             yield f"$.retrain.{name}", "must be at least 1"
     if not 0 <= retrain.cost < float("inf"):

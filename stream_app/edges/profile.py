@@ -306,7 +306,7 @@ def _alarms(roles: Roles) -> list[str]:
         "",
         "[retrain]",
         f'on = ["{signal}"]  # a drift of these asks for a retraining',
-        'action = "notify"  # or "reset": start the model over; "challenge": train a challenger, promote it if better',
+        'action = "notify"  # or "reset": start the model over; "challenge": train another, promote it if better',
     ]
 
 

@@ -12,10 +12,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stream_app.errors import StateError
+from stream_app.messages import Outputs
 
 NEAR = 1000  # events of the shard: detectors differ by less about one change, and causes lie further apart
-TOLD = ("alerts", "triggers", "metrics")  # streams from which a side is made
+TOLD = ("alerts", "triggers", "metrics", "audit")  # streams from which a side is made
 COUNTED = ("events", "labels", "expired", "rejected")
+BUDGET = ("alarms", "spent", "allowed")  # alarms, false ones to be expected of them by arl0, and those allowed
+LOOP = ("retrain", "add", "promote", "rollback", "reset")  # what happened to models, as the audit tells
+
+
+Figures = dict[int, dict[str, float | None]]
 
 
 class Sighting(NamedTuple):
@@ -41,6 +47,13 @@ class Matched(NamedTuple):
     both: list[tuple[Sighting, Sighting]]
     only_live: list[Sighting]
     only_other: list[Sighting]
+
+    def as_json(self) -> dict[str, list[dict[str, Any]]]:
+        return {
+            "matched": [{"live": live._asdict(), "other": other._asdict()} for live, other in self.both],
+            "missing": [seen._asdict() for seen in self.only_live],
+            "new": [seen._asdict() for seen in self.only_other],
+        }
 
 
 def matched(live: list[Sighting], other: list[Sighting]) -> Matched:
@@ -69,8 +82,16 @@ class Side:
     alerts: list[Sighting] = field(default_factory=list)
     triggers: list[Sighting] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # messages by stream, and what is COUNTED
-    figures: dict[int, dict[str, float | None]] = field(default_factory=dict)  # the champion's newest rolling, by shard
-    _totals: Counter[tuple[int, str]] = field(default_factory=Counter)
+    rolling: Figures = field(default_factory=dict)  # the champion's newest, by shard
+    since_start: Figures = field(default_factory=dict)
+    budget: dict[str, float] = field(default_factory=lambda: dict.fromkeys(BUDGET, 0.0))
+    _totals: dict[tuple[int, str], float] = field(default_factory=dict)
+
+    def add(self, shard: int, out: Outputs, records: range) -> None:
+        """Takes what a run made of its next records."""
+        for message in out.messages:
+            if message.stream in TOLD:
+                self.take(message.stream, shard, message.value, records)
 
     def take(self, stream: str, shard: int, value: bytes, records: range) -> None:
         """Takes the next message of TOLD, if it was written at one of these records of its run."""
@@ -78,6 +99,9 @@ class Side:
             found = msgspec.json.decode(value)
             if stream == "metrics":
                 self._metric(shard, found, found["record"] - 1 in records)  # written behind that record
+                return
+            if stream == "audit":
+                self.counts[found["what"]] += found["what"] in LOOP and found["record"] - 1 in records
                 return
             data = found["data"]
             place = found["id"].rpartition(f"/{data['incident']}/")[2]
@@ -90,48 +114,35 @@ class Side:
                 "--against says where it is"
             ) from error
 
+    def mean(self, figures: str) -> dict[str, float | None]:
+        """Figures of the champions as the mean of the shards that know them; `rolling` or `since_start`."""
+        shards: Figures = getattr(self, figures)
+        names = dict.fromkeys(name for of in shards.values() for name in of)
+        known = {n: [value for of in shards.values() if (value := of.get(n)) is not None] for n in names}
+        return {name: sum(values) / len(values) if values else None for name, values in known.items()}
+
     def _metric(self, shard: int, found: dict[str, Any], inside: bool) -> None:
         self.counts["metrics"] += inside
         if found["signal"] == "performance:champion" and inside:
-            self.figures[shard] = found["rolling"]
+            self.rolling[shard], self.since_start[shard] = found["rolling"], found["since_start"]
         elif found["signal"] == "stream":
             for name in COUNTED:
-                self.counts[name] += (found[name] - self._totals[shard, name]) * inside
-                self._totals[shard, name] = found[name]
+                self.counts[name] += self._grown(shard, name, found[name]) * inside
+        elif found["signal"] == "incidents":
+            for name in BUDGET:
+                self.budget[name] += self._grown(shard, name, found["budget"][name]) * inside
+
+    def _grown(self, shard: int, name: str, total: Any) -> Any:
+        """By how much a sum since the start has grown since it was last told."""
+        before = self._totals.get((shard, name), 0)
+        self._totals[shard, name] = total
+        return total - before
 
     def _raised(self, stream: str, shard: int, data: dict[str, Any]) -> None:
         if stream == "alerts" and data["status"] == "opened":
             self.alerts.append(_sighting(shard, data, data, data["message"]))
         elif stream == "triggers":
             self.triggers.append(_sighting(shard, data, data["evidence"], data["reason"]))
-
-
-@dataclass(slots=True)
-class Contrast:
-    """What was written beside what another configuration would have written."""
-
-    live: Side = field(default_factory=Side)
-    other: Side = field(default_factory=Side)
-    records: int = 0  # in the range
-    seconds: float = 0.0
-
-    @property
-    def alerts(self) -> Matched:
-        return matched(self.live.alerts, self.other.alerts)
-
-    @property
-    def triggers(self) -> Matched:
-        return matched(self.live.triggers, self.other.triggers)
-
-    def figures(self) -> dict[str, tuple[float | None, float | None]]:
-        """The champions' newest rolling figures, live and other: the mean of the shards."""
-        names = dict.fromkeys(name for side in (self.live, self.other) for of in side.figures.values() for name in of)
-        return {name: (_mean(self.live, name), _mean(self.other, name)) for name in names}
-
-
-def _mean(side: Side, name: str) -> float | None:
-    known = [value for of in side.figures.values() if (value := of.get(name)) is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _sighting(shard: int, data: dict[str, Any], seen: dict[str, Any], message: str) -> Sighting:

@@ -25,7 +25,7 @@ def tell(config: Config, log: Log, name: str, key: bytes) -> dict[str, Any]:
         metrics = (json.loads(record.value) for record in log.read("metrics") if record.key == ERROR)
         return _incident(config, name, alerts, triggers, list(panes), list(metrics))
     found, saved = log.find(name), log.load()
-    pipeline = Pipeline(config)
+    pipeline = Pipeline(config, 0, key)
     if saved is not None:
         state = snapshots.decode(saved.state, config_digest=digest(config), key=key, where=str(log.path))
         pipeline.restore(state)

@@ -18,7 +18,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Column, Table
 
 import detectors
-from stream_app.config import Config
+from stream_app.config import Config, Model
+from stream_app.config.choice import planned
 from stream_app.config.watched import arl0_of, signals
 from stream_app.edges.log import Record
 from stream_app.flow.detect import detector_params
@@ -120,6 +121,8 @@ class RunView:
             ERR.print(f"{name}: `driftline dead-letters CONFIG` says why records were rejected")
         if summary["labels"]:
             ERR.print(_performance(self.config, summary["metrics"]))
+            for model, told in summary["choices"].items():
+                ERR.print(f"{name}: {model} uses {_chosen(told)}", markup=False)
             if summary["estimate"] and summary["estimate"]["interval"]:
                 ERR.print(f"{name}: {_estimate(summary['estimate'])}")
         elif self.config.schema.label:
@@ -190,8 +193,11 @@ def print_plan(config: Config, state: Path, *, as_json: bool) -> None:
         return
     OUT.print(f"[bold]{escape(config.name)}[/]: {plan['flow']}", soft_wrap=True)
     OUT.print(
-        f"model {escape(config.model.use)}, challengers: {', '.join(c.name for c in config.challengers) or 'none'}"
+        f"model {escape(_chain(config.model))}, challengers: {', '.join(c.name for c in config.challengers) or 'none'}"
     )
+    for name, told in plan["choices"].items():
+        tried = f"one of {', '.join(told['models'])}; {told['budget']:,} model-events may be spent on the others"
+        OUT.print(f"{name}: {tried}", soft_wrap=True, markup=False)
     OUT.print(f"streams in {escape(str(state))}: {', '.join(plan['streams'])}", soft_wrap=True)
     found_in = ("smallest change found in 1,000 events", "in 10,000 events", "unit of the change")
     table = whole("signal", "detector", "mean events between false alarms", "of the budget", *found_in)
@@ -205,6 +211,13 @@ def print_plan(config: Config, state: Path, *, as_json: bool) -> None:
         f"false alarms to expect: {budget['spent']:.3g} of the {budget['alarms']:g} allowed per {budget['events']:,}"
         f" events, all watches together; {budget['left']:.3g} left"
     )
+
+
+def _chain(model: Model) -> str:
+    """The way of a row through the steps to the model, which may stand in a sampler."""
+    sampler = model.sampling and model.sampling.use.rpartition(".")[2]
+    steps = [step.use.rpartition(".")[2] for step in model.steps]
+    return " → ".join([*steps, f"{sampler}({model.use})" if sampler else model.use])
 
 
 def _plan(config: Config, state: Path) -> dict[str, Any]:
@@ -233,6 +246,7 @@ def _plan(config: Config, state: Path) -> dict[str, Any]:
         "budget": {"alarms": budget.alarms, "events": budget.events, "spent": spent, "left": left},
         "flow": " → ".join(STAGES),
         "streams": OUTPUTS,
+        "choices": planned(config),
         "watches": watches,
         "false_alarms_per_million": sum(1e6 / row["arl0"] for row in watches if row["arl0"] == row["arl0"]),
     }
@@ -256,6 +270,13 @@ def _estimate(figures: dict[str, Any]) -> str:
         return f"{told}, no label yet of the newest {figures['window']:,} predictions"
     labels = f"{figures['labels']:,} labels of the newest {figures['window']:,} predictions"
     return f"{told}, realised {figures['realised']:.4g} by the {labels}"
+
+
+def _chosen(told: dict[str, Any]) -> str:
+    left = sum(each["dropped"] is None for each in told["candidates"])
+    rest = "the last of" if told["decided"] else f"one of {left} left of"
+    spent = f"{told['spent']:,} of {told['budget']:,} model-events spent"
+    return f"{told['chosen']}, {rest} {len(told['candidates'])}: {told['why']}; {spent}"
 
 
 def _both(start: float | None, rolling: float | None) -> str:

@@ -12,14 +12,14 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from stream_app.config import Config
+from stream_app.config import Config, receivers
 from stream_app.config.checks import TOPICS
 from stream_app.edges import kafka
 from stream_app.edges.transactions import LARGEST_BYTES
 from stream_app.errors import BrokerError, TopicError
 
 INPUTS = ("events", "labels", "control")
-COMPACTED = ("features", "snapshots")
+COMPACTED = ("features", "archive", "snapshots")
 INPUT_BYTES = 1_048_588  # the default of brokers, written down so that a change of it does not reach our topics
 ESCAPED = 8  # times its size a record may take in a dead letter: six in JSON, and room
 LETTER_BYTES = 64 << 10  # what else a dead letter holds, at most
@@ -54,7 +54,7 @@ class Report:
 def streams(config: Config) -> tuple[str, ...]:
     """All streams of a configuration that have a topic."""
     left_out = {"labels"} if not kafka.has_labels(config) else set()
-    left_out |= {"undelivered"} if not config.alarms.notify else set()
+    left_out |= {"undelivered"} if not receivers(config) else set()
     return tuple(stream for stream in TOPICS if stream not in left_out)
 
 

@@ -54,7 +54,8 @@ def _place(item: tuple[tuple[int, str], list[dict[str, Any]]]) -> tuple[int, int
 def print_version(config: Config, records: list[dict[str, Any]]) -> None:
     """The life of one version."""
     for model in records:
-        why = f", because of {model['why']}" if model["why"] else ""
+        reason = model.get("verdict") or (model["why"] and f"because of {model['why']}")
+        why = f", {reason}" if reason else ""
         _print(f"{when(config, model['time'])}  {model['version']}: {model['status']}{why}{_proof(model)}")
     last = records[-1]
     beside = f" beside {last['parent']}" if last["parent"] else ""

@@ -7,75 +7,83 @@ import numpy as np
 from stream_app.messages import Floats
 
 BETS = 2.0 ** -np.arange(1, 8)  # shares of the wealth that are staked: from gains seen at once to small ones seen late
-BOLDEST = 0.5  # weight of an observation in the confidence sequence
-PRIOR = 0.25  # variance assumed of differences in [0, 1] before there are any
+LEVELS = 1024  # differences are rounded to this part of 1, so that their counts say all that bets need
+GRID = np.arange(-LEVELS, LEVELS + 1) / LEVELS
+HALVINGS = 30  # of the interval in which an end is sought
 
 
 class Paired:
-    """The differences d = loss of the one - loss of the other in [-1, 1], label by label; state: sums.
+    """The differences d = loss of the one - loss of the other in [-1, 1], label by label; state: wealth and counts.
 
     `better` and `worse` are the logs of two e-processes: the wealth of a player who bets on d > 0 (or d < 0) at fair
     odds, the mean over `BETS`. Whatever the losses' distribution and dependence, while the mean of d given the past is
-    not above 0, `better` ever reaches log(1 / alpha) with a probability of at most alpha (Ville 1939). `interval` is a
-    confidence sequence of the mean of d: it holds at all times together (Waudby-Smith and Ramdas, Estimating means of
-    bounded random variables by betting, JRSS B 2023, theorem 2: predictable plug-in empirical Bernstein).
+    not above 0, `better` ever reaches log(1 / alpha) with a probability of at most alpha (Ville 1939). `interval` is
+    what the same players would not have refuted: the mean gains against which they are not rich (Waudby-Smith and
+    Ramdas, Estimating means of bounded random variables by betting, JRSS B 2023, section 4).
 
     >>> paired = Paired()
-    >>> better, worse = paired.add(np.where(np.arange(200) % 4, 0.0, 1.0), 0.05)
+    >>> better, worse = paired.add(np.where(np.arange(200) % 4, 0.0, 1.0))
     >>> int(np.argmax(better > np.log(20))), bool((worse > np.log(20)).any())
     (44, False)
+    >>> [round(end, 2) for end in paired.interval(0.05)]
+    [0.16, 0.35]
     """
 
     def __init__(self) -> None:
         self.wealth = np.zeros((2, len(BETS)))  # log wealth by bet, on better and on worse
-        self.sums = np.zeros(5)  # n, Σ x, Σ x² of x = (1 + d) / 2; Σ weight, Σ weight · x
-        self.paid = 0.0  # Σ of what the confidence sequence pays for the variance
+        self.counts = np.zeros(len(GRID), np.int64)  # of differences, by their level
 
-    def add(self, d: Floats, alpha: float) -> tuple[Floats, Floats]:
+    def add(self, d: Floats) -> tuple[Floats, Floats]:
         """Takes n differences; the logs of both e-processes after each of them, [n] and [n]."""
+        levels = np.rint(d * LEVELS).astype(np.int64)
+        d = levels / LEVELS
         steps = np.log1p(np.stack([d, -d])[:, :, None] * BETS)
-        path = np.cumsum(np.concatenate([self.wealth[:, None], steps], axis=1), axis=1)[:, 1:]
-        if len(d):
-            self.wealth = path[:, -1]
-            self._narrow((1 + d) / 2, alpha)
-        top = path.max(axis=2, keepdims=True)
-        mean: Floats = np.log(np.exp(path - top).mean(axis=2)) + top[:, :, 0]
-        return mean[0], mean[1]
-
-    def _narrow(self, x: Floats, alpha: float) -> None:
-        steps = np.column_stack([np.ones(len(x)), x, x * x])
-        before = np.cumsum(np.vstack([self.sums[:3], steps]), axis=0)
-        n, total, squares = before[:-1].T
-        mean = (0.5 + total) / (n + 1)
-        variance = (PRIOR + np.maximum(squares - 2 * mean * total + n * mean * mean, 0)) / (n + 1)
-        bold = np.sqrt(2 * np.log(2 / alpha) / (variance * (n + 1) * np.log(2 + n)))
-        weight = np.minimum(bold, BOLDEST)
-        paid = 4 * (x - mean) ** 2 * (-np.log1p(-weight) - weight) / 4
-        weighed = np.cumsum(np.vstack([self.sums[3:], np.column_stack([weight, weight * x])]), axis=0)[-1]
-        self.paid = float(np.cumsum(np.concatenate([[self.paid], paid]))[-1])
-        self.sums = np.concatenate([before[-1], weighed])
+        path = np.cumsum(np.concatenate([self.wealth[:, None], steps], axis=1), axis=1)
+        self.wealth = path[:, -1]
+        self.counts = self.counts + np.bincount(levels + LEVELS, minlength=len(GRID))
+        better, worse = _mean_of_logs(path[:, 1:])
+        return better, worse
 
     @property
     def n(self) -> int:
         """Differences taken."""
-        return int(self.sums[0])
+        return int(self.counts.sum())
 
     @property
     def mean(self) -> float:
         """Mean difference; NaN without any."""
-        return float(2 * self.sums[1] / self.sums[0] - 1) if self.sums[0] else float("nan")
+        return float(GRID @ self.counts / self.n) if self.n else float("nan")
 
     def interval(self, alpha: float) -> list[float]:
-        """Of the mean difference, at level 1 - alpha whenever it is looked at; all of [-1, 1] without any."""
-        weight = self.sums[3]
-        if not weight:
-            return [-1.0, 1.0]
-        centre = 2 * self.sums[4] / weight - 1
-        reach = 2 * (np.log(2 / alpha) + self.paid) / weight
-        return [float(max(-1.0, centre - reach)), float(min(1.0, centre + reach))]
+        """Ends between which the mean difference lies, each at level 1 - alpha, whenever they are looked at."""
+        low, high = self._refuted(GRID, alpha), -self._refuted(-GRID, alpha)
+        return [min(low, high), max(low, high)]
+
+    def _refuted(self, d: Floats, alpha: float) -> float:
+        """The largest mean that a player who bets on more than it has refuted; -1 if none."""
+        low, high = -1.0, 1.0
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            if self._bet_on_more(d, middle) >= np.log(1 / alpha):
+                low = middle
+            else:
+                high = middle
+        return low
+
+    def _bet_on_more(self, d: Floats, mean: float) -> float:
+        seen = self.counts > 0
+        logs = np.log1p((d[seen] - mean)[:, None] * BETS)
+        return float(_mean_of_logs(self.counts[seen].astype(float) @ logs))
 
     def to_state(self) -> dict[str, Any]:
-        return {"wealth": self.wealth.copy(), "sums": self.sums.copy(), "paid": self.paid}
+        return {"wealth": self.wealth.copy(), "counts": self.counts.copy()}
 
     def load(self, state: dict[str, Any]) -> None:
-        self.wealth, self.sums, self.paid = state["wealth"].copy(), state["sums"].copy(), state["paid"]
+        self.wealth, self.counts = state["wealth"].copy(), state["counts"].copy()
+
+
+def _mean_of_logs(logs: Floats) -> Floats:
+    """The log of the mean over the last axis."""
+    top = logs.max(axis=-1, keepdims=True)
+    mean: Floats = np.log(np.exp(logs - top).mean(axis=-1)) + top[..., 0]
+    return mean

@@ -1,5 +1,6 @@
 """Commands: records of the control stream, from people and from the runner; what is none is a dead letter."""
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ from stream_app.flow.decode import MAX_DEPTH
 from stream_app.messages import Problem
 
 COMMANDS = (
-    *("acknowledge", "close", "set-reference", "reset", "retrain", "promote", "rollback", "retire"),
+    *("acknowledge", "close", "set-reference", "reset", "retrain", "promote", "rollback", "retire", "add"),
     *("gap", "lag"),
 )
 
@@ -20,6 +21,9 @@ class Command(msgspec.Struct):
     incident: str | None = None
     signal: str | None = None
     version: str | None = None
+    artefact: bytes | None = None  # packed (`models.seal`), in base64
+    trigger: str | None = None
+    promote: bool | None = None
     why: str | None = None
     by: str | None = None
     stream: str | None = None
@@ -41,4 +45,12 @@ def read_command(raw: bytes) -> tuple[dict[str, Any], Problem | None]:
         return {}, Problem(f"not a command: {error}")
     if command.command not in COMMANDS:
         return {}, Problem(f"unknown command {command.command!r}; known: {', '.join(COMMANDS)}", "$.command")
-    return {name: given for name, given in msgspec.to_builtins(command).items() if given is not None}, None
+    given = msgspec.to_builtins(command, builtin_types=(bytes,))
+    return {name: value for name, value in given.items() if value is not None}, None
+
+
+def shown(command: dict[str, Any]) -> dict[str, Any]:
+    """The command as the audit holds it: a model by its SHA-256."""
+    if "artefact" not in command:
+        return command
+    return command | {"artefact": hashlib.sha256(command["artefact"]).hexdigest()}

@@ -16,7 +16,7 @@ from stream_app.config import Config
 from stream_app.config.watched import signals
 from stream_app.evidence.causes import Kin, Subject, dependent
 from stream_app.flow.chunk import Alarm, Chunk, Reject
-from stream_app.flow.commands import read_command
+from stream_app.flow.commands import read_command, shown
 from stream_app.flow.detect import Detect
 from stream_app.flow.events import cloud_event, dead_letter, message, metric
 from stream_app.flow.incidents import Incident, of_categories
@@ -201,7 +201,7 @@ class Decide:
             if problem is not None:
                 chunk.rejects.append(Reject(record, record, "control", record, "", raw, problem))
             else:
-                chunk.out.messages.append(self.audit(record, now_ms, {"what": "command", **command}))
+                chunk.out.messages.append(self.audit(record, now_ms, {"what": "command", **shown(command)}))
 
     def _carry_out(self, chunk: Chunk, command: dict[str, Any], record: int, now_ms: int) -> Problem | None:
         if command["command"] in ("acknowledge", "close"):

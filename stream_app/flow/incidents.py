@@ -84,7 +84,7 @@ class Incident:
     found: dict[str, Any] = field(default_factory=dict)  # changes, segments, harm, examples (`flow.evidence`)
     explanation: list[dict[str, Any]] | None = None  # the model's contributions before and after
     causes: list[dict[str, Any]] = field(default_factory=list)  # most likely first
-    asked: bool = False  # for a retraining: once is enough for one cause
+    asked: bool = False  # for a retraining: once is enough for one cause, until the cooldown has passed
     acknowledged_by: str = ""
     closed_by: str = ""
     outcome: str = ""

@@ -56,14 +56,23 @@ class Kept:
         self.offset = np.empty(0, np.int64)
         self.time_ms = np.empty(0, np.int64)
         self.id = np.empty(0, object)
-        self.scores: list[Floats] = []  # per model
+        self.wide: list[Floats] = []  # per lane: the model's scores, then what it keeps for itself
+        self.outputs = 1  # how many are scores
         self.expected = np.empty(0)  # the champion's loss as expected at the prediction, NaN = unknown
         self.number = np.empty(0, np.int64)  # of the prediction
+        self.shared = False  # whether what is below is kept: with [ab]
+        self.arm = np.empty(0, np.uint8)  # 1 + number in ARMS; 0: not compared
+        self.served = np.empty(0)  # what was given out: class code (-1 = none) or value (NaN = none)
 
-    def shape(self, inputs: int, categories: int, outputs: list[int]) -> None:
+    def shape(self, inputs: int, categories: int, outputs: int, width: int, lanes: int) -> None:
         """Sets the widths before the first row is kept."""
         self.X, self.codes = np.empty((0, inputs)), np.empty((0, categories), np.int64)
-        self.scores = [np.empty((0, width)) for width in outputs]
+        self.wide, self.outputs = [np.empty((0, width)) for _ in range(lanes)], outputs
+
+    @property
+    def scores(self) -> tuple[Floats, ...]:
+        """Per lane [slots, outputs]; views of what is kept."""
+        return tuple(wide[:, : self.outputs] for wide in self.wide)
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -76,8 +85,10 @@ class Kept:
 
         self.id, self.X, self.codes = grown(self.id), grown(self.X), grown(self.codes)
         self.offset, self.time_ms = grown(self.offset), grown(self.time_ms)
-        self.scores = [grown(scores) for scores in self.scores]
+        self.wide = [grown(wide) for wide in self.wide]
         self.expected, self.number = grown(self.expected), grown(self.number)
+        if self.shared:
+            self.arm, self.served = grown(self.arm), grown(self.served)
 
     def to_state(self, live: Ints) -> dict[str, Any]:
         return {
@@ -86,17 +97,20 @@ class Kept:
             "offset": self.offset[live],
             "time_ms": self.time_ms[live],
             "id": self.id[live].tolist(),
-            "scores": [scores[live] for scores in self.scores],
+            "scores": [wide[live] for wide in self.wide],
             "expected": self.expected[live],
             "number": self.number[live],
+            **({"arm": self.arm[live], "served": self.served[live]} if self.shared else {}),
         }
 
     def load(self, state: dict[str, Any]) -> None:
         self.X, self.codes = state["X"], state["codes"]
         self.offset, self.time_ms = state["offset"], state["time_ms"]
         self.id = np.array(state["id"], object)
-        self.scores = state["scores"]
+        self.wide = state["scores"]
         self.expected, self.number = state["expected"], state["number"]
+        if self.shared:
+            self.arm, self.served = state["arm"], state["served"]
 
 
 class Join:

@@ -78,6 +78,8 @@ class Measure:
         missed = np.where(models < 0, np.nan, models != truth[:, None])
         chunk.losses = np.abs(truth[:, None] - models) if self.regression else missed
         chunk.error = chunk.losses[:, 0].copy()
+        if self.score.arms is not None:
+            self.score.arms.learn(slots, truth, chunk.error)
         delay_ms = chunk.known_ms[chunk.is_learn] - self.kept.time_ms[slots]
         self.delay_s = np.concatenate([self.delay_s, delay_ms / 1000])[-self.window :]
         if len(slots):
@@ -145,8 +147,11 @@ class Measure:
         if self.labels:
             values |= {f"performance:{name}": figures for name, figures in self.performance().items()}
             values["labels"] = self._label_figures()
+            values |= {f"choice:{name}": told for name, told in self.score.choices().items()}
         if self.estimate.active:
             values["estimate:" + CHAMPION] = self.estimate.figures()
+        if self.score.arms is not None:
+            values["ab"] = self.score.arms.figures()
         return [metric(self.origin, signal, record, now_ms, value) for signal, value in values.items()]
 
     def _label_figures(self) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 All of it is decided by records and takes effect at epoch boundaries, so that a replay decides the same:
 
-    begin     a trigger (or a command) starts a training on the labelled events since the onset
+    ask       a trigger (or a command) asks for a training on the labelled events since the onset
+    begin     it starts when there are enough of them
     step      at each epoch the training replays some of them, beside the stream
     enter     the model becomes a version in the candidate's lane and predicts what the champion predicts
     judge     after each label: it is better, worse, or has had its time (`flow.trial`)
@@ -12,58 +13,77 @@ All of it is decided by records and takes effect at epoch boundaries, so that a 
 
 from typing import Any
 
-import numpy as np
+from msgspec import to_builtins
 
 from stream_app.config import Config
+from stream_app.errors import StateError
 from stream_app.flow.chunk import Chunk
+from stream_app.flow.commands import shown
 from stream_app.flow.detect import Detect
-from stream_app.flow.events import cloud_event
+from stream_app.flow.events import cloud_event, metric
 from stream_app.flow.memory import Memory
 from stream_app.flow.score import CHAMPION, Lane, Score
 from stream_app.flow.succession import Succession
 from stream_app.flow.tracks import Tracks
 from stream_app.flow.training import Training
 from stream_app.flow.trial import Verdict
-from stream_app.flow.versions import Version
+from stream_app.flow.versions import REMEMBERED, Version
 from stream_app.messages import Message, Origin, Problem
-from stream_app.models import ScoringModel
+from stream_app.models.artefact import Loaded, load
+from stream_app.models.seal import unpacked, verified
 
-LEAST = 200  # labelled events that a training gets at least, where so many are remembered
+FROZEN = ("onnx",)  # models that cannot be trained here: the configuration's is, in their place
 OF_THE_CHAMPION = ("error", "prediction", "estimated_error")  # signals that are others when it is another
 
 
 class Retraining:
     """State: the lanes, the memory, and the training that goes on."""
 
-    def __init__(self, config: Config, origin: Origin, score: Score, tracks: Tracks, detect: Detect) -> None:
+    def __init__(
+        self, config: Config, origin: Origin, score: Score, tracks: Tracks, detect: Detect, key: bytes
+    ) -> None:
         self.config, self.retrain, self.origin, self.score, self.detect = config, config.retrain, origin, score, detect
         self.loops = self.retrain.action in ("fine-tune", "challenge")
+        self.remembers = bool(self.retrain.on) and self.retrain.action != "reset"
         width = len(score.inputs.numbers) + len(score.inputs.categories)
         self.memory = Memory(self.retrain.memory, width)
-        self.lanes = Succession(config, origin, score, tracks)
+        self.lanes, self.key = Succession(config, origin, score, tracks, key), key
+        self.asked: dict[str, Any] | None = None  # a training that waits for its rows
         self.training: Training | None = None
 
     @property
     def active(self) -> bool:
         """Whether something of it may take effect at any epoch."""
         candidate = self.score.candidate
-        return self.loops or self.training is not None or bool(candidate and candidate.model)
+        busy = self.asked is not None or self.training is not None
+        return self.loops or busy or bool(candidate and candidate.model)
 
     # record by record
 
     def run(self, chunk: Chunk) -> None:
         """Remembers labelled events, judges the models beside the champion."""
-        if not chunk.first:
+        if not chunk.first and len(chunk.tape.order):
             self._introduce(chunk)
         kept, learned = self.score.kept, chunk.slot[chunk.is_learn]
-        if self.loops:
-            self.memory.add(kept.offset[learned], kept.X[learned], chunk.value[chunk.is_learn])
+        if self.remembers:
+            columns = {"offset": kept.offset, "time_ms": kept.time_ms, "id": kept.id, "X": kept.X}
+            learned_rows = {name: column[learned] for name, column in columns.items()}
+            self.memory.add(**learned_rows, target=chunk.value[chunk.is_learn])
         for j, lane in enumerate(self.score.lanes[1:], 1):
             if self._judged(lane):
                 verdict = self.lanes.trials[lane.name].run(chunk.losses[:, 0], chunk.losses[:, j])
                 if verdict is not None:
                     record = int(chunk.op_record[chunk.is_learn][verdict.row])
                     chunk.effects.append({"record": record, **self._effect(lane, verdict)})
+                if chunk.closes:
+                    chunk.out.messages.append(self._figures(lane, chunk))
+
+    def _figures(self, lane: Lane, chunk: Chunk) -> Message:
+        """How a trial stands."""
+        assert lane.version is not None
+        comparison = self.lanes.trials[lane.name].evidence()
+        told = {"version": lane.version.name, "against": self.score.version, "comparison": comparison}
+        return metric(self.origin, f"trial:{lane.name}", chunk.end, chunk.end_ms, told)
 
     def _introduce(self, chunk: Chunk) -> None:
         """The versions that the configuration begins with."""
@@ -102,6 +122,8 @@ class Retraining:
         if what == "retire" and name not in lanes[1:]:
             beside = ", ".join(lanes[1:]) or "none"
             return Problem(f"version {name!r} is not beside the champion; beside it: {beside}", "$.version")
+        if what == "add":
+            return self._misfit(command)
         if what == "retrain" and not self.loops:
             return Problem('needs retrain.action = "challenge" or "fine-tune" in the configuration', "$.command")
         return None
@@ -118,11 +140,13 @@ class Retraining:
     def step(self, record: int, now_ms: int) -> list[Message]:
         """Trains on; a training that has ended becomes the candidate."""
         self.lanes.place = record, now_ms
+        if self.asked is not None:
+            self._begin(self.asked)
         if self.training is not None:
             self.training.step(max(1, int(self.retrain.pace * self.config.engine.epoch)))
             if self.training.finished:
                 training, self.training = self.training, None
-                self.lanes.enter(*self._fittest(training))
+                self.lanes.enter(*self.lanes.fittest(training))
         return self.lanes.take_told()
 
     def _reset(self, effect: dict[str, Any]) -> dict[str, Any]:
@@ -135,43 +159,26 @@ class Retraining:
         return {"version": version.name}
 
     def _retrain(self, effect: dict[str, Any]) -> dict[str, Any]:
-        """Begins a training, in place of one that goes on."""
-        champion = self.score.champion
-        assert champion.version is not None
-        fine = self.retrain.action == "fine-tune"
-        offset, X, target = self.memory.since(effect.get("from_offset", 0), LEAST)
-        model = self.score.made(champion.version.model)
-        if fine:
+        """Asks for a training, in place of one that waits or goes on; it begins when there are rows enough."""
+        self.asked, self.training = {"from_offset": effect.get("from_offset", 0), "why": effect.get("why")}, None
+        return {"version": self.score.version}
+
+    def _begin(self, asked: dict[str, Any]) -> None:
+        """Starts the training on the labelled events from the offset on, if there are enough of them."""
+        rows = self.memory["offset"] >= asked["from_offset"]
+        if rows.sum() < min(self.retrain.least, self.retrain.memory):
+            return
+        offset, X, target = (self.memory[name][rows] for name in ("offset", "X", "target"))
+        champion, fine = self.score.champion.version, self.retrain.action == "fine-tune"
+        assert champion is not None
+        spec = self.config.model if champion.model.use in FROZEN else champion.model
+        model = self.score.made(spec)
+        if fine and spec is champion.model:
             model.load(self.score.champion_model.to_state())
-        trained = {"rows": len(offset), "passes": self.retrain.passes}
-        if len(offset):
-            trained |= {"from_offset": int(offset.min()), "to_offset": int(offset.max())}
-        about = {"kind": "fine-tuned" if fine else "fresh", "why": effect.get("why"), "trained": trained}
-        about |= {"parent": champion.version.name, "model": champion.version.to_state()["model"]}
-        self.training = Training(model, about, X, target, self.retrain.passes)
-        return {"version": champion.version.name}
-
-    def _fittest(self, training: Training) -> tuple[Version, ScoringModel]:
-        """The trained model, or an archived champion that fits the newest of its rows better."""
-        version, model = Version.of({"name": self.lanes.versions.name(), **training.about}), training.model
-        best = self._loss(training.judged, training.target[-len(training.judged) :])
-        for old in self.lanes.versions.archived:
-            rival = self.score.made(old.version.model)
-            rival.load(old.state)
-            rows = len(training.judged)
-            loss = self._loss(rival.peek(training.X[-rows:]), training.target[-rows:]) if rows else np.inf
-            if old.version.championed and loss < best:
-                best, model = loss, rival
-                lineage = old.version.name, old.version.model, "", old.version.trained, version.why
-                version = Version(version.name, "recurring", *lineage)
-        return version, model
-
-    def _loss(self, scores: Any, target: Any) -> float:
-        """Mean loss of those predicted; infinite without any."""
-        code, value = self.score.decide(scores)
-        losses = np.abs(value - target) if self.config.task.type == "regression" else code != target
-        told = ~np.isnan(value)
-        return float(losses[told].mean()) if told.any() else float("inf")
+        place = {"from_offset": int(offset.min()), "to_offset": int(offset.max())}
+        about = {"kind": "fine-tuned" if fine else "fresh", "parent": champion.name, "why": asked["why"]}
+        about |= {"model": to_builtins(spec), "trained": {"rows": len(offset), "passes": self.retrain.passes, **place}}
+        self.asked, self.training = None, Training(model, about, X, target, self.retrain.passes)
 
     def _promote(self, effect: dict[str, Any]) -> dict[str, Any] | None:
         """The version becomes the champion; None if it is no longer there, or was proven against another champion."""
@@ -189,6 +196,36 @@ class Retraining:
         for signal in OF_THE_CHAMPION:
             self.detect.restart(signal)
         return {"version": name, "evidence": evidence} if evidence else {"version": name}
+
+    def _add(self, effect: dict[str, Any]) -> dict[str, Any] | None:
+        """A model from outside becomes the candidate, or the champion at once; None if it was added before."""
+        given = effect.get("trigger") or shown(effect)["artefact"]
+        if given in self.lanes.versions.added:
+            return None
+        self.lanes.versions.added = [*self.lanes.versions.added, given][-REMEMBERED:]
+        loaded, why = self._loaded(effect), effect.get("trigger") or effect.get("why")
+        version = Version(self.lanes.versions.name(), "imported", self.score.version, loaded.model, why=why)
+        self.lanes.enter(version, loaded.scoring)
+        if effect.get("promote"):
+            self._promote({"version": version.name})
+        return {"version": version.name, "left_out": loaded.told()}
+
+    def _loaded(self, command: dict[str, Any]) -> Loaded:
+        """ValueError or StateError says why an artefact cannot be taken."""
+        document = verified(unpacked(command["artefact"]), self.key)
+        config = self.config
+        return load(document, config.task, self.score.inputs, self.score.classes, config.engine.seed)
+
+    def _misfit(self, command: dict[str, Any]) -> Problem | None:
+        if self.score.candidate is None:
+            return Problem("there is no lane for a candidate: configure [retrain] on, or [[challengers]]", "$.command")
+        try:
+            self._loaded(command)
+        except KeyError:
+            return Problem("missing: the model", "$.artefact")
+        except (ValueError, StateError) as error:
+            return Problem(str(error), "$.artefact")
+        return None
 
     def _propose(self, effect: dict[str, Any]) -> dict[str, Any] | None:
         """Asks the gate about a version that is proven; None if it is no longer there, or the champion is another."""
@@ -215,7 +252,7 @@ class Retraining:
             return None
         told: dict[str, Any] = {name: effect[name] for name in ("version", "evidence") if name in effect}
         if lane is self.score.candidate:
-            self.lanes.leave(lane, why=effect.get("why"), evidence=effect.get("evidence"))
+            self.lanes.leave(lane, verdict=effect.get("why"), evidence=effect.get("evidence"))
         else:
             self.lanes.trials[lane.name].begin()
         return told
@@ -236,12 +273,14 @@ class Retraining:
         return {
             "lanes": self.lanes.to_state(),
             "memory": self.memory.to_state(),
+            "asked": self.asked,
             "training": self.training.to_state() if self.training else None,
         }
 
     def load(self, state: dict[str, Any]) -> None:
         self.lanes.load(state["lanes"])
         self.memory.load(state["memory"])
+        self.asked = state["asked"]
         saved = state["training"]
         if saved is not None:
             version = Version.of({"name": "", **saved["about"]})

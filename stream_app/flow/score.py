@@ -11,13 +11,15 @@ import numpy as np
 
 from stream_app.config import Config, Model
 from stream_app.errors import ConfigError
+from stream_app.flow.arms import Arms
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.features import Features
 from stream_app.flow.join import Kept
 from stream_app.flow.validate import Validate
 from stream_app.flow.versions import Version
 from stream_app.messages import Floats, Ints, Predictions
-from stream_app.models import Inputs, ScoringModel, make_model
+from stream_app.models import Choosing, Inputs, ScoringModel, width
+from stream_app.models.artefact import fresh
 
 CHAMPION, CANDIDATE = "champion", "candidate"
 
@@ -41,11 +43,14 @@ class Score:
         self.inputs = self._inputs_of(config, validate, features)
         self.lanes = self._begin(config)
         self.names = [lane.name for lane in self.lanes]
-        width, outputs = len(self.inputs.numbers) + len(self.inputs.categories), self.champion_model.outputs
-        kept.shape(width, len(validate.vocabularies), [outputs] * len(self.lanes))
+        columns, outputs = len(self.inputs.numbers) + len(self.inputs.categories), self.champion_model.outputs
+        widest = max(width(lane.model) for lane in self.lanes if lane.model is not None)  # any may come into any lane
+        kept.shape(columns, len(validate.vocabularies), outputs, widest, len(self.lanes))
         self.binary = config.task.type == "binary"
         self.has_classes = config.task.type in {"binary", "multiclass"}
         self.classes = validate.classes.texts
+        self.arms = Arms(config, kept) if config.ab else None
+        self.shared = self.names.index(config.ab.lane) if config.ab else 0  # the lane that arm B gets
 
     def _inputs_of(self, config: Config, validate: Validate, features: Features) -> Inputs:
         fields = config.schema.fields
@@ -70,7 +75,7 @@ class Score:
             try:
                 made = self.made(model)
             except ValueError as error:
-                problems.append(f"{path}: {error}")
+                problems.append(f"{path}{getattr(error, 'where', '')}: {error}")
                 continue
             first = Version(f"v{number}", "initial", None, model, championed=1)
             lanes.append(Lane(name, Version(f"v{number}", "configured", None, model, name) if lanes else first, made))
@@ -80,7 +85,7 @@ class Score:
 
     def made(self, model: Model) -> ScoringModel:
         """A fresh model; ValueError if it cannot be made."""
-        return make_model(model, self.config.task, self.inputs, self.config.engine.seed)
+        return fresh(model, self.config.task, self.inputs, self.config.engine.seed)
 
     @property
     def champion(self) -> Lane:
@@ -103,13 +108,16 @@ class Score:
         return next((lane for lane in self.lanes if lane.version and lane.version.name == version), None)
 
     def run(self, chunk: Chunk) -> None:
+        if self.arms is not None:
+            self._compare(self.arms, chunk.first)
         slots = chunk.slot[chunk.is_predict]
         self.kept.X[slots] = self._inputs(chunk)
-        for lane, scores in zip(self.lanes, self.kept.scores, strict=True):
+        for lane, wide, scores in zip(self.lanes, self.kept.wide, self.kept.scores, strict=True):
             if lane.model is None:
                 scores[slots] = np.nan
             else:
-                failed = lane.model.run(chunk.kind, chunk.slot, chunk.value, self.kept.X, scores)
+                own = wide[:, : width(lane.model)]
+                failed = lane.model.run(chunk.kind, chunk.slot, chunk.value, self.kept.X, own)
                 if failed:
                     lane.failures, lane.last_failure = lane.failures + len(failed), failed[-1][1]
             chunk.scores.append(scores[slots])
@@ -121,11 +129,22 @@ class Score:
         codes[codes < 0] = np.nan
         return np.hstack([chunk.events.numbers[:, self.number_columns], chunk.features, codes])
 
+    def _compare(self, arms: Arms, record: int) -> None:
+        """Models change at epoch boundaries, where a chunk ends: the next one begins another comparison."""
+        version = self.lanes[self.shared].version
+        versions = [self.version, version.name if version else None]
+        if versions != arms.versions:
+            arms.begin(versions, record)
+
     def _predictions(self, chunk: Chunk) -> Predictions:
         code, score = self.decide(chunk.scores[0])
         classes = tuple(self.classes) if self.has_classes else ()
         events = chunk.events
-        return Predictions(self.version, classes, events.offset, events.id, events.time_ms, code, score)
+        given = Predictions(self.version, classes, events.offset, events.id, events.time_ms, code, score)
+        if self.arms is None:
+            return given
+        other = self.decide(chunk.scores[self.shared])
+        return self.arms.share_out(given, other, events, chunk.slot[chunk.is_predict])
 
     @property
     def version(self) -> str:
@@ -148,8 +167,12 @@ class Score:
         The champion's predictions stay: they were given out.
         """
         lane.version, lane.model, lane.failures, lane.last_failure = version, model, 0, ""
-        if lane is not self.champion:
-            self.kept.scores[self.lanes.index(lane)][:] = np.nan
+        first = self.kept.outputs if lane is self.champion else 0
+        self.kept.wide[self.lanes.index(lane)][:, first:] = np.nan
+
+    def choices(self) -> dict[str, dict[str, Any]]:
+        """What each model that is made of several uses now, and why; by the model's name."""
+        return {lane.name: lane.model.told() for lane in self.lanes if isinstance(lane.model, Choosing)}
 
     def to_state(self, _live: Ints) -> dict[str, Any]:
         return {
@@ -161,7 +184,8 @@ class Score:
                     "last_failure": lane.last_failure,
                 }
                 for lane in self.lanes
-            ]
+            ],
+            **({"arms": self.arms.to_state()} if self.arms else {}),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -175,3 +199,5 @@ class Score:
                     lane.model = self.made(version.model)
                 lane.model.load(saved["model"])
             lane.version = version
+        if self.arms is not None:
+            self.arms.load(state["arms"])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from stream_app.messages import Floats
-from stream_app.models import LEARN, PREDICT, ScoringModel
+from stream_app.models import LEARN, PREDICT, ScoringModel, width
 
 JUDGED = 500  # rows of the first pass, the newest, on which it is compared with archived models
 
@@ -36,11 +36,11 @@ class Training:
     def _replay(self, part: slice, *, first: bool) -> None:
         n = part.stop - part.start
         kind, slot = np.tile(np.array([PREDICT, LEARN], np.uint8), n), np.repeat(np.arange(n), 2)
-        scores = np.full((n, self.model.outputs), np.nan)
+        scores = np.full((n, width(self.model)), np.nan)
         self.model.run(kind, slot, np.repeat(self.target[part], 2), self.X[part], scores)
         start = part.start - (len(self.X) - len(self.judged))
         if first and start + n > 0:
-            self.judged[max(start, 0) : start + n] = scores[max(-start, 0) :]
+            self.judged[max(start, 0) : start + n] = scores[max(-start, 0) :, : self.model.outputs]
         self.done += n
 
     def to_state(self) -> dict[str, Any]:

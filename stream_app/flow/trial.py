@@ -44,21 +44,22 @@ class Trial:
             return None
         both = np.column_stack([np.ones(len(rows)), champion[rows], other[rows]])
         sums = np.cumsum(np.vstack([self.losses, both]), axis=0)
-        d = self._differences(both, sums)
+        d = self.differences(both, sums)
         trial = Paired()
         trial.load(self.paired.to_state())
-        better, worse = trial.add(d, self.alpha)
+        better, worse = trial.add(d)
         proof = math.log(1 / self.alpha)
         ends = (better >= proof) | (worse >= proof) | (sums[1:, 0] >= self.labels)
         stop = int(ends.argmax()) + 1 if ends.any() else len(rows)
-        self.paired.add(d[:stop], self.alpha)
+        self.paired.add(d[:stop])
         self.losses, self.ended = sums[stop], bool(ends.any())
         if not self.ended:
             return None
         outcome = "better" if better[stop - 1] >= proof else "worse" if worse[stop - 1] >= proof else "unproven"
         return Verdict(outcome, int(rows[stop - 1]), self.evidence())
 
-    def _differences(self, both: Floats, sums: Floats) -> Floats:
+    def differences(self, both: Floats, sums: Floats) -> Floats:
+        """As they are judged: of rows 1, the champion's loss, the other's; and of their sums before and behind each."""
         d: Floats = both[:, 1] - both[:, 2]
         if self.regression:
             n, total = sums[:-1, 0], sums[:-1, 1]

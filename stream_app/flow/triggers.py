@@ -30,7 +30,7 @@ class Triggers:
             return None
         excess = _excess(incident, alarm)
         unpaid = excess is not None and excess * self.retrain.horizon < self.retrain.cost
-        if incident.asked or unpaid or self._soon(alarm):
+        if unpaid or self._soon(alarm) or (incident.asked and self._within(self.all[-1], alarm)):
             self.policies.counts.update({"triggers_held": 1, "triggers_unpaid": int(unpaid)})
             return None
         self.last[alarm.signal] = [alarm.record, alarm.time_ms]
@@ -44,12 +44,16 @@ class Triggers:
     def _soon(self, alarm: Alarm) -> bool:
         """Whether the last trigger of this signal, or the last so many of all, are not long enough ago."""
         last, limit = self.last.get(alarm.signal), self.retrain.limit
-        if last is not None and not apart(self.cooldown, alarm.record - last[0], alarm.time_ms - last[1]):
+        if last is not None and self._within(last, alarm):
             return True
         if limit is None or len(self.all) < limit.count:
             return False
         first = self.all[-limit.count]
         return not apart(limit.within, alarm.record - first[0], alarm.time_ms - first[1])
+
+    def _within(self, place: list[int], alarm: Alarm) -> bool:
+        """Whether an alarm is within the cooldown of a trigger."""
+        return not apart(self.cooldown, alarm.record - place[0], alarm.time_ms - place[1])
 
     def _data(self, incident: Incident, alarm: Alarm, reasons: list[str], excess: float | None) -> dict[str, Any]:
         begin, end = sorted((alarm.onset_offset, alarm.offset))  # labels come in another order than their events

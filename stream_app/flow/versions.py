@@ -8,6 +8,10 @@ import msgspec
 from stream_app.config import Config, Model, digest
 from stream_app.flow.events import message
 from stream_app.messages import Message, Origin
+from stream_app.models.seal import packed
+
+PART_BYTES = 512 << 10  # of an artefact in one record: in base64 below the smallest limit of a broker
+REMEMBERED = 1000  # imported models, newest first to be forgotten last
 
 
 @dataclass(slots=True)
@@ -45,6 +49,7 @@ class Versions:
     def __init__(self, config: Config, origin: Origin) -> None:
         self.origin, self.config, self.size = origin, digest(config), config.retrain.archive
         self.count, self.reigns = 0, 1
+        self.added: list[str] = []  # triggers and digests of imported models: each is added once
         self.archived: list[Archived] = []
 
     def name(self) -> str:
@@ -82,8 +87,7 @@ class Versions:
             "status": status,
             "kind": version.kind,
             "parent": version.parent,
-            "use": version.model.use,
-            "params": version.model.params,
+            **{name: given for name, given in msgspec.to_builtins(version.model).items() if given or name == "params"},
             "trained": version.trained,
             "why": version.why,
             "config": self.config,
@@ -93,10 +97,24 @@ class Versions:
         }
         return message(self.origin, "models", f"{version.name}/{status}/{record}", version.name, now_ms, value)
 
+    def parts(self, version: Version, document: bytes, record: int, now_ms: int, problem: str = "") -> list[Message]:
+        """An artefact as records of the stream `archive`; with a problem, one that says why there is none."""
+        data = packed(document)
+        pieces = [data[at : at + PART_BYTES] for at in range(0, len(data), PART_BYTES)]
+        head = {"version": version.name, "record": record, "time": now_ms, "parts": len(pieces)}
+        told = {"problem": problem} if problem else {}
+        return [
+            message(
+                self.origin, "archive", f"{version.name}/{record}/{number}", f"{version.name}/{number}", now_ms,
+                {**head, "part": number, "data": b"" if problem else piece, **told},
+            )
+            for number, piece in enumerate(pieces)
+        ]  # fmt: skip
+
     def to_state(self) -> dict[str, Any]:
         archived = [[each.version.to_state(), each.state] for each in self.archived]
-        return {"count": self.count, "reigns": self.reigns, "archived": archived}
+        return {"count": self.count, "reigns": self.reigns, "added": [*self.added], "archived": archived}
 
     def load(self, state: dict[str, Any]) -> None:
-        self.count, self.reigns = state["count"], state["reigns"]
+        self.count, self.reigns, self.added = state["count"], state["reigns"], list(state["added"])
         self.archived = [Archived(Version.of(version), saved) for version, saved in state["archived"]]

@@ -5,7 +5,7 @@ state, so the same tape gives the same scores, however it is cut into calls.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,27 @@ class ScoringModel(Protocol):
         """Goes on from `to_state()` of a model made alike; ValueError if it was not."""
 
 
+@runtime_checkable
+class Choosing(ScoringModel, Protocol):
+    """A model that is made of several and tells which of them it uses.
+
+    Its `scores` have `hidden` columns behind the outputs: what it wrote there at PREDICT is there at LEARN.
+    """
+
+    hidden: int
+
+    def leading(self) -> tuple[config.Model, ScoringModel]:
+        """The model that answers now, and its configuration."""
+
+    def told(self) -> dict[str, Any]:
+        """What was chosen and why, what was dropped and when, and what the choice has cost."""
+
+
+def width(model: ScoringModel) -> int:
+    """How many columns of scores the model needs for each row."""
+    return model.outputs + (model.hidden if isinstance(model, Choosing) else 0)
+
+
 def make_model(model: config.Model, task: config.Task, inputs: Inputs, seed: int) -> ScoringModel:
     """The model that the configuration asks for; ValueError says what is wrong with `use` or `params`."""
     if model.use == "linear":
@@ -72,9 +93,20 @@ def make_model(model: config.Model, task: config.Task, inputs: Inputs, seed: int
         return LinearModel(model.params, task, inputs)
     if model.use == "onnx":
         raise ValueError('an "onnx" model comes in by `driftline models add CONFIG FILE`, not by the configuration')
+    if model.use == "auto":
+        from stream_app.models.auto import Auto  # noqa: PLC0415  (it imports this module)
+
+        return Auto(model, task, inputs, seed)
     if not model.use.startswith("river."):
-        known = "linear, or a river class such as river.tree.HoeffdingTreeClassifier"
+        known = "linear, auto, or a river class such as river.tree.HoeffdingTreeClassifier"
         raise ValueError(f'unknown model "{model.use}"; known: {known}')
     from stream_app.models.river_model import RiverModel  # noqa: PLC0415  (importing river takes a second)
 
     return RiverModel(model, task, inputs, seed)
+
+
+def class_codes(task: config.Task) -> dict[str, int]:
+    """The code of each class by its name; empty where the names are not known before they come."""
+    if task.type == "binary":
+        return dict(zip(task.classes or ("0", "1"), (0, 1), strict=True))
+    return {name: code for code, name in enumerate(task.classes)} if task.type == "multiclass" else {}

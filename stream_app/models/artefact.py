@@ -24,7 +24,7 @@ import msgspec
 
 from stream_app import config
 from stream_app.config.reading import nearest
-from stream_app.models import Inputs, ScoringModel, make_model
+from stream_app.models import Choosing, Inputs, ScoringModel, make_model
 from stream_app.models.document import FORMAT, MAX_BYTES, Document, Names, bounded, decoded, encoded, state_as
 from stream_app.models.linear_names import LinearState, from_names, to_names
 
@@ -94,6 +94,8 @@ def export(
     >>> load(document, task, inputs, ["0", "1"], 0).told()
     []
     """
+    if isinstance(scoring, Choosing):
+        model, scoring = scoring.leading()
     names, state = Names(inputs.numbers, inputs.categories), scoring.to_state()
     known = tuple(classes) if task.type in CODED else ()
     learned: msgspec.Struct
@@ -104,19 +106,7 @@ def export(
         learned = OnnxState(state["onnx"])
     else:
         learned = RiverState(_river_version(), state["pickle"])
-    return encoded(
-        Document(
-            artefact=FORMAT,
-            use=model.use,
-            params=model.params,
-            categories=model.categories,
-            task=task.type,
-            classes=known,
-            inputs=names,
-            state=msgspec.Raw(msgspec.json.encode(learned)),
-            about=about or {},
-        )
-    )
+    return _written(model, task, names, known, learned, about or {})
 
 
 def load(document: bytes, task: config.Task, inputs: Inputs, classes: list[str], seed: int) -> Loaded:
@@ -146,14 +136,8 @@ def from_onnx(
     from stream_app.models.onnx_file import check  # noqa: PLC0415  (onnx is an extra)
 
     check(bounded(onnx, MAX_BYTES * 3 // 4))  # base64 makes 4 bytes out of 3
-    state = msgspec.Raw(msgspec.json.encode(OnnxState(onnx)))
-    names = Names(inputs.numbers, inputs.categories)
-    known = tuple(classes) if task.type in CODED else ()
-    return encoded(
-        Document(
-            artefact=FORMAT, use="onnx", params=params or {}, task=task.type, classes=known, inputs=names, state=state
-        )
-    )
+    model, names = config.Model(use="onnx", params=params or {}), Names(inputs.numbers, inputs.categories)
+    return _written(model, task, names, tuple(classes) if task.type in CODED else (), OnnxState(onnx), {})
 
 
 def from_river(pickled: bytes, task: config.Task, inputs: Inputs, classes: list[str]) -> bytes:
@@ -167,17 +151,33 @@ def from_river(pickled: bytes, task: config.Task, inputs: Inputs, classes: list[
 
     estimator = opened(bounded(pickled, MAX_BYTES * 3 // 4), task)
     use, params, left_out = expression(estimator)
-    state = msgspec.Raw(msgspec.json.encode(RiverState(_river_version(), dumps(estimator))))
+    model, names = config.Model(use=use, params=params), Names(inputs.numbers, inputs.categories)
+    about = {"parameters_left_out": left_out} if left_out else {}
+    state = RiverState(_river_version(), dumps(estimator))
+    return _written(model, task, names, tuple(classes) if task.type in CODED else (), state, about)
+
+
+def _written(
+    model: config.Model,
+    task: config.Task,
+    names: Names,
+    classes: tuple[str, ...],
+    learned: msgspec.Struct,
+    about: dict[str, Any],
+) -> bytes:
     return encoded(
         Document(
             artefact=FORMAT,
-            use=use,
-            params=params,
+            use=model.use,
+            params=model.params,
+            categories=model.categories,
+            steps=model.steps,
+            sampling=model.sampling,
             task=task.type,
-            classes=tuple(classes) if task.type in CODED else (),
-            inputs=Names(inputs.numbers, inputs.categories),
-            state=state,
-            about={"parameters_left_out": left_out} if left_out else {},
+            classes=classes,
+            inputs=names,
+            state=msgspec.Raw(msgspec.json.encode(learned)),
+            about=about,
         )
     )
 
@@ -209,7 +209,7 @@ def _load_linear(found: Document, task: config.Task, inputs: Inputs, classes: li
     named = state_as(found, LinearState)
     scaled = task.type == "regression" and found.params.get("scale_target", True)
     state, unknown = from_names(named, found, inputs, classes, (scoring.outputs, scaled))
-    scoring.load(state)
+    scoring.load(scoring.to_state() | state)  # the counts of class_weight = "balanced" begin anew
     foreign = tuple(text for text in found.classes if text not in classes) if task.type == "multiclass" else ()
     return Loaded(model, scoring, unknown, foreign, _unused(found, inputs), found.about)
 
@@ -235,7 +235,9 @@ def _load_onnx(found: Document, task: config.Task, inputs: Inputs, classes: list
 
 def _load_river(found: Document, task: config.Task, inputs: Inputs, classes: list[str], seed: int) -> Loaded:
     _check_order(found, task, classes)
-    model = config.Model(use=found.use, params=found.params, categories=found.categories)
+    model = config.Model(
+        use=found.use, params=found.params, categories=found.categories, steps=found.steps, sampling=found.sampling
+    )
     try:
         scoring = make_model(model, task, inputs, seed)
     except ValueError as error:

@@ -4,7 +4,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from stream_app.config import TaskType
+from stream_app.config import Sampling, Step, TaskType
 
 FORMAT = 1
 MAX_BYTES = 64 << 20  # of a document: more than any model that scores a stream needs, and a snapshot holds it too
@@ -26,6 +26,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     use: str
     params: dict[str, Any] = {}
     categories: Literal["auto", "keep", "one-hot", "drop"] = "auto"  # of river models, as in a configuration
+    steps: tuple[Step, ...] = ()  # of river models, as in a configuration
+    sampling: Sampling | None = None  # likewise
     task: TaskType
     classes: tuple[str, ...] = ()
     inputs: Names

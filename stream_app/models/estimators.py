@@ -2,13 +2,23 @@
 
 import difflib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
-from river import base, compose
+from river import base, compose, imblearn
 
 from stream_app.models.pickling import PACKAGES, is_river
+
+SAMPLERS = tuple(getattr(imblearn, name) for name in imblearn.__all__)
+
+
+class PartError(ValueError):
+    """A mistake in a part of the model; `where` is the part's path beneath the model's: `.steps[1].use`."""
+
+    def __init__(self, where: str, reason: object) -> None:
+        super().__init__(str(reason))
+        self.where = where
 
 
 def build(use: str, params: dict[str, Any], seed: int) -> Any:
@@ -23,11 +33,16 @@ def build(use: str, params: dict[str, Any], seed: int) -> Any:
     names = step_names(paths)
     for name, value in params.items():
         if name not in names or not isinstance(value, dict):
-            known = ", ".join(names) + _near(name, names)
+            known = ", ".join(names) + near(name, names)
             raise ValueError(f'params of a pipe are tables by step: "{name}" is no table or none of {known}')
     return compose.Pipeline(
-        *[(name, _make(path, params.get(name, {}), seed)) for name, path in zip(names, paths, strict=True)]
+        *[(name, _piped(_make(path, params.get(name, {}), seed))) for name, path in zip(names, paths, strict=True)]
     )
+
+
+def _piped(part: Any) -> Any:
+    """A union around a supervised transformer; in river 0.26.1 its work is else left out of what the model learns."""
+    return compose.TransformerUnion(part) if isinstance(part, base.SupervisedTransformer) else part
 
 
 def step_names(paths: list[str]) -> list[str]:
@@ -42,20 +57,29 @@ def step_names(paths: list[str]) -> list[str]:
 
 def _make(path: str, params: dict[str, Any], seed: int) -> Any:
     """An instance of the class at `path`, its parameters built first."""
-    cls = _find(path)
+    cls = find(path)
     accepted = inspect.signature(cls).parameters
     open_ended = any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in accepted.values())
     for name in params:
         if name not in accepted and not open_ended:
             known = ", ".join(accepted)
-            raise ValueError(f'{path} has no parameter "{name}"; known: {known}{_near(name, accepted)}')
+            raise ValueError(f'{path} has no parameter "{name}"; known: {known}{near(name, accepted)}')
     values = {name: _value(value, seed) for name, value in params.items()}
     if "seed" in accepted:
         values.setdefault("seed", seed)
     try:
-        return cls(**values)
+        return cls(*_unnamed(values, accepted), **values)
     except Exception as error:  # any constructor may raise anything
         raise ValueError(f"{path} cannot be made: {error}") from error
+
+
+def _unnamed(values: dict[str, Any], accepted: Mapping[str, inspect.Parameter]) -> list[Any]:
+    """Takes what a class accepts as `*name` out of the values: of a list its items, of a table its pairs."""
+    for name, parameter in accepted.items():
+        if parameter.kind is parameter.VAR_POSITIONAL and name in values:
+            given = values.pop(name)
+            return list(given.items()) if isinstance(given, dict) else given if isinstance(given, list) else [given]
+    return []
 
 
 def _value(value: Any, seed: int) -> Any:
@@ -77,21 +101,21 @@ def _value(value: Any, seed: int) -> Any:
     return value
 
 
-def _find(path: str) -> type:
+def find(path: str) -> type:
     """The river class at an import path."""
     module_path, _, name = path.rpartition(".")
     if not path.startswith("river."):
         raise ValueError(f'"{path}" is not a river class; only paths that begin with "river." may be imported')
     if not is_river(module_path):
         packages = [f"river.{package}" for package in PACKAGES if not package.startswith("_")]
-        raise ValueError(f'"{module_path}" is not one of river\'s packages of models{_near(module_path, packages)}')
+        raise ValueError(f'"{module_path}" is not one of river\'s packages of models{near(module_path, packages)}')
     try:
         module = import_module(module_path)
     except ImportError as error:
         raise ValueError(f'"{module_path}" cannot be imported: {error}') from error
     public = [name for name, found in vars(module).items() if _is_part(found) and not name.startswith("_")]
     if name not in public:
-        raise ValueError(f'{module_path} has no class "{name}"{_near(name, public)}')
+        raise ValueError(f'{module_path} has no class "{name}"{near(name, public)}')
     found: type = vars(module)[name]
     if inspect.isabstract(found):
         raise ValueError(f"{path} is an abstract base, not a model")
@@ -103,14 +127,18 @@ def _is_part(found: object) -> bool:
     return isinstance(found, type) and issubclass(found, base.Base) and is_river(found.__module__)
 
 
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f', did you mean "{near[0]}"?' if near else ""
+def near(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f', did you mean "{close[0]}"?' if close else ""
 
 
 def last_step(estimator: Any) -> Any:
-    """The estimator itself, or the one at the end of the pipe."""
-    return last_step(list(estimator.steps.values())[-1]) if isinstance(estimator, compose.Pipeline) else estimator
+    """The estimator itself, the one at the end of the pipe, or the one in a sampler."""
+    if isinstance(estimator, compose.Pipeline):
+        return last_step(list(estimator.steps.values())[-1])
+    if isinstance(estimator, SAMPLERS):
+        return last_step(estimator._wrapped_model)  # noqa: SLF001  (river's own name for it)
+    return estimator
 
 
 def kinds(estimator: Any) -> list[type]:

@@ -1,6 +1,5 @@
 """`use = "linear"`: scaling, one-hot categories and a linear model, compiled into one pass over the tape."""
 
-import difflib
 import math
 from typing import Any
 
@@ -11,22 +10,18 @@ from numpy.typing import NDArray
 from stream_app import config
 from stream_app.messages import Floats, Ints
 from stream_app.models import LEARN, PREDICT, Inputs
+from stream_app.models.linear_params import checked, fixed_weights
 
 BINARY, MULTICLASS, REGRESSION, SCALED_REGRESSION = 0, 1, 2, 3
 COUNT, MEAN, VAR, SCALE = 0, 1, 2, 3  # rows of `stats`; SCALE is 1 / standard deviation, 0 without variance
 
 LARGEST = 1e150  # larger inputs count as missing: their squares would overflow
+MOST_WEIGHT = (
+    100.0  # of one event under "balanced": more of it, and the first of a rare class would undo what was learned
+)
 
-State = tuple[Floats, Floats, NDArray[np.uint8]]  # statistics, weights, classes seen
+State = tuple[Floats, Floats, NDArray[np.uint8], Floats]  # statistics, weights, classes seen, learned of each class
 Rates = tuple[float, float, float, float]  # lr, intercept_lr, l2, clip
-
-DEFAULTS: dict[str, Any] = {
-    "lr": 0.01,
-    "intercept_lr": 0.01,
-    "l2": 0.0,
-    "clip": 1e12,
-    "scale_target": True,
-}
 
 
 class LinearModel:
@@ -41,7 +36,9 @@ class LinearModel:
     Parameters: lr, intercept_lr, l2, clip, and for regression scale_target: the target is scaled like an input and no
     step goes beyond the target, so that any unit and any number of inputs converge with the same lr. Without it, and
     in binary tasks, numbers alone agree with river's `StandardScaler | LinearRegression` or `LogisticRegression`
-    to rounding; multiclass with intercept_lr = 0 agrees with its SoftmaxRegression.
+    to rounding; multiclass with intercept_lr = 0 agrees with its SoftmaxRegression. For classes, class_weight: g of an
+    event is multiplied by the weight of its class, given in a table, or by n / (k * n_c), at most 100, for "balanced":
+    n events learned, of k classes, n_c of this class, this one with them.
 
     A missing (NaN, inf) or absurdly large number changes no statistic and adds nothing to the score. No prediction
     (NaN) before the first class (multiclass) or the first scaled target. A weight that overflows starts again at 0.
@@ -49,7 +46,7 @@ class LinearModel:
     """
 
     def __init__(self, params: dict[str, Any], task: config.Task, inputs: Inputs) -> None:
-        values = _checked(params)
+        values = checked(params)
         self._kind = _kind(task, scale_target=values["scale_target"])
         self._rates = (
             float(values["lr"]),
@@ -63,14 +60,17 @@ class LinearModel:
         self._stats = np.zeros((4, len(inputs.numbers) + 1))  # the last column is the target's
         self._weights = np.zeros((rows, self.outputs))  # the last row is the intercept
         self._seen = np.zeros(self.outputs, np.uint8)  # classes learned so far
+        balanced = values["class_weight"] == "balanced"
+        self._fixed = fixed_weights(values["class_weight"], task)
+        self._counts = np.zeros(len(self._fixed) if balanced else 0)  # events learned of each class
 
     def run(
         self, kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, scores: Floats
     ) -> list[tuple[int, str]]:
         """See `ScoringModel.run`; a target that is no class and no number is an error of its operation."""
         shape = (self._kind, self._width)
-        state = (self._stats, self._weights, self._seen)
-        if not _run(kind, slot, target, X, scores, state, self._rates, shape):
+        state = (self._stats, self._weights, self._seen, self._counts)
+        if not _run(kind, slot, target, X, scores, state, self._rates, self._fixed, shape):
             return []
         learned = np.flatnonzero(kind == LEARN).tolist()
         bad = [i for i in learned if not _can_learn(target[i], self._kind, self.outputs)]
@@ -102,21 +102,22 @@ class LinearModel:
 
     def reset(self) -> None:
         """Forgets all that was learned."""
-        for array in (self._stats, self._weights, self._seen):
+        for array in (self._stats, self._weights, self._seen, self._counts):
             array.fill(0)
 
     def to_state(self) -> dict[str, Any]:
-        """The statistics, the weights and the classes seen."""
+        """The statistics, the weights, the classes seen and how often."""
         return {
             "stats": self._stats.copy(),
             "weights": self._weights.copy(),
             "seen": self._seen.copy(),
+            "counts": self._counts.copy(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Goes on from `to_state()`; ValueError if the inputs or classes were others."""
-        names = ("stats", "weights", "seen")
-        mine: list[NDArray[Any]] = [self._stats, self._weights, self._seen]
+        names = ("stats", "weights", "seen", "counts")
+        mine: list[NDArray[Any]] = [self._stats, self._weights, self._seen, self._counts]
         for name, array in zip(names, mine, strict=True):
             stored = state.get(name)
             if not isinstance(stored, np.ndarray) or stored.shape != array.shape or stored.dtype != array.dtype:
@@ -128,21 +129,6 @@ class LinearModel:
         if self._kind >= REGRESSION:
             return f"target {target} is not a number to learn from"
         return f"target {target} is not a class code below {2 if self._kind == BINARY else self.outputs}"
-
-
-def _checked(params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters with the defaults filled in."""
-    for name, value in params.items():
-        if name not in DEFAULTS:
-            near = difflib.get_close_matches(name, DEFAULTS, 1)
-            hint = f', did you mean "{near[0]}"?' if near else ""
-            raise ValueError(f'unknown parameter "{name}" of linear; known: {", ".join(DEFAULTS)}{hint}')
-        if name == "scale_target":
-            if not isinstance(value, bool):
-                raise ValueError(f"scale_target must be true or false, not {value!r}")
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-            raise ValueError(f"{name} must be a number of at least 0, not {value!r}")
-    return DEFAULTS | params
 
 
 def _kind(task: config.Task, *, scale_target: bool) -> int:
@@ -163,10 +149,11 @@ def _run(
     scores: Floats,
     state: State,
     rates: Rates,
+    fixed: Floats,
     shape: tuple[int, int],
 ) -> int:
     """Runs the tape; answers how many targets could not be learned."""
-    stats, weights, seen = state
+    stats, weights, seen, counts = state
     index = np.empty(X.shape[1], np.int64)  # the weights of the inputs that are present …
     value = np.empty(X.shape[1])  # … and what each is multiplied by
     raw = np.zeros(weights.shape[1])  # per class the score, then the gradient
@@ -188,6 +175,8 @@ def _run(
             _score(weights, classes, index, value, present, raw)
             _restart_overflowed(weights, classes, raw)
             _gradient(target[i], raw, classes, stats, seen, shape[0])
+            if fixed.shape[0]:
+                _weigh(raw, classes, int(target[i]), fixed, counts)
             if shape[0] == SCALED_REGRESSION:
                 _shorten(raw, value, present, rates)
             _step(weights, classes, index, value, present, raw, rates)
@@ -321,6 +310,22 @@ def _gradient(target: float, raw: Floats, classes: int, stats: Floats, seen: NDA
             _observe(stats, stats.shape[1] - 1, target)
             target = (target - stats[MEAN, -1]) * stats[SCALE, -1]
         raw[0] = 2 * (raw[0] - target)
+
+
+@njit(cache=True, error_model="numpy")
+def _weigh(raw: Floats, classes: int, target: int, fixed: Floats, counts: Floats) -> None:
+    """Multiplies the gradient by the weight of the class: the one given, or the one that balances those learned."""
+    weight = fixed[target]
+    if counts.shape[0]:
+        counts[target] += 1
+        total = 0.0
+        known = 0
+        for c in range(counts.shape[0]):
+            total += counts[c]
+            known += counts[c] > 0
+        weight = min(MOST_WEIGHT, total / (known * counts[target]))
+    for c in range(classes):
+        raw[c] *= weight
 
 
 @njit(cache=True, error_model="numpy")

@@ -98,8 +98,6 @@ def from_names(
     if document.task == "binary" and document.classes and list(document.classes) != classes:
         weights *= -1  # the other class is the positive one there
     if scaled:
-        if named.target is None:
-            raise ValueError("$.state.target: missing; give its mean, variance and count, or params.scale_target false")
         _observe(stats, len(inputs.numbers), named.target, "$.state.target")
     stats[SCALE] = np.divide(1, np.sqrt(stats[VAR]), out=np.zeros(stats.shape[1]), where=stats[VAR] > 0)
     seen = np.zeros(outputs, np.uint8)
@@ -157,7 +155,9 @@ def _put(row: Floats, weight: Weight, columns: Columns | None, path: str) -> Non
             row[columns[text]] = value
 
 
-def _observe(stats: Floats, column: int, spread: Spread, path: str) -> None:
+def _observe(stats: Floats, column: int, spread: Spread | None, path: str) -> None:
+    if spread is None:
+        raise ValueError(f"{path}: missing; give its mean, variance and count, or params.scale_target false")
     if not abs(spread.mean) <= LARGEST:
         raise ValueError(f"{path}.mean: {spread.mean} is beyond ± {LARGEST:g}")
     if not 0 <= spread.variance < math.inf or not 0 <= spread.count < math.inf:

@@ -106,7 +106,7 @@ class OnnxModel:
             feeds = {feed.name: _fed(feed, row, self._inputs) for feed in self._feeds}
             answer = np.asarray(self._session.run([self._output], feeds)[0], np.float64).ravel()
         except Exception as error:  # noqa: BLE001  (any kernel may refuse any value)
-            return f"{type(error).__name__}: {error}"
+            return _said(error)
         if not np.isfinite(answer).all():
             return f"the model answered {answer.tolist()}"
         if self._task == "regression":
@@ -140,9 +140,15 @@ def _session(data: bytes) -> Any:
     options.use_deterministic_compute = True
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(data, options, ["CPUExecutionProvider"], enable_fallback=0)  # 1 prints
     except Exception as error:  # noqa: BLE001  (any file may come)
-        raise ValueError(f"onnxruntime cannot run the file: {type(error).__name__}: {str(error)[:300]}") from None
+        raise ValueError(f"onnxruntime cannot run the file: {_said(error)}") from None
+
+
+def _said(error: Exception) -> str:
+    """The end of what onnxruntime says: there stands the reason, behind the signature of its function."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text if len(text) <= 240 else '… ' + text[-240:]}"
 
 
 def _layout(given: list[Any], matrix: str | None, numbers: list[Any], categories: list[Any]) -> list[Feed]:
@@ -221,7 +227,7 @@ def _try(session: Any, output: str, feeds: list[Feed], inputs: Inputs, classes: 
         answer = np.asarray(session.run([output], {feed.name: _fed(feed, row, inputs) for feed in feeds})[0])
     except Exception as error:  # noqa: BLE001  (any kernel may refuse any value)
         advice = 'encode categories so that unknown ones pass, as OneHotEncoder(handle_unknown="ignore") does'
-        raise ValueError(f"the file does not answer a row of zeros and empty texts: {error}; {advice}") from None
+        raise ValueError(f"the file does not answer a row of zeros and empty texts: {_said(error)}; {advice}") from None
     fits = answer.size == max(1, classes) or (classes == 2 and answer.size == 1)
     if not fits:
         wanted = f"{classes} probabilities" if classes else "one value"

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from river import base, compose
+from river import base
 
 from stream_app import config
 from stream_app.messages import Floats, Ints
 from stream_app.models import LEARN, PREDICT, Inputs
-from stream_app.models.estimators import build, check_fit, kinds, last_step
-from stream_app.models.pickling import dumps, loads
-from stream_app.models.river_parts import contributions
+from stream_app.models.assembly import assembled, category_form, check_works
+from stream_app.models.estimators import last_step
+from stream_app.models.river_parts import LAYERED, contributions
+from stream_app.models.steps import restored, saved
 
 Row = dict[str, Any]
 Label = bool | int | float | None
@@ -22,7 +23,6 @@ Answer = float | list[float] | None
 Message = tuple[int, str]  # number of the operation, what went wrong
 
 LARGEST = 1e150  # larger numbers count as missing: their squares would overflow and blind river's statistics for ever
-TEXT_PACKAGES = ("tree", "forest", "naive_bayes", "rules", "ensemble")  # take a text as a nominal value
 
 
 class RiverModel:
@@ -39,13 +39,14 @@ class RiverModel:
         self.outputs = task.max_classes if task.type == "multiclass" else 1
         self._task = task.type
         self._inputs = inputs
-        self._build = partial(build, model.use, model.params, seed)
+        self._build = partial(assembled, model, task, inputs, seed)
         self._rows: dict[int, Row] = {}  # slot → what was predicted and waits for its label
         estimator = self._build()
-        check_fit(estimator, task.type, model.use)
         # better refused now than at the first snapshot; on a copy, for pickling slows attributes down in CPython 3.11
-        loads(dumps(self._build()))
-        self._categories = _categories(model, self._build()) if inputs.categories else "drop"
+        restored(saved(self._build()), estimator)
+        self._categories = category_form(model, self._build, task, inputs) if inputs.categories else "drop"
+        if model.steps or model.sampling:
+            check_works(self._build(), task, inputs, self._categories)
         self._use(estimator)
 
     def run(self, kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, scores: Floats) -> list[Message]:
@@ -105,7 +106,7 @@ class RiverModel:
 
     def peek(self, X: Floats) -> Floats:
         """See `ScoringModel.peek`; asks a copy, for there are estimators that change when they are asked."""
-        estimator = loads(dumps(self._estimator))
+        estimator = restored(saved(self._estimator), self._estimator)
         asked = estimator.score_one if self._task == "anomaly" else _predictor(estimator, self._task, self.outputs)
         answers: list[Answer] = []
         for row in self._dicts(X):
@@ -118,11 +119,12 @@ class RiverModel:
         return scores
 
     def contributions(self, X: Floats) -> tuple[str, Floats] | None:
-        """Of linear models, trees and ensembles of trees, alone or at the end of a pipeline."""
+        """Of linear models, trees and ensembles of trees, alone, in a sampler or behind steps that keep the columns."""
         classes: dict[str, list[Any]] = {"binary": [True], "multiclass": list(range(self.outputs))}
-        piped = isinstance(self._estimator, compose.Pipeline)
+        estimator = self._estimator
         try:
-            estimator = loads(dumps(self._estimator)) if piped else self._estimator
+            if isinstance(estimator, LAYERED):
+                estimator = restored(saved(estimator), estimator)
             return contributions(
                 estimator, self._dicts(X), self._columns(), (X.shape[1], self.outputs), classes.get(self._task)
             )
@@ -143,13 +145,11 @@ class RiverModel:
 
     def to_state(self) -> dict[str, Any]:
         """The estimator, pickled; rows that wait are rebuilt from the feature matrix."""
-        return {"pickle": dumps(self._estimator)}
+        return {"pickle": saved(self._estimator)}
 
     def load(self, state: dict[str, Any]) -> None:
         """Goes on from `to_state()`; ValueError if it is damaged or of another kind of estimator."""
-        estimator = loads(state["pickle"])
-        if kinds(estimator) != kinds(self._estimator):
-            raise ValueError(f"state of another model: {' | '.join(kind.__name__ for kind in kinds(estimator))}")
+        estimator = restored(state["pickle"], self._estimator)
         self._rows.clear()
         self._use(estimator)
 
@@ -274,25 +274,3 @@ def _probabilities(estimator: Any) -> Callable[[Row], dict[Any, float]]:
         return {} if y is None else {y: 1.0}
 
     return certain
-
-
-def _categories(model: config.Model, estimator: Any) -> str:
-    """How category fields reach the estimator; uses the estimator up."""
-    if model.categories != "auto":
-        return model.categories
-    steps = [step.strip().split(".") for step in model.use.split("|")]
-    takes_text = all(step[1] in TEXT_PACKAGES for step in steps) and _survives_text(estimator)
-    return "keep" if takes_text else "one-hot"
-
-
-def _survives_text(estimator: Any) -> bool:
-    """Whether a text among the values is learned; some of a package do and some do not."""
-    try:
-        for i in range(8):
-            x = {"number": float(i % 3), "text": "ab"[i % 2]}
-            estimator.predict_one(x)
-            estimator.learn_one(x, bool(i % 2))
-        estimator.predict_one({"number": 1.0, "text": "c"})
-    except Exception:  # noqa: BLE001  (any estimator may raise anything)
-        return False
-    return True

@@ -10,9 +10,13 @@ from river.tree.hoeffding_tree import HoeffdingTree
 from river.tree.nodes.branch import DTBranch
 
 from stream_app.messages import Floats
+from stream_app.models.estimators import SAMPLERS
+from stream_app.models.steps import SELECTORS, Prepared
 
 Row = dict[str, Any]
 Values = dict[int, Floats]  # id of a node → mean answer of the rows below it
+
+LAYERED: Any = (Prepared, compose.Pipeline, *SAMPLERS)  # what holds a model in itself
 
 
 def contributions(
@@ -21,20 +25,42 @@ def contributions(
     """How, and [rows, inputs, outputs]; None for models whose answer is no sum over inputs, and trees without a split.
 
     `columns` tells the input behind the name of a value, `labels` the classes in the order of the outputs, None for a
-    regression. A pipeline transforms its rows here, which may change it: hand over a copy.
+    regression. A pipeline and steps transform their rows here, which may change them: hand over a copy. None too where
+    the model uses a value that no one input is behind.
     """
-    steps = list(estimator.steps.values()) if isinstance(estimator, compose.Pipeline) else [estimator]
-    for step in steps[:-1]:
-        rows = [step.transform_one(row) for row in rows]
-    if isinstance(steps[-1], GLM):
-        return _linear(steps[-1], rows, columns, shape)
-    roots = [tree._root for tree in _trees(steps[-1])]  # noqa: SLF001  (river shows its nodes nowhere else)
+    while isinstance(estimator, LAYERED):
+        *transformers, model = _taken_apart(estimator)
+        if not all(map(_keeps_names, transformers)):
+            return None
+        rows = [estimator.transform_one(row) for row in rows] if transformers else rows
+        estimator = model
+    if isinstance(estimator, GLM):
+        return _linear(estimator, rows, columns, shape)
+    roots = [tree._root for tree in _trees(estimator)]  # noqa: SLF001  (river shows its nodes nowhere else)
     if not any(map(_splits, roots)):
         return None
     parts = np.zeros((len(rows), *shape))
-    for root in filter(_splits, roots):
-        _add_paths(root, rows, columns, labels, parts)
+    if not all(_add_paths(root, rows, columns, labels, parts) for root in filter(_splits, roots)):
+        return None
     return "tree path", parts / len(roots)
+
+
+def _taken_apart(estimator: Any) -> list[Any]:
+    """The transformers, and the model behind them."""
+    if isinstance(estimator, Prepared):
+        return estimator.parts
+    if isinstance(estimator, compose.Pipeline):
+        return list(estimator.steps.values())
+    return [estimator._wrapped_model]  # noqa: SLF001  (river's own name for what a sampler teaches)
+
+
+def _keeps_names(transformer: Any) -> bool:
+    """Whether a value that has the name of an input is that input's; river.compose can call one like another."""
+    if isinstance(transformer, compose.TransformerUnion):
+        return all(map(_keeps_names, transformer.transformers.values()))
+    if isinstance(transformer, compose.Pipeline):
+        return all(map(_keeps_names, transformer.steps.values()))
+    return isinstance(transformer, SELECTORS) or not type(transformer).__module__.startswith("river.compose.")
 
 
 def _linear(
@@ -59,7 +85,8 @@ def _splits(node: Any) -> bool:
     return isinstance(node, DTBranch)
 
 
-def _add_paths(root: Any, rows: list[Row], columns: Mapping[str, int], labels: list[Any] | None, parts: Floats) -> None:
+def _add_paths(root: Any, rows: list[Row], columns: Mapping[str, int], labels: list[Any] | None, parts: Floats) -> bool:
+    """Adds what each split on the way of each row changes; False if one is on a value that is no input."""
     values = _values(root, _distribution(labels) if labels else _mean)
     for i, row in enumerate(rows):
         node: Any = root
@@ -68,9 +95,11 @@ def _add_paths(root: Any, rows: list[Row], columns: Mapping[str, int], labels: l
                 below = node.next(row)
             except KeyError:  # the value is missing, or a category without a branch
                 below = node.most_common_path()[1]
-            if node.feature in columns:
-                parts[i, columns[node.feature]] += values[id(below)] - values[id(node)]
+            if node.feature not in columns:
+                return False
+            parts[i, columns[node.feature]] += values[id(below)] - values[id(node)]
             node = below
+    return True
 
 
 def _values(root: Any, of_leaf: Callable[[Any], tuple[float, Floats]]) -> Values:

@@ -88,7 +88,7 @@ class Embedded:
             )
         self.config, self.log, self.key = config, log, key
         self.digest = digest(config)
-        self.pipeline = Pipeline(config, shard)
+        self.pipeline = Pipeline(config, shard, key)
         saved = log.load()
         position = self._resume(saved) if saved else {}
         paths = [config.source.events, *([config.source.labels] if config.source.labels else [])]
@@ -210,6 +210,7 @@ class Embedded:
                 "baselines": {name: performance.get(name) for name in BASELINES},
             },
             "estimate": told["estimate"],
+            "choices": told["choices"],
             "new_records": new,
             "seconds": round(seconds, 3),
             "events_per_second": round(new / seconds) if seconds else 0,

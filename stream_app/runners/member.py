@@ -84,7 +84,7 @@ class Member:
             found = await commits.newest(client, self.config, number)
             if (found[1].number if found else 0) == parked.position.number:
                 return parked, parked.position
-        pipeline = Pipeline(self.config, number)
+        pipeline = Pipeline(self.config, number, self.key)
 
         def progress(share: float) -> None:
             self.recovered[number] = share

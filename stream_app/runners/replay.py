@@ -10,13 +10,16 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from stream_app.config import Config, digest
+from stream_app.edges.contrast import Contrast, Cost
 from stream_app.edges.differences import Comparison, NewestComparison, Replay, Unread, item
-from stream_app.edges.sightings import TOLD, Contrast, Side
+from stream_app.edges.paired_losses import Losses
+from stream_app.edges.sightings import TOLD, Side
 from stream_app.edges.transactions import records_of
 from stream_app.errors import DriftlineError, TopicError
 from stream_app.messages import OUTPUTS, Outputs, Progress
 from stream_app.pipeline import Pipeline
 from stream_app.runners.history import Bounds, History, Step, opened
+from stream_app.runners.metered import Experiment, Metered
 
 Report = Callable[[Progress], None]
 EVERYTHING = Bounds()
@@ -25,8 +28,8 @@ EVERYTHING = Bounds()
 class Pace:
     """Tells how far a replay is."""
 
-    def __init__(self, history: History, report: Report) -> None:
-        self.total, self.report = sum(history.records.values()), report
+    def __init__(self, history: History, report: Report, runs: int = 1) -> None:
+        self.total, self.report = runs * sum(history.records.values()), report
         self.started, self.handled, self.before = time.monotonic(), 0, 0
 
     @property
@@ -40,11 +43,17 @@ class Pace:
         self.report(Progress(done, self.handled, self.seconds, share, step.time_ms, lag=0, alerts=[]))
 
     def shard_done(self, records: int) -> None:
+        """The records of a shard have been gone through, once."""
         self.before += records
 
 
 async def replayed(
-    config: Config, *, state: Path | None = None, bounds: Bounds = EVERYTHING, report: Report = lambda _: None
+    config: Config,
+    *,
+    state: Path | None = None,
+    key: bytes = b"",
+    bounds: Bounds = EVERYTHING,
+    report: Report = lambda _: None,
 ) -> Replay:
     """Runs a configuration again over its own topics, or over the log `state`, and compares every stream.
 
@@ -60,14 +69,16 @@ async def replayed(
             )
         pace = Pace(history, report)
         for shard, records in history.records.items():
-            await _compare(history, config, shard, bounds, pace, result)
+            await _compare(history, config, shard, key, bounds, pace, result)
             pace.shard_done(records)
         result.seconds = pace.seconds
     _refuse_if_empty(result.records, bounds)
     return result
 
 
-async def _compare(history: History, config: Config, shard: int, bounds: Bounds, pace: Pace, result: Replay) -> None:
+async def _compare(
+    history: History, config: Config, shard: int, key: bytes, bounds: Bounds, pace: Pace, result: Replay
+) -> None:
     async with contextlib.AsyncExitStack() as stack:
         streams: dict[str, Comparison] = {}
         for stream in OUTPUTS:
@@ -76,7 +87,7 @@ async def _compare(history: History, config: Config, shard: int, bounds: Bounds,
             streams[stream] = kind(stream, shard, Unread(batches), beheaded=history.beheaded(shard, stream))
             if bounds.start is None:  # also where nothing was ever taken
                 streams[stream].begin()
-        reruns = history.reruns(Pipeline(config, shard), shard, bounds, fresh=False)
+        reruns = history.reruns(Pipeline(config, shard, key), shard, bounds, fresh=False)
         steps = await stack.enter_async_context(contextlib.aclosing(reruns))
         whole = await _walk(steps, streams, bounds, pace, result)
         for stream, comparison in streams.items():
@@ -105,7 +116,8 @@ async def _walk(
                 comparison.begin()
         result.records += (step.records - step.first) * begun
         for stream, written in records_of(out).items():
-            await streams[stream].take(map(item, written))
+            if stream in streams:  # not the archive: pickles of equal models may differ
+                await streams[stream].take(map(item, written))
         pace.step(step)
     return not stopped
 
@@ -115,43 +127,81 @@ async def contrasted(
     other: Config,
     *,
     state: Path | None = None,
+    key: bytes = b"",
     bounds: Bounds = EVERYTHING,
     report: Report = lambda _: None,
+    cost: bool = False,
+    promote: bool = False,
 ) -> Contrast:
     """Runs another configuration over what this one took, in the same order, and puts both side by side.
 
-    The other one begins fresh at the start of the bounds, or at the oldest records that are still there.
+    The other one begins fresh at the start of the bounds, or at the oldest records that are still there. `cost`: this
+    one is then run again over the same records, to measure both alike. `promote`: the other's champions are kept.
     """
-    result = Contrast()
+    result = Contrast(live_cost=Cost() if cost else None)
     async with opened(config, state) as history:
-        pace = Pace(history, report)
-        for shard, records in history.records.items():
-            taken = await _other(history, other, shard, bounds, pace, result.other)
-            result.records += len(taken)
-            for stream in TOLD:
-                async for batch in history.written(shard, stream):
-                    for _, (_, _, value) in batch:
-                        result.live.take(stream, shard, value, taken)
-            pace.shard_done(records)
+        if promote and history.digests - {digest(config)}:
+            raise TopicError(f"{state or config.name} was written with another configuration: promote into that one")
+        pace = Pace(history, report, runs=1 + cost)
+        for shard in history.records:
+            await _shard(history, (config, other), shard, key, bounds, pace, result, promote=promote)
         result.seconds = pace.seconds
     _refuse_if_empty(result.records, bounds)
     return result
 
 
-async def _other(history: History, config: Config, shard: int, bounds: Bounds, pace: Pace, side: Side) -> range:
-    """The records that were handled, by their numbers in the live run."""
-    begin = end = 0
-    reruns = history.reruns(Pipeline(config, shard), shard, bounds, fresh=True)
-    async with contextlib.aclosing(reruns) as steps:
+async def _shard(
+    history: History, configs: tuple[Config, Config], shard: int, key: bytes, bounds: Bounds, pace: Pace,
+    result: Contrast, *, promote: bool,
+) -> None:  # fmt: skip
+    """Adds one shard to the result."""
+    losses, pipeline = Losses(shard), Experiment(configs[1], shard, key)
+    taken = range(0)
+    async for step, out in _within(history, pipeline, shard, bounds, pace):
+        taken = range(taken.start if taken else step.first, step.records)
+        result.other.add(shard, out, range(len(taken)))
+        losses.other(out.outcomes)
+    await _written(history, shard, taken, result.live, losses)
+    result.pairs.append(losses.pairs())
+    result.records += len(taken)
+    result.whole = result.whole and not taken.start
+    result.left_out += pipeline.left_out
+    result.other_cost.add(pipeline.cost())
+    if promote and taken:
+        result.winners[shard] = pipeline.winner(taken.stop)
+    if result.live_cost is not None:
+        result.live_cost.add(await _again(history, configs[0], shard, key, bounds, pace))
+
+
+async def _again(history: History, config: Config, shard: int, key: bytes, bounds: Bounds, pace: Pace) -> Cost:
+    """What the live one costs over the same records, from a fresh state too."""
+    pipeline = Metered(config, shard, key)
+    async for _ in _within(history, pipeline, shard, bounds, pace):
+        pass
+    return pipeline.cost()
+
+
+async def _within(
+    history: History, pipeline: Pipeline, shard: int, bounds: Bounds, pace: Pace
+) -> AsyncIterator[tuple[Step, Outputs]]:
+    """What a fresh pipeline makes of the records within the bounds."""
+    async with contextlib.aclosing(history.reruns(pipeline, shard, bounds, fresh=True)) as steps:
         async for step, out in steps:
             if bounds.part(step.events, step.time_ms)[1]:
                 break
-            begin, end = begin if end else step.first, step.records
-            for message in out.messages:
-                if message.stream in TOLD:
-                    side.take(message.stream, shard, message.value, range(end - begin))
+            yield step, out
             pace.step(step)
-    return range(begin, end)
+    pace.shard_done(history.records[shard])
+
+
+async def _written(history: History, shard: int, taken: range, side: Side, losses: Losses) -> None:
+    """What the live one wrote at the records taken."""
+    for stream in TOLD:
+        async for batch in history.written(shard, stream):
+            for _, (_, _, value) in batch:
+                side.take(stream, shard, value, taken)
+    async for batch in history.written(shard, "outcomes"):
+        losses.live(value for _, (_, _, value) in batch)
 
 
 def _refuse_if_empty(records: int, bounds: Bounds) -> None:

@@ -198,8 +198,8 @@ class Comparison(Closed):
     loss_champion: Annotated[float | None, Meta(description="Mean loss of the champion; null: no label.")]
     loss: Annotated[float | None, Meta(description="Mean loss of this model; null: no label.")]
     gain: Annotated[float | None, Meta(description="Mean difference as it is judged: 0/1, or clipped; null: no label.")]
-    interval: Annotated[tuple[float, float], Meta(description="Confidence sequence of the gain.")]
-    confidence: Annotated[float, Meta(description="Its level, and that of the proof, 0 to 1.")]
+    interval: Annotated[tuple[float, float], Meta(description="Ends of the gain, each at the level of `confidence`.")]
+    confidence: Annotated[float, Meta(description="Level of each end and of the proof, 0 to 1, whenever one looks.")]
 
 
 class Train(Closed):

@@ -15,6 +15,7 @@ TYPES: dict[str, tuple[Any, ...]] = {  # stream → its message, or one of sever
     "metrics": metrics.METRICS,
     "dead-letters": (records.DeadLetter,),
     "models": (records.ModelVersion,),
+    "archive": (records.Artefact,),
     "audit": (records.Audit,),
     "panes": (records.Pane,),
     "features": (records.FeatureValues,),
@@ -24,7 +25,8 @@ CLOUD_EVENTS = ("alerts", "triggers")
 KEYS = {
     "alerts": "incident id", "triggers": "model", "predictions": "event id", "outcomes": "event id",
     "metrics": "signal", "dead-letters": "record id, else STREAM/OFFSET", "models": "model version",
-    "audit": "what was done", "panes": "signal", "features": "BY=KEY", "control": "none; the partition is the shard",
+    "archive": "VERSION/PART", "audit": "what was done", "panes": "signal", "features": "BY=KEY",
+    "control": "none; the partition is the shard",
 }  # fmt: skip
 
 

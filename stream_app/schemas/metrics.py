@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from stream_app.schemas.alerts import Budget, Closed
+from stream_app.schemas.alerts import Budget, Closed, Comparison
 
 Interval = tuple[float | None, float | None]
 Figures = dict[str, float | None]
@@ -38,6 +38,15 @@ class Performance(Figure, kw_only=True):
     failures: Annotated[int, Meta(description="Events that the model raised an error on.")]
     last_failure: Annotated[str, Meta(description="The last such error; empty: none.")]
     version: Annotated[str | UnsetType, Meta(description="Version of the model; absent for baselines.")] = UNSET
+
+
+class Trial(Figure, kw_only=True):
+    """A model on trial beside the champion."""
+
+    signal: Annotated[str, Meta(pattern="^trial:", description="trial:LANE; key of the record.")]
+    version: Annotated[str, Meta(description="Version of the model.")]
+    against: Annotated[str, Meta(description="Version of the champion.")]
+    comparison: Annotated[Comparison, Meta(description="What is known so far.")]
 
 
 class Labels(Figure, kw_only=True):
@@ -94,4 +103,96 @@ class Estimate(Figure, kw_only=True):
     fused_interval: Annotated[Interval | None, Meta(description="Interval of it; null: not known yet.")]
 
 
-METRICS = (Stream, Performance, Labels, Incidents, Detector, Estimate)
+class Mean(Closed):
+    """A mean with an interval that holds whenever it is looked at."""
+
+    n: Annotated[int, Meta(description="Labels that it is of.")]
+    mean: Annotated[float | None, Meta(description="The mean; null: no label.")]
+    interval: Annotated[Interval | None, Meta(description="Confidence sequence of it; null: not known yet.")]
+
+
+class Gap(Closed):
+    """What the mean of arm B differs by from that of A."""
+
+    mean: Annotated[float | None, Meta(description="B - A; null: not known yet.")]
+    interval: Annotated[Interval | None, Meta(description="Confidence sequence of it; null: not known yet.")]
+
+
+class Arm(Closed):
+    """One arm of an A/B comparison."""
+
+    version: Annotated[str | None, Meta(description="Version of its model; null: none stands there.")]
+    events: Annotated[int, Meta(description="Events predicted.")]
+    fallback: Annotated[int, Meta(description="Of them in arm B those that got the champion's prediction.")]
+    labels: Annotated[int, Meta(description="Of them those that have their label.")]
+    loss: Annotated[Mean | None, Meta(description="0/1 loss or absolute error of what was given out; null: no loss.")]
+    champion_loss: Annotated[Mean | None, Meta(description="The champion's on the same events; null: no loss.")]
+    label: Annotated[Mean | None, Meta(description="The label: positive rate, or mean; null: several classes.")]
+
+
+class Arms(Closed):
+    """Both arms."""
+
+    A: Annotated[Arm, Meta(description="Those who get the champion's predictions.")]
+    B: Annotated[Arm, Meta(description="Those who get the other lane's.")]
+
+
+class Gaps(Closed):
+    """What B differs by."""
+
+    loss: Annotated[Gap | None, Meta(description="In the loss of what was given out; null: no loss.")]
+    champion_loss: Annotated[Gap | None, Meta(description="In the champion's: what the keys differ by; null: no loss.")]
+    label: Annotated[Gap | None, Meta(description="In the label; null: several classes.")]
+
+
+class Ab(Figure, kw_only=True):
+    """The A/B comparison that goes on."""
+
+    signal: Annotated[Literal["ab"], Meta(description="Key of the record.")]
+    lane: Annotated[str, Meta(description="Lane whose model arm B gets.")]
+    share: Annotated[float, Meta(description="Share of the keys in arm B.")]
+    by: Annotated[Literal["key", "id"], Meta(description="What is shared out.")]
+    level: Annotated[float, Meta(description="Level of each interval, 0 to 1.")]
+    sequence: Annotated[Literal["bounded", "asymptotic"], Meta(description="Kind of the confidence sequences.")]
+    since: Annotated[int, Meta(description="Records of the shard that had been handled when it began.")]
+    arms: Annotated[Arms, Meta(description="Both arms.")]
+    difference: Annotated[Gaps, Meta(description="Arm B - arm A.")]
+    better: Annotated[Literal["A", "B"] | None, Meta(description="The arm with less loss; null: not decided.")]
+    labels_more: Annotated[int | None, Meta(description="About how many labels decide it; null: not to be seen.")]
+
+
+class Dropped(Closed, kw_only=True):
+    """When and why a model of a set was dropped."""
+
+    rung: Annotated[int, Meta(description="At the end of which rung.")]
+    events: Annotated[int, Meta(description="Events that had been tried since the choice began.")]
+    labels: Annotated[int, Meta(description="Labels that had been counted.")]
+    loss: Annotated[float | None, Meta(description="Its fading loss then; null: no label yet.")]
+    worst_kept: Annotated[float | None, Meta(description="The largest of those that went on; null: no label yet.")]
+
+
+class Candidate(Closed, kw_only=True):
+    """A model of a set."""
+
+    model: Annotated[str, Meta(description="Class and parameters.")]
+    loss: Annotated[float | None, Meta(description="Fading loss, as it is or was last counted; null: no label yet.")]
+    failures: Annotated[int, Meta(description="Operations that it raised an error on.")]
+    dropped: Annotated[Dropped | None, Meta(description="null: it is still tried, or in use.")]
+
+
+class Choice(Figure, kw_only=True):
+    """Which model of its set a model with `use = "auto"` uses, and why."""
+
+    signal: Annotated[str, Meta(pattern="^choice:", description="choice:MODEL; key of the record.")]
+    chosen: Annotated[str, Meta(description="The one in use.")]
+    why: Annotated[str, Meta(description="Why, as a sentence.")]
+    decided: Annotated[bool, Meta(description="All others have been dropped.")]
+    choice: Annotated[int, Meta(description="1, and one more after each reset.")]
+    budget: Annotated[int, Meta(description="Model-events that may be spent on models beyond the one in use.")]
+    spent: Annotated[int, Meta(description="Model-events spent on them in this choice.")]
+    events: Annotated[int, Meta(description="Events predicted in this choice.")]
+    labels: Annotated[int, Meta(description="Labels counted in it while there was more than one model.")]
+    candidates: Annotated[list[Candidate], Meta(description="The whole set, in its order.")]
+
+
+METRICS = (Stream, Performance, Trial, Labels, Incidents, Detector, Estimate, Choice, Ab)

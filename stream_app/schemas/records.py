@@ -8,7 +8,7 @@ from stream_app.schemas.alerts import Closed, Comparison
 
 
 class Prediction(Closed):
-    """What the champion said of an event."""
+    """What was given out on an event: what the champion said, or with [ab] in arm B the other model."""
 
     id: Annotated[str, Meta(description="Event id; key of the record.")]
     prediction: Annotated[str | float | None, Meta(description="Class or value; null: none.")]
@@ -16,6 +16,7 @@ class Prediction(Closed):
     model: Annotated[str, Meta(description="Version of the model.")]
     time: Annotated[int, Meta(description="Time of the event, epoch milliseconds.")]
     offset: Annotated[int, Meta(description="Source offset of the event.")]
+    arm: Annotated[Literal["A", "B"] | UnsetType, Meta(description="Its arm; absent without [ab].")] = UNSET
 
 
 class Outcome(Closed):
@@ -65,14 +66,33 @@ class ModelVersion(Closed):
     parent: Annotated[str | None, Meta(description="Version that it began from, or beside; null: none.")]
     use: Annotated[str, Meta(description="What model, as in [model] use.")]
     params: Annotated[dict[str, Any], Meta(description="Its parameters.")]
+    categories: Annotated[str, Meta(description="How categories reach it, as in [model] categories.")]
     trained: Annotated[Trained | None, Meta(description="Its training before it entered; null: none.")]
-    why: Annotated[str | None, Meta(description="Incident, trigger, reason or verdict; null: none.")]
+    why: Annotated[str | None, Meta(description="Incident, trigger or reason that it came for; null: none.")]
     config: Annotated[str, Meta(description="SHA-256 of the configuration, in hex.")]
     record: Annotated[int, Meta(description="Records of the shard that had been handled.")]
     time: Annotated[int, Meta(description="Stream time, epoch milliseconds.")]
+    steps: Annotated[list[dict[str, Any]] | UnsetType, Meta(description="Steps before it; absent: none.")] = UNSET
+    sampling: Annotated[dict[str, Any] | UnsetType, Meta(description="Sampler around it; absent: none.")] = UNSET
+    verdict: Annotated[str | UnsetType | None, Meta(description="Why it left: worse, unproven, or in words.")] = UNSET
     evidence: Annotated[Comparison | UnsetType | None, Meta(description="What decided; absent: no comparison did.")] = (
         UNSET
     )
+
+
+class Artefact(Closed):
+    """A part of a trained model as it was when it was promoted or left: an artefact, compressed by zlib.
+
+    Not compared by a replay: pickles of equal models may differ.
+    """
+
+    version: Annotated[str, Meta(description="Version of the model; the key is VERSION/PART.")]
+    record: Annotated[int, Meta(description="Records of the shard that had been handled.")]
+    time: Annotated[int, Meta(description="Stream time, epoch milliseconds.")]
+    part: Annotated[int, Meta(description="Number of this part, from 0.")]
+    parts: Annotated[int, Meta(description="How many there are; all have the same record.")]
+    data: Annotated[bytes, Meta(description="This part of the bytes, in base64.")]
+    problem: Annotated[str | UnsetType, Meta(description="Why there is no artefact.")] = UNSET
 
 
 class Audit(Closed):
@@ -90,6 +110,10 @@ class Audit(Closed):
     signal: Annotated[str | UnsetType | None, Meta(description="Signal whose reference was set.")] = UNSET
     command: Annotated[str | UnsetType, Meta(description="The command, if one was accepted.")] = UNSET
     incident: Annotated[str | UnsetType, Meta(description="Incident that it names.")] = UNSET
+    artefact: Annotated[str | UnsetType, Meta(description="SHA-256 of the model that came with it, in hex.")] = UNSET
+    trigger: Annotated[str | UnsetType, Meta(description="Trigger that the model answers.")] = UNSET
+    promote: Annotated[bool | UnsetType, Meta(description="True where it was to be promoted at once.")] = UNSET
+    left_out: Annotated[list[str] | UnsetType, Meta(description="What of an added model has no place here.")] = UNSET
     stream: Annotated[str | UnsetType, Meta(description="Input of a gap or a lag.")] = UNSET
     start: Annotated[
         int | UnsetType, Meta(description="First offset of a gap; of a lag: of the record that has waited longest.")
@@ -132,13 +156,17 @@ class Command(Struct):
 
     command: Annotated[
         Literal[
-            "acknowledge", "close", "set-reference", "reset", "retrain", "promote", "rollback", "retire", "gap", "lag"
+            "acknowledge", "close", "set-reference", "reset", "retrain", "promote", "rollback", "retire", "add",
+            "gap", "lag",
         ],
         Meta(description="What to do."),
-    ]
+    ]  # fmt: skip
     incident: Annotated[str | None, Meta(description="For acknowledge and close: which.")] = None
     signal: Annotated[str | None, Meta(description="For set-reference: which.")] = None
     version: Annotated[str | None, Meta(description="For promote and retire: which; for rollback: where to.")] = None
+    artefact: Annotated[bytes | None, Meta(description="For add: the artefact, compressed by zlib, in base64.")] = None
+    trigger: Annotated[str | None, Meta(description="For add: id of the trigger it answers; added once.")] = None
+    promote: Annotated[bool | None, Meta(description="For add: true to promote it without a proof.")] = None
     why: Annotated[str | None, Meta(description="Reason, for the audit.")] = None
     by: Annotated[str | None, Meta(description="Who, for the audit.")] = None
     stream: Annotated[str | None, Meta(description="For gap and lag: the input.")] = None

@@ -44,15 +44,15 @@ def interpolated(weights, level):
     return limit
 
 
-def twin(x, arl0):
-    weights = 0.005 * 0.995 ** np.arange(2000)
-    limit_at = interpolated(weights, exponent(arl0, LOG_RUN_LENGTHS))
+def twin(x, arl0, memory):
+    weights = (1 - 1 / memory) ** np.arange(10 * memory) / memory
+    limit_at = interpolated(weights, exponent(200 / memory * arl0, LOG_RUN_LENGTHS))
 
     def first(x):
         x = np.clip(x, 0, 1)
         for n in range(1, len(x) + 1):
             recent = x[:n][::-1]
-            average = np.sum(0.005 * 0.995 ** np.arange(n) * recent)
+            average = np.sum((1 - 1 / memory) ** np.arange(n) / memory * recent)
             limit = limit_at(x[:n].mean())
             if average > limit:
                 return n - 1, average, limit

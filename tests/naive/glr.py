@@ -17,8 +17,9 @@ def lags(n):
     return np.array(found)
 
 
-def twin(x, arl0, warm_up):
-    h = limit_of(1.5 * arl0)
+def twin(x, arl0, warm_up, direction):
+    h = limit_of(1.5 * arl0, 4 if direction == "both" else 1)
+    sign = {"both": 0, "up": 1, "down": -1}[direction]
 
     def first(scores):
         u = []
@@ -28,6 +29,8 @@ def twin(x, arl0, warm_up):
             discount = 1.5 * np.log(np.minimum(back, (1.5 * arl0) ** 0.5))
             both = np.array(u), np.abs(2 * np.array(u) - 1)
             sums = [np.cumsum(stats.norm.ppf(v)[::-1])[back - 1] for v in both]
+            if sign:
+                sums = [np.maximum(0, sign * sums[0])]
             statistic = max((total**2 / (2 * back) + discount).max() for total in sums)
             if statistic > h:
                 return at, statistic, h
