@@ -8,7 +8,7 @@ import numpy as np
 from stream_app.config import Config, parse
 from stream_app.flow.decode import Decoder
 from stream_app.messages import CONTROL, EVENT, Floats, Ints, Tape, to_json
-from stream_app.models import PREDICT
+from stream_app.models import PREDICT, ScoringModel
 from stream_app.pipeline import Pipeline
 
 SETTLED = 1024  # labels before the worse model is put in charge
@@ -73,12 +73,12 @@ def coins(pair: tuple[str, str], labels: int, seed: int, confidences: tuple[floa
 
 
 class Column:
-    """A model that says what stands in one column of the input; it has nothing to learn."""
+    """A model that says what stands in one column of the input, in place of another whose state it shows."""
 
     outputs = 1
 
-    def __init__(self, column: int) -> None:
-        self.column = column
+    def __init__(self, column: int, other: ScoringModel) -> None:
+        self.column, self.other = column, other
 
     def run(self, kind: Any, slot: Ints, _target: Floats, X: Floats, scores: Floats) -> list[tuple[int, str]]:
         asked = slot[kind == PREDICT]
@@ -95,18 +95,19 @@ class Column:
         """Nothing is forgotten."""
 
     def to_state(self) -> dict[str, Any]:
-        return {"column": self.column}
+        return self.other.to_state()
 
     def load(self, state: dict[str, Any]) -> None:
-        self.column = state["column"]
+        self.other.load(state)
 
 
 def rolled_back(harm: float, trial: int, seed: int, rate: float = 0.2) -> float:
     """Labels from the promotion of the worse model to its rollback; inf: it stayed."""
     config = config_of(PAIRS["pipelines on coins, `linear`"], 0.95, trial)
     pipeline, rng = Pipeline(config), np.random.default_rng([8, seed])
-    for column in (0, 1):
-        pipeline.score.lanes[column].model = Column(column)
+    for column, lane in enumerate(pipeline.score.lanes[:2]):
+        assert lane.model is not None
+        lane.model = Column(column, lane.model)
     labels = SETTLED + trial + 2 * config.engine.epoch
     y = rng.random(labels) < 0.5
     a, b = (np.where(rng.random(labels) < p, ~y, y).astype(float) for p in (rate, rate + harm))
