@@ -346,7 +346,7 @@ def replayed(config: Path, state: Path, made: list[dict[str, Any]]) -> dict[str,
 
 
 def logged(state: Path) -> dict[str, list[Any]]:
-    streams = ("predictions", "outcomes", "alerts", "triggers", "metrics", "audit", "panes", "dead-letters")
+    streams = ("predictions", "outcomes", "alerts", "triggers", "metrics", "models", "audit", "panes", "dead-letters")
     found: dict[str, list[Any]] = {}
     with Log(state) as log:
         for stream in streams:

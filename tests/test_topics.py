@@ -71,21 +71,25 @@ def test_each_topic_is_wanted_as_its_stream_needs_it(plain: Config) -> None:
     made = wanted(plain, {})
     policies = {stream: topic.settings["cleanup.policy"] for stream, topic in made.items()}
 
-    assert {stream for stream, policy in policies.items() if policy == "compact"} == {"features", "snapshots"}
-    assert len(made) == 14
+    assert {stream for stream, policy in policies.items() if policy == "compact"} == {
+        "features",
+        "archive",
+        "snapshots",
+    }
+    assert len(made) == 16
     assert {topic.partitions for topic in made.values()} == {4}
     assert all(t.number("retention.ms") == 7 * DAY_MS for s, t in made.items() if policies[s] == "delete")
     assert made["dead-letters"].number("max.message.bytes") == 16 << 20
     assert made["snapshots"].number("segment.bytes") == 64 << 20
-    assert [finding.problems for finding in findings(plain, made)] == [[]] * 14
-    assert [finding.warnings for finding in findings(plain, made)] == [[]] * 14
+    assert [finding.problems for finding in findings(plain, made)] == [[]] * 16
+    assert [finding.warnings for finding in findings(plain, made)] == [[]] * 16
 
 
 def test_without_labels_there_is_no_topic_for_them(tmp_path: Path) -> None:
     made = wanted(config(tmp_path, "127.0.0.1:9", "plain", "labels = false"), {})
 
     assert "labels" not in made
-    assert len(made) == 13
+    assert len(made) == 15
 
 
 def test_the_events_decide_how_many_partitions_the_others_have(plain: Config) -> None:
@@ -143,7 +147,7 @@ def test_a_wrong_setting_is_one_problem_with_a_cure(plain: Config, stream: str, 
     assert cure
     assert cure[1] == f"plain.{stream}"
     made[stream] = replace(made[stream], settings={**made[stream].settings, cure[2]: cure[3]})
-    assert [report.state for report in findings(plain, made)] == ["ok"] * 14
+    assert [report.state for report in findings(plain, made)] == ["ok"] * 16
 
 
 @pytest.mark.parametrize(
@@ -160,8 +164,8 @@ def test_what_harms_nobody_is_no_problem(plain: Config, stream: str, setting: st
     made = wanted(plain, {})
     made[stream] = replace(made[stream], settings={**made[stream].settings, setting: value})
 
-    assert [report.state for report in findings(plain, made)] == ["ok"] * 14
-    assert [report.warnings for report in findings(plain, made)] == [[]] * 14
+    assert [report.state for report in findings(plain, made)] == ["ok"] * 16
+    assert [report.warnings for report in findings(plain, made)] == [[]] * 16
 
 
 @pytest.mark.parametrize("stream", ["events", "labels", "control", "commits"])
@@ -233,7 +237,7 @@ def test_two_may_create_at_once(broker: Broker, tmp_path: Path) -> None:
 
     for reports in asyncio.run(both()):
         assert {report.state for report in reports} <= {"created", "ok"}
-    assert len(names_on(tree)) == 14
+    assert len(names_on(tree)) == 16
 
 
 def test_check_creates_nothing(broker: Broker, tmp_path: Path) -> None:
@@ -243,7 +247,7 @@ def test_check_creates_nothing(broker: Broker, tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert {json.loads(line)["state"] for line in done.stdout.splitlines()} == {"missing"}
-    assert "14 problems" in done.stderr
+    assert "16 problems" in done.stderr
     assert names_on(tree) == []
     with pytest.raises(TopicError, match=r"looked\.events does not exist"):
         asyncio.run(checked(tree))
@@ -279,7 +283,7 @@ def test_everything_wrong_is_told_at_once_and_altered_by_nobody(broker: Broker, 
         "wrong.alarms",
     }
     assert {stream: after[stream] for stream in before} == before
-    assert len(after) == 14
+    assert len(after) == 16
     assert {topic.partitions for topic in after.values()} == {3}
 
     follow(tree, after, cures)
@@ -325,7 +329,7 @@ def test_what_the_broker_refuses_is_told(broker: Broker, tmp_path: Path) -> None
 
     assert done.returncode == 2
     assert "copies.events could not be created" in done.stderr
-    assert "14 problems" in done.stderr
+    assert "16 problems" in done.stderr
     assert names_on(tree) == []
 
 
