@@ -78,7 +78,7 @@ def measure(config: Config, folder: Path, rows: int) -> dict[str, Any]:
     with Log(folder / "state.db", write=True) as log:
         engine = Embedded(config, log, key=KEY)
         score = engine.pipeline.score
-        for name, model in zip(score.names, score.models, strict=True):
+        for name, model in ((lane.name, lane.model) for lane in score.lanes if lane.model is not None):
             clocks.add(model, "run", name)
         start = time.monotonic()
         engine.run(lambda _: None, stop=lambda: bool(rows) and engine.pipeline.records >= rows)

@@ -299,7 +299,7 @@ class Retrain(Section, frozen=True, kw_only=True):
 
     on: tuple[str, ...] = ()
     action: Literal["notify", "reset", "fine-tune", "challenge"] = "notify"
-    cooldown: Window | None = None  # None: 24 hours, or 20,000 events
+    cooldown: Window | None = None  # None: 24 hours, or 5,000 events
     reasons: int = 1  # signals of `on` that must have changed in one incident
     limit: Limit | None = None  # retrainings, over all signals; None: as many as the cooldown lets through
     cost: float = 0.0  # of one retraining, in units of the loss (errors, for classes)

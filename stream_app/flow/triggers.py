@@ -17,7 +17,7 @@ class Triggers:
 
     def __init__(self, config: Config, origin: Origin, score: Score, policies: Policies) -> None:
         self.origin, self.retrain, self.score, self.policies = origin, config.retrain, score, policies
-        self.cooldown = span(self.retrain.cooldown, timed=config.schema.time is not None, hours=24, events=20_000)
+        self.cooldown = span(self.retrain.cooldown, timed=config.schema.time is not None, hours=24, events=5_000)
         watched = dict.fromkeys(signal.name for signal in signals(config))
         self.on = {name for name in watched if asked_for(name, self.retrain.on)}
         self.last: dict[str, list[int]] = {}  # signal → record and time of its last trigger
