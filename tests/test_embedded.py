@@ -125,7 +125,7 @@ def test_kill_9_at_fifty_random_moments_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_kill_9_before_any_statement_of_a_commit_changes_nothing(tmp_path: Path) -> None:
-    config = stream_with_everything(tmp_path, events=400, epoch=16)
+    config = stream_with_everything(tmp_path, events=600, epoch=16)
     result = killed(config, "--statements", "24", "--batch", "128")
     assert result["kills"] == 24
 
