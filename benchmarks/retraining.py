@@ -88,7 +88,7 @@ class Periodic(Pipeline):
 
     def _renew(self) -> None:
         lanes = self.retraining.lanes
-        _, X, target = self.retraining.memory.rows()
+        X, target = self.retraining.memory["X"], self.retraining.memory["target"]
         training = Training(self.score.made(self.config.model), {}, X[-self.rows :], target[-self.rows :], 1)
         training.step(len(X))
         old = lanes.vacate(self.score.champion)

@@ -24,11 +24,12 @@ def run(script: str, figures: Path, *args: object) -> dict:
     return found
 
 
-def write(path: Path, features: list[str], label: str, classes: list[str]) -> None:
-    """A seeded table whose label depends on the first feature."""
+def write(path: Path, features: list[str], label: str, classes: list[str], turns: int = EVENTS) -> None:
+    """A seeded table whose label depends on the first feature, from row `turns` on the other way round."""
     rng = random.Random(3)
     rows = [[rng.gauss(0, 1) for _ in features] for _ in range(EVENTS)]
-    lines = [",".join([*(f"{x:.4f}" for x in row), classes[row[0] + rng.gauss(0, 1) > 0]]) for row in rows]
+    codes = [(row[0] + rng.gauss(0, 1) > 0) != (i >= turns) for i, row in enumerate(rows)]
+    lines = [",".join([*(f"{x:.4f}" for x in row), classes[code]]) for row, code in zip(rows, codes, strict=True)]
     path.write_bytes(gzip.compress("\n".join([",".join([*features, label]), *lines]).encode()))
 
 
@@ -90,16 +91,18 @@ def test_growth_takes_all_windows(tmp_path: Path) -> None:
 
 def test_retraining_compares_the_same_events(tmp_path: Path) -> None:
     fields = tomllib.loads((BENCHMARKS / "configs" / "covtype.toml").read_text())["schema"]["fields"]
-    write(tmp_path / "covtype.csv.gz", list(fields), "Cover_Type", ["1", "2"])
+    write(tmp_path / "covtype.csv.gz", list(fields), "Cover_Type", ["1", "2"], turns=400)
 
-    found = run("retraining.py", tmp_path / "figures.json", tmp_path, "--only", "covtype", "--rows", 1000)
+    found = run("retraining.py", tmp_path / "figures.json", tmp_path, "--only", "covtype", "--rows", 1400)
 
     assert found["first"]["covtype"]["model"] == "GaussianNB"
     for table in ("first", "second"):
         told = found[table]["covtype"]
-        assert 990 <= told["events"] <= 1000
+        assert 1390 <= told["events"] <= 1400
         assert {"never", "challenge", "periodic", "no-change"} == set(told["score"])
         assert all(low <= mean <= high for mean, low, high in told["gain"].values())
+    assert found["first"]["covtype"]["trainings"] > 0
+    assert found["first"]["covtype"]["rows"]  # so the calendar had its turn too
 
 
 def test_promotions_are_counted(tmp_path: Path) -> None:

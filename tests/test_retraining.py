@@ -160,6 +160,12 @@ def test_a_retraining_by_command_needs_an_action_that_trains() -> None:
     assert "needs retrain.action" in run.told("dead-letters")[0]["reason"]
 
 
+def test_a_retraining_by_command_needs_a_lane_for_its_model() -> None:
+    run = Run(configured(old='on = ["error"]\n', new="")).take([*turning(300, ()), said("retrain"), *turning(300, ())])
+
+    assert "needs retrain.action" in run.told("dead-letters")[0]["reason"]
+
+
 # from outside
 
 

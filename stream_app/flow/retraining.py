@@ -44,7 +44,7 @@ class Retraining:
     ) -> None:
         self.config, self.retrain, self.origin, self.score, self.detect = config, config.retrain, origin, score, detect
         self.loops = self.retrain.action in ("fine-tune", "challenge")
-        self.remembers = bool(self.retrain.on) and self.retrain.action != "reset"
+        self.remembers = self.loops or (bool(self.retrain.on) and self.retrain.action == "notify")
         width = len(score.inputs.numbers) + len(score.inputs.categories)
         self.memory = Memory(self.retrain.memory, width)
         self.lanes, self.key = Succession(config, origin, score, tracks, key), key
@@ -124,8 +124,9 @@ class Retraining:
             return Problem(f"version {name!r} is not beside the champion; beside it: {beside}", "$.version")
         if what == "add":
             return self._misfit(command)
-        if what == "retrain" and not self.loops:
-            return Problem('needs retrain.action = "challenge" or "fine-tune" in the configuration', "$.command")
+        if what == "retrain" and not (self.loops and self.score.candidate):
+            needed = 'needs retrain.action = "challenge" or "fine-tune", and retrain.on or [[challengers]]'
+            return Problem(f"{needed} in the configuration", "$.command")
         return None
 
     # at epoch boundaries
