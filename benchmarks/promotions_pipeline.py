@@ -26,6 +26,7 @@ name = "same"
 action = "challenge"
 confidence = {confidence}
 trial = {trial}
+proof = 1
 """
 BAGGED = """use = "river.ensemble.BaggingClassifier"
 params = {{ model = "river.naive_bayes.GaussianNB", n_models = 2, seed = {} }}"""

@@ -180,7 +180,8 @@ def _shard(config: Config, pipeline: Pipeline, caused: list[Outputs]) -> Shard:
     streams: dict[str, list[Entry]] = {stream: [] for stream in OUTPUTS}
     for out in caused:
         for message in out.messages:
-            streams[message.stream].append((message.id, message.key, message.value))
+            if message.stream in streams:  # not the archive: pickles of equal models may differ
+                streams[message.stream].append((message.id, message.key, message.value))
         for stream, parts in (("predictions", out.predictions), ("outcomes", out.outcomes)):
             for part in parts:
                 streams[stream] += [("", key, value) for key, value in zip(part.id, part.values(), strict=True)]

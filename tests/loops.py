@@ -38,6 +38,7 @@ passes = 20
 pace = 20
 trial = 600
 confidence = 0.9
+proof = 1
 LINES
 [measure]
 every = 256

@@ -83,6 +83,7 @@ trial = 300
 passes = 3
 pace = 2.0
 confidence = 0.5
+proof = 1
 """  # with it the rows below bring trainings, promotions and a predecessor that leaves
 
 

@@ -54,6 +54,7 @@ MISTAKES = [
     ("[retrain]", "[retrain]\ncost = -1.0", "$.retrain.cost", "at least 0"),
     ("[retrain]", "[retrain]\npace = 0.0", "$.retrain.pace", "above 0"),
     ("[retrain]", "[retrain]\nconfidence = 1.0", "$.retrain.confidence", "below 1"),
+    ("[retrain]", "[retrain]\ntrial = 200", "$.retrain.proof", "more than retrain.trial, 200"),
     ("[retrain]", '[retrain]\ngate = " "', "$.retrain.gate", "is empty"),
     ("[retrain]", '[retrain]\nlimit = "2 a day"', "$.retrain.limit", 'write for example "2 per 1d"'),
     ("[retrain]", '[retrain]\nlimit = "2 per rolling 10 events"', "$.retrain.limit", "leave out"),

@@ -81,7 +81,7 @@ def test_the_format_does_not_matter(tmp_path: Path, layout: str, files: list[str
 # --- kill -9 ---------------------------------------------------------------------------------------------------------
 
 
-CHALLENGE = 'action = "challenge"\nmemory = 300\nleast = 30\npace = 2.0\ntrial = 100\nconfidence = 0.5\n'
+CHALLENGE = 'action = "challenge"\nmemory = 300\nleast = 30\npace = 2.0\ntrial = 100\nproof = 1\nconfidence = 0.5\n'
 CHALLENGER = '[[challengers]]\nname = "fast"\nparams = { lr = 0.2 }\n'
 
 

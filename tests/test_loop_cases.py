@@ -16,6 +16,7 @@ name = "same"
 [retrain]
 action = "challenge"
 trial = 100
+proof = 1
 """
 
 

@@ -307,9 +307,10 @@ class Retrain(Section, frozen=True, kw_only=True):
     memory: int = 20_000  # labelled events kept for challengers to be trained on
     least: int = 200  # labelled events since the change that a training waits for
     passes: int = 1  # over them
-    pace: float = 0.5  # remembered events replayed per record of the stream
+    pace: float = 1.0  # remembered events replayed per record of the stream
     trial: int = 10_000  # labels within which a candidate has to prove that it is better
     confidence: float = 0.95  # of that proof, whenever it falls
+    proof: int = 300  # labels that it rests on at least
     rollback: bool = True  # a champion worse than the one before goes back by the same proof
     gate: str | None = None  # a shell command that must exit 0 before a proven model is promoted
     archive: int = 3  # versions kept whole, to come back to

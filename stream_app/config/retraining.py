@@ -17,9 +17,11 @@ def check_retrain(config: "Config", watched: list[Signal]) -> Found:
     """Every problem of [retrain] and of the names of [[challengers]]."""
     yield from _on(config, watched)
     retrain = config.retrain
-    for name in ("reasons", "horizon", "memory", "least", "passes", "trial", "archive"):
+    for name in ("reasons", "horizon", "memory", "least", "passes", "proof", "trial", "archive"):
         if getattr(retrain, name) < 1:
             yield f"$.retrain.{name}", "must be at least 1"
+    if retrain.proof > retrain.trial:
+        yield "$.retrain.proof", f"is more than retrain.trial, {retrain.trial}: nothing could be proven in time"
     if not 0 <= retrain.cost < float("inf"):
         yield "$.retrain.cost", f"must be a number of at least 0, got {retrain.cost:g}"
     if not 0 < retrain.pace <= 1000:

@@ -108,7 +108,9 @@ class Retraining:
             better = "promote" if self.retrain.gate is None else "propose"
             what = "rollback" if lane.version.championed else better
             return {"command": what, **told, "against": self.score.version}
-        return {"command": "retire" if lane is self.score.candidate else "again", **told, "why": verdict.outcome}
+        stays = lane.version.championed and verdict.outcome == "worse"  # it may be better again
+        leaves = lane is self.score.candidate and not stays
+        return {"command": "retire" if leaves else "again", **told, "why": verdict.outcome}
 
     def refusal(self, command: dict[str, Any]) -> Problem | None:
         """Why a command cannot be obeyed."""
@@ -259,9 +261,11 @@ class Retraining:
         return told
 
     def _again(self, effect: dict[str, Any]) -> None:
-        """A challenger that had its time is judged anew, unless a command has made it the champion meanwhile."""
+        """One that stays is judged anew, unless a command has made it the champion meanwhile."""
         lane = self.score.lane_of(str(effect.get("version")))
-        if lane is not None and lane is not self.score.champion:
+        if lane is self.score.candidate is not None:
+            self.lanes.trials[lane.name].again()
+        elif lane is not None and lane is not self.score.champion:
             self.lanes.trials[lane.name].begin()
 
     def _set_reference(self, effect: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Succession:
         self.versions = Versions(config, origin)
         self.versions.count = sum(lane.version is not None for lane in score.lanes)
         regression = config.task.type == "regression"
-        limits = config.retrain.confidence, config.retrain.trial
+        limits = config.retrain.confidence, config.retrain.trial, config.retrain.proof
         self.trials = {lane.name: Trial(*limits, regression=regression) for lane in score.lanes[1:]}
         self.told: list[Message] = []
         self.place = 0, 0  # record and time of what is told

@@ -27,7 +27,7 @@ class Training:
         return self.done >= len(self.X) * self.passes
 
     def step(self, rows: int) -> None:
-        """Predicts and learns the next rows, one by one."""
+        """Learns the next rows, one by one; predicts before it where it will be judged by that."""
         stop = min(self.done + rows, len(self.X) * self.passes)
         while self.done < stop:
             row = self.done % len(self.X)
@@ -37,8 +37,11 @@ class Training:
         n = part.stop - part.start
         kind, slot = np.tile(np.array([PREDICT, LEARN], np.uint8), n), np.repeat(np.arange(n), 2)
         scores = np.full((n, width(self.model)), np.nan)
-        self.model.run(kind, slot, np.repeat(self.target[part], 2), self.X[part], scores)
         start = part.start - (len(self.X) - len(self.judged))
+        asked = np.ones(2 * n, np.bool_)
+        if width(self.model) == self.model.outputs:  # (one that chooses needs all that it says)
+            asked = (kind == LEARN) | (slot >= -start) & first
+        self.model.run(kind[asked], slot[asked], np.repeat(self.target[part], 2)[asked], self.X[part], scores)
         if first and start + n > 0:
             self.judged[max(start, 0) : start + n] = scores[max(-start, 0) :, : self.model.outputs]
         self.done += n

@@ -24,11 +24,12 @@ class Trial:
     """One comparison from its start to its verdict; state: all of it.
 
     The loss of a class is 0 or 1. Differences of absolute errors are divided by `SCALE` times the champion's mean
-    error in this trial until then, and clipped to [-1, 1], so that no few wild errors decide.
+    error in this trial until then, and clipped to [-1, 1], so that no few wild errors decide. It is "better" or "worse"
+    by `least` labels at the earliest: labels resemble those before them, and one run of them must not decide.
     """
 
-    def __init__(self, confidence: float, labels: int, *, regression: bool) -> None:
-        self.alpha, self.labels, self.regression = 1 - confidence, labels, regression
+    def __init__(self, confidence: float, labels: int, least: int = 0, *, regression: bool) -> None:
+        self.alpha, self.labels, self.least, self.regression = 1 - confidence, labels, least, regression
         self.begin()
 
     def begin(self) -> None:
@@ -36,6 +37,13 @@ class Trial:
         self.paired = Paired()
         self.losses = np.zeros(3)  # labels, Σ of the champion's loss, Σ of the other's
         self.ended = False
+        self.before = 0  # labels of the comparisons before it
+
+    def again(self) -> None:
+        """Begins anew, within the same number of labels."""
+        before = self.before + int(self.losses[0])
+        self.begin()
+        self.before = before
 
     def run(self, champion: Floats, other: Floats) -> Verdict | None:
         """Takes the losses of labels [n] in their order, NaN where one had no prediction; the verdict if it falls."""
@@ -49,7 +57,8 @@ class Trial:
         trial.load(self.paired.to_state())
         better, worse = trial.add(d)
         proof = math.log(1 / self.alpha)
-        ends = (better >= proof) | (worse >= proof) | (sums[1:, 0] >= self.labels)
+        proven = ((better >= proof) | (worse >= proof)) & (sums[1:, 0] >= self.least)
+        ends = proven | (self.before + sums[1:, 0] >= self.labels)
         stop = int(ends.argmax()) + 1 if ends.any() else len(rows)
         self.paired.add(d[:stop])
         self.losses, self.ended = sums[stop], bool(ends.any())
@@ -80,8 +89,9 @@ class Trial:
         }
 
     def to_state(self) -> dict[str, Any]:
-        return {"paired": self.paired.to_state(), "losses": self.losses.copy(), "ended": self.ended}
+        known = {"losses": self.losses.copy(), "ended": self.ended, "before": self.before}
+        return {"paired": self.paired.to_state(), **known}
 
     def load(self, state: dict[str, Any]) -> None:
         self.paired.load(state["paired"])
-        self.losses, self.ended = state["losses"].copy(), state["ended"]
+        self.losses, self.ended, self.before = state["losses"].copy(), state["ended"], state["before"]
