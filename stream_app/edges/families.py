@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 MOST = 500  # series of one metric and shard: some thousand lines a scrape, which cost a few percent of a core a second
 LONGEST = 120  # characters of a label's text; categories may be of any length
 LEFT_OUT = "driftline_series_left_out"
+COMMIT_DURATION = "driftline_commit_duration_seconds", "How long commits took."  # a histogram, see `meter`
 
 Kind = Literal["counter", "gauge"]
 Sample = tuple[str, tuple[str, ...], float | None]  # name, texts of its own labels, value; None: not known
@@ -36,7 +37,7 @@ def _families(*rows: tuple[str, Kind, str, str]) -> tuple[Family, ...]:
 OF_PROCESS = _families(
     ("build_info", "gauge", "version", "1; the version of driftline."),
     ("monitor_info", "gauge", "engine config", "1; the engine (embedded, kafka) and the digest of the configuration."),
-    ("notifications_total", "counter", "receiver outcome", "Notifications delivered, given up (dead), attempts failed."),
+    ("notifications_total", "counter", "receiver outcome", "Notifications delivered or dead; attempts failed."),
     ("notifications_waiting", "gauge", "receiver", "Notifications that wait for their receiver."),
 )
 OF_WORKER = _families(
