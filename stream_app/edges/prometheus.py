@@ -53,7 +53,7 @@ class Collector:
 
 def registry(meter: Meter, collector: Collector) -> CollectorRegistry:
     """All that a process exposes, the usual figures of any process included."""
-    disable_created_metrics()  # the text format has no place for when a histogram began
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the text format has no place for when a histogram began
     found = CollectorRegistry()
     for each in (collector, meter.durations, ProcessCollector(registry=None)):
         found.register(each)
