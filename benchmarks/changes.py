@@ -75,21 +75,23 @@ CHANGES = [
 ]
 
 
-def write_streams(folder: Path, streams: int, in_control: int, seconds: float) -> None:
-    """All streams into files, so that every environment reads the same numbers."""
+def write_streams(folder: Path, streams: int, in_control: int, seconds: float, begin: str = "") -> None:
+    """All streams into files, so that every environment reads the same numbers; of distributions that begin so."""
     rng = np.random.default_rng(5)
+    before = {name: sample for name, sample in BEFORE.items() if name.startswith(begin)}
+    changes = [change for change in CHANGES if change.distribution in before]
     for kind in ("in_control", "quiet", "after"):
         (folder / kind).mkdir()
-    for name, sample in BEFORE.items():
+    for name, sample in before.items():
         np.save(folder / "in_control" / f"{name}.npy", sample(rng, (in_control, 5 * ARL0)).astype(np.float32))
         np.save(folder / "quiet" / f"{name}.npy", sample(rng, (streams, QUIET)).astype(np.float32))
-    for change in CHANGES:
+    for change in changes:
         shape = (streams, AFTER)
         old, new = BEFORE[change.distribution](rng, shape), change.after(rng, shape)
         turned = rng.random(shape) * RAMP < np.arange(1, AFTER + 1)
         for case, x in zip(change.cases(), (new, np.where(turned, new, old)), strict=True):
             np.save(folder / "after" / f"{case}.npy", x.astype(np.float32))
-    cases: dict[str, dict[str, int]] = {name: {} for name in BEFORE}
-    for change in CHANGES:
+    cases: dict[str, dict[str, int]] = {name: {} for name in before}
+    for change in changes:
         cases[change.distribution] |= dict.fromkeys(change.cases(), change.every)
     (folder / "plan.json").write_text(json.dumps({"arl0": ARL0, "seconds": seconds, "cases": cases}))

@@ -21,7 +21,10 @@ ESTIMATE_WATCHED = (
 )
 LOOP = (
     'action = "reset"',
-    'action = "challenge"\nmemory = 50\nleast = 20\npace = 0.6\npasses = 2\ntrial = 25\nconfidence = 0.5\nproof = 5\narchive = 2',
+    (
+        'action = "challenge"\nmemory = 50\nleast = 20\npace = 0.6\npasses = 2\ntrial = 25\nproof = 5\n'
+        "confidence = 0.5\narchive = 2"
+    ),
 )
 CHALLENGER = ("[[watch]]", '[[challengers]]\nname = "slow"\nuse = "linear"\nparams = { lr = 0.001 }\n[[watch]]')
 AB = ("[measure]", '[ab]\nlane = "slow"\nshare = 0.4\n[measure]')

@@ -90,6 +90,26 @@ def test_an_ended_trial_says_nothing_until_it_begins_anew():
     assert trial.run(ones, np.zeros(40)).outcome == "better"
 
 
+@pytest.mark.parametrize(("least", "labels"), [(0, 12), (20, 20), (80, 80)])
+def test_nothing_is_proven_before_the_least_labels(least, labels):
+    verdict = Trial(0.95, 100, least, regression=False).run(np.ones(90), np.zeros(90))
+
+    assert (verdict.outcome, verdict.evidence["labels"], verdict.over) == ("better", labels, False)
+
+
+def test_comparisons_one_after_another_share_their_labels():
+    trial, verdicts = Trial(0.95, 100, 20, regression=False), []
+    for n in (60, 35, 40):  # what comes behind a verdict counts too
+        verdicts.append(trial.run(np.zeros(n), np.ones(n)))
+        trial.again()
+
+    assert [(each.outcome, each.row, each.over) for each in verdicts] == [
+        ("worse", 19, False),
+        ("worse", 19, False),
+        ("unproven", 4, True),
+    ]
+
+
 def test_without_a_prediction_of_both_there_is_nothing_to_judge():
     trial = Trial(0.95, 10, regression=False)
 

@@ -108,7 +108,7 @@ class Retraining:
             better = "promote" if self.retrain.gate is None else "propose"
             what = "rollback" if lane.version.championed else better
             return {"command": what, **told, "against": self.score.version}
-        stays = lane.version.championed and verdict.outcome == "worse"  # it may be better again
+        stays = lane.version.championed and verdict.outcome == "worse" and not verdict.over  # it may be better again
         leaves = lane is self.score.candidate and not stays
         return {"command": "retire" if leaves else "again", **told, "why": verdict.outcome}
 
@@ -263,10 +263,13 @@ class Retraining:
     def _again(self, effect: dict[str, Any]) -> None:
         """One that stays is judged anew, unless a command has made it the champion meanwhile."""
         lane = self.score.lane_of(str(effect.get("version")))
-        if lane is self.score.candidate is not None:
-            self.lanes.trials[lane.name].again()
-        elif lane is not None and lane is not self.score.champion:
-            self.lanes.trials[lane.name].begin()
+        if lane is None or lane is self.score.champion:
+            return
+        trial = self.lanes.trials[lane.name]
+        if lane is self.score.candidate:
+            trial.again()
+        else:
+            trial.begin()
 
     def _set_reference(self, effect: dict[str, Any]) -> dict[str, Any]:
         self.detect.restart(str(effect.get("signal")))

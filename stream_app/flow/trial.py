@@ -18,6 +18,7 @@ class Verdict(NamedTuple):
     outcome: str  # better, worse or unproven
     row: int  # of the losses at which it ended
     evidence: dict[str, Any]
+    over: bool  # no labels are left for another comparison
 
 
 class Trial:
@@ -37,17 +38,19 @@ class Trial:
         self.paired = Paired()
         self.losses = np.zeros(3)  # labels, Σ of the champion's loss, Σ of the other's
         self.ended = False
-        self.before = 0  # labels of the comparisons before it
+        self.seen = 0  # labels since then, those behind a verdict too
 
     def again(self) -> None:
-        """Begins anew, within the same number of labels."""
-        before = self.before + int(self.losses[0])
+        """Begins another comparison, within the same number of labels."""
+        seen = self.seen
         self.begin()
-        self.before = before
+        self.seen = seen
 
     def run(self, champion: Floats, other: Floats) -> Verdict | None:
         """Takes the losses of labels [n] in their order, NaN where one had no prediction; the verdict if it falls."""
         rows = np.flatnonzero(~np.isnan(champion) & ~np.isnan(other))
+        seen = self.seen + np.arange(1, len(rows) + 1)
+        self.seen += len(rows)
         if self.ended or not len(rows):
             return None
         both = np.column_stack([np.ones(len(rows)), champion[rows], other[rows]])
@@ -58,14 +61,14 @@ class Trial:
         better, worse = trial.add(d)
         proof = math.log(1 / self.alpha)
         proven = ((better >= proof) | (worse >= proof)) & (sums[1:, 0] >= self.least)
-        ends = proven | (self.before + sums[1:, 0] >= self.labels)
+        ends = proven | (seen >= self.labels)
         stop = int(ends.argmax()) + 1 if ends.any() else len(rows)
         self.paired.add(d[:stop])
         self.losses, self.ended = sums[stop], bool(ends.any())
         if not self.ended:
             return None
         outcome = "better" if better[stop - 1] >= proof else "worse" if worse[stop - 1] >= proof else "unproven"
-        return Verdict(outcome, int(rows[stop - 1]), self.evidence())
+        return Verdict(outcome, int(rows[stop - 1]), self.evidence(), bool(seen[stop - 1] >= self.labels))
 
     def differences(self, both: Floats, sums: Floats) -> Floats:
         """As they are judged: of rows 1, the champion's loss, the other's; and of their sums before and behind each."""
@@ -89,9 +92,9 @@ class Trial:
         }
 
     def to_state(self) -> dict[str, Any]:
-        known = {"losses": self.losses.copy(), "ended": self.ended, "before": self.before}
+        known = {"losses": self.losses.copy(), "ended": self.ended, "seen": self.seen}
         return {"paired": self.paired.to_state(), **known}
 
     def load(self, state: dict[str, Any]) -> None:
         self.paired.load(state["paired"])
-        self.losses, self.ended, self.before = state["losses"].copy(), state["ended"], state["before"]
+        self.losses, self.ended, self.seen = state["losses"].copy(), state["ended"], state["seen"]
