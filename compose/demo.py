@@ -73,9 +73,9 @@ def run(stack: ExitStack, asked: Asked) -> int:
     figures = prometheus(stack, asked.folder, data, ports, told)
     dashboard(stack, file, asked.folder / "dashboard.log")
     say(f"{asked.workers} workers are ready; playing the flights")
-    report(file, asked, logs)
+    predicted = report(file, asked, logs)
     if figures:
-        check_scraped(figures, file, asked.folder / "prometheus.log")
+        check_scraped(figures, predicted, asked.folder / "prometheus.log")
     if asked.stay:
         say("all of it stays until Ctrl-C")
         while True:
@@ -116,7 +116,7 @@ def prometheus(stack: ExitStack, folder: Path, data: Path, ports: list[int], tol
     (port,) = free_ports(1)
     targets = {
         "worker": [f"127.0.0.1:{port}" for port in ports],
-        "prometheus": [f"127.0.0.1:{port}"],
+        "localhost": [f"127.0.0.1:{port}"],  # Prometheus itself
         "alertmanager": [told.removeprefix("http://")] if told else [],
     }
     address = stack.enter_context(
@@ -137,8 +137,8 @@ def dashboard(stack: ExitStack, file: Path, log: Path) -> None:
     say(f"dashboard: {address}/?token={token}")
 
 
-def report(file: Path, asked: Asked, logs: list[Path]) -> None:
-    """Plays the flights, waits until all are handled, and says what became of them."""
+def report(file: Path, asked: Asked, logs: list[Path]) -> int:
+    """Plays the flights, waits until all are handled, says what became of them; how many predictions there are."""
     started = time.monotonic()
     driftline("play", file, *(["--limit", str(asked.limit)] if asked.limit else []))
     records = asyncio.run(wait_for_lag_zero(load(file), logs))
@@ -150,11 +150,11 @@ def report(file: Path, asked: Asked, logs: list[Path]) -> None:
         f"{records['events']:,} events and {records['labels']:,} labels through {asked.workers} workers"
         f" in {seconds:.1f} s: {predicted:,} predictions, {refused:,} dead letters, {opened} incidents, lag 0"
     )
+    return predicted
 
 
-def check_scraped(address: str, file: Path, log: Path) -> None:
-    """Prometheus has the same number of predictions as stands in their topic, once it has scraped the last commit."""
-    events = sum(1 for _ in read(file, "predictions"))
+def check_scraped(address: str, events: int, log: Path) -> None:
+    """Prometheus counts as many events as there are predictions, once it has scraped the last commit."""
     wait_until(
         lambda: monitoring.seen(address, "sum(driftline_events_total)") == events,
         f"Prometheus has not counted {events:,} events", [log],

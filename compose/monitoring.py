@@ -33,6 +33,7 @@ def alertmanager(program: str, port: int, folder: Path, log: Path) -> Iterator[s
 def prometheus(program: str, port: int, folder: Path, log: Path, targets: Mapping[str, list[str]]) -> Iterator[str]:
     """Its address, once it is ready; `targets` says at which addresses each service of compose.yaml is here."""
     settings = moved(YAML(typ="safe").load(FOLDER / "prometheus" / "prometheus.yml"), targets)
+    settings["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s"}  # the demo takes a minute
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "prometheus.yml"
     with file.open("w") as text:
