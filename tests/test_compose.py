@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from compose import broker
+from compose import broker, monitoring
 from compose.artifacts import KAFKA
 from compose.flights import write_flights_on
 from stream_app.cli import cli
@@ -161,6 +161,23 @@ def test_the_image_holds_what_its_dockerfile_copies_and_a_configuration_for_this
     assert [each.alertmanager for each in config.alarms.notify] == [told] == ["http://alertmanager:9093"]
     assert Path(config.source.events).exists()
     assert Path(config.source.labels).exists()
+
+
+def test_prometheus_looks_for_services_that_are_there_and_the_demo_for_them_at_their_addresses() -> None:
+    settings = YAML(typ="safe").load(FILE.parent / "prometheus" / "prometheus.yml")
+    (workers,) = [each for job in settings["scrape_configs"] for each in job.get("dns_sd_configs", [])]
+    targets = {name: [f"127.0.0.1:{port}"] for port, name in enumerate(["localhost", *SERVICES], 1000)}
+
+    moved = monitoring.moved(settings, targets)
+    jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in moved["scrape_configs"]}
+
+    assert set(workers["names"]) <= SERVICES.keys()
+    assert f"0.0.0.0:{workers['port']}" in SERVICES["worker"]["command"]
+    assert jobs["driftline"] == targets["worker"]
+    assert jobs["prometheus"] == targets["localhost"]
+    assert moved["alerting"]["alertmanagers"] == [{"static_configs": [{"targets": targets["alertmanager"]}]}]
+    assert "dns_sd_configs" not in str(moved)
+    assert all(Path(name).is_file() for name in moved["rule_files"])
 
 
 def test_the_broker_of_compose_is_set_up_as_that_of_the_tests() -> None:
