@@ -1,0 +1,140 @@
+"""The newest incidents of one shard: each as a row, its alerts in short, and what the newest one says, as it came."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+MOST = 1000
+MOST_UPDATES = 100  # of one incident: the first, and the newest
+EVIDENCE_BYTES = 32 << 20  # of all: those that are over are the first to lose it
+
+
+class _Lead(Struct, gc=False):
+    incident: str
+    status: str
+    severity: str
+    signal: str
+    segment: str
+    detector: str
+    time: int
+    onset_time: int
+    signals: int
+    alarms: int
+    acknowledged_by: str | None
+    outcome: str | None
+    message: str
+
+
+class _Alert(Struct, gc=False):
+    time: datetime
+    data: msgspec.Raw
+
+
+class Update(Struct, gc=False):
+    """One alert in short."""
+
+    time_ms: int
+    status: str
+    severity: str
+    message: str
+    by: str | None
+
+
+class Incident(Struct):
+    """An incident as its newest alert shows it."""
+
+    id: str
+    opened_ms: int
+    status: str = "open"  # acknowledged, recovered, closed
+    severity: str = "info"
+    signal: str = ""
+    segment: str = ""
+    detector: str = ""
+    onset_ms: int = 0
+    recovered_ms: int | None = None
+    signals: int = 1
+    by: str | None = None
+    message: str = ""
+    cost: str | None = None
+    updates: list[Update] = []
+    data: bytes = b""  # the newest alert's; empty: forgotten
+
+    @property
+    def over(self) -> bool:
+        return self.status in ("recovered", "closed")
+
+    def evidence(self) -> dict[str, Any]:
+        """The newest alert's data; empty where it was forgotten."""
+        return msgspec.json.decode(self.data, type=dict[str, Any]) if self.data else {}
+
+
+class Incidents(Struct):
+    """Those of one shard, oldest first."""
+
+    rows: dict[str, Incident] = {}
+    opened: int = 0  # ever
+    bytes_kept: int = 0
+    alarming: dict[str, str] = {}  # SIGNAL|SEGMENT → the open incident that it is part of
+
+    def take(self, value: bytes) -> None:
+        """One alert."""
+        alert = _ALERT.decode(value)
+        now, time_ms = _LEAD.decode(alert.data), round(alert.time.timestamp() * 1000)
+        row = self.rows.get(now.incident)
+        if row is None:
+            self.opened += 1
+            row = self.rows[now.incident] = Incident(now.incident, time_ms)
+        row.severity, row.signal, row.segment, row.detector = now.severity, now.signal, now.segment, now.detector
+        row.onset_ms, row.signals, row.by, row.message = now.onset_time, now.signals, now.acknowledged_by, now.message
+        row.status = "acknowledged" if row.by else "open"
+        if now.status == "recovered":
+            row.status, row.recovered_ms = ("closed" if now.outcome == "closed" else "recovered"), time_ms
+        by = now.acknowledged_by if now.status == "acknowledged" else None
+        row.updates.append(Update(time_ms, now.status, now.severity, now.message, by))
+        if len(row.updates) > MOST_UPDATES:
+            del row.updates[1]
+        self._keep(row, bytes(alert.data))
+        self._forget()
+
+    def _keep(self, row: Incident, data: bytes) -> None:
+        self.bytes_kept += len(data) - len(row.data)
+        row.data = data
+        told = row.evidence()
+        row.cost = cost_of(told)
+        self.alarming = {place: name for place, name in self.alarming.items() if name != row.id}
+        if not row.over:
+            for seen in told["contributions"]:
+                self.alarming[f"{seen['signal']}|{seen['segment']}"] = row.id
+
+    def _forget(self) -> None:
+        while len(self.rows) > MOST:
+            oldest = next((row for row in self.rows.values() if row.over), next(iter(self.rows.values())))
+            self.bytes_kept -= len(oldest.data)
+            del self.rows[oldest.id]
+            self.alarming = {place: name for place, name in self.alarming.items() if name != oldest.id}
+        if self.bytes_kept > EVIDENCE_BYTES:
+            newest = next(reversed(self.rows))
+            for row in sorted(self.rows.values(), key=lambda row: not row.over):  # stable: the oldest first
+                if self.bytes_kept <= EVIDENCE_BYTES or row.id == newest:
+                    break
+                self.bytes_kept -= len(row.data)
+                row.data = b""
+
+
+def cost_of(data: dict[str, Any]) -> str | None:
+    """What it costs, in words; None where that is not known."""
+    harm = data.get("harm") or {}
+    if data.get("benign") or harm.get("benign"):
+        return "costs nothing so far"
+    excess, interval = harm.get("excess_per_event"), harm.get("interval")
+    if excess is None:
+        return None
+    between = f" ({interval[0]:.2g} to {interval[1]:.2g})" if interval and None not in interval else ""
+    basis = ", estimated before the labels" if harm.get("basis") == "estimated" else ""
+    unclear = ", not beyond chance" if harm.get("benign") is None else ""
+    return f"{excess:.2g} an event{between}{basis}{unclear}"
+
+
+_ALERT, _LEAD = msgspec.json.Decoder(_Alert), msgspec.json.Decoder(_Lead)

@@ -1,0 +1,135 @@
+"""A series that never grows: buckets of time, each with count, sum, smallest and largest value.
+
+Bucket i holds the times t with t >> bits == i. When there are more than `room`, bits grows by one and neighbours fall
+together, so a bucket's width is a power of two of milliseconds (at first one: every point stands by itself), and the
+series of several shards can be laid upon one another. The smallest and the largest value are never lost.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from msgspec import Struct, field
+
+from stream_app.board.documents import Series as Document
+from stream_app.board.plain import Real, Whole
+
+if TYPE_CHECKING:
+    from stream_app.messages import Floats, Ints
+
+ROOM = 1024  # buckets of a series: 40 kB, and as many points as a chart can show
+
+
+class Series(Struct, gc=False):
+    """The buckets as columns, in order of time."""
+
+    room: int = ROOM
+    bits: int = 0
+    at: Whole = field(default_factory=Whole)  # number of the bucket
+    n: Whole = field(default_factory=Whole)
+    total: Real = field(default_factory=Real)
+    low: Real = field(default_factory=Real)
+    high: Real = field(default_factory=Real)
+
+    def add(self, time_ms: int, value: float | None) -> None:
+        """One value; None is a gap."""
+        if value is not None:
+            self.add_many(time_ms, 1, value, value, value)
+
+    def add_many(self, time_ms: int, n: int, total: float, low: float, high: float) -> None:
+        """Values of one time together."""
+        at = time_ms >> self.bits
+        last = len(self.at) - 1
+        i = last if last >= 0 and self.at[last] == at else bisect_left(self.at, at)
+        if i <= last and self.at[i] == at:
+            self.n[i] += n
+            self.total[i] += total
+            self.low[i] = min(self.low[i], low)
+            self.high[i] = max(self.high[i], high)
+            return
+        for column, value in ((self.at, at), (self.n, n), (self.total, total), (self.low, low), (self.high, high)):
+            column.insert(i, value)
+        if last + 1 >= self.room:
+            self._thin()
+
+    def _thin(self) -> None:
+        columns = Columns(self)
+        columns.thin(self.room)
+        self.bits, self.at, self.n = columns.bits, Whole(columns.at.tobytes()), Whole(columns.n.tobytes())
+        self.total, self.low, self.high = (
+            Real(column.tobytes()) for column in (columns.total, columns.low, columns.high)
+        )
+
+
+class Columns:
+    """The same as numpy arrays, for as long as they are worked on."""
+
+    def __init__(self, series: Series) -> None:
+        self.bits = series.bits
+        self.at: Ints = np.array(series.at, np.int64)
+        self.n: Ints = np.array(series.n, np.int64)
+        self.total: Floats = np.array(series.total)
+        self.low: Floats = np.array(series.low)
+        self.high: Floats = np.array(series.high)
+
+    def thin(self, room: int) -> None:
+        """Doubles the width until there are at most so many buckets."""
+        while len(self.at) > room:
+            self.widen(self.bits + 1)
+
+    def widen(self, bits: int) -> None:
+        """Lets neighbours fall together; buckets of the same number become one."""
+        self.at = self.at >> (bits - self.bits)
+        self.bits = bits
+        first = np.flatnonzero(np.concatenate([[True], self.at[1:] != self.at[:-1]]) if len(self.at) else self.at)
+        if len(first) == len(self.at):
+            return
+        self.at = self.at[first]
+        self.n, self.total = np.add.reduceat(self.n, first), np.add.reduceat(self.total, first)
+        self.low, self.high = np.minimum.reduceat(self.low, first), np.maximum.reduceat(self.high, first)
+
+    def lay_upon(self, other: "Columns") -> None:
+        """Adds another series."""
+        bits = max(self.bits, other.bits)
+        self.widen(bits)
+        other.widen(bits)
+        at = np.concatenate([self.at, other.at])
+        order = np.argsort(at, kind="stable")
+        self.at = at[order]
+        for name in ("n", "total", "low", "high"):
+            setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)])[order])
+        self.widen(bits)
+
+    def cut(self, start_ms: int | None, stop_ms: int | None) -> None:
+        """Leaves the buckets that reach into start_ms ≤ t ≤ stop_ms."""
+        first = 0 if start_ms is None else int(np.searchsorted(self.at, start_ms >> self.bits))
+        last = len(self.at) if stop_ms is None else int(np.searchsorted(self.at, stop_ms >> self.bits, side="right"))
+        for name in ("at", "n", "total", "low", "high"):
+            setattr(self, name, getattr(self, name)[first:last])
+
+
+def drawn(
+    series: Sequence[Series], start_ms: int | None = None, stop_ms: int | None = None, most: int = ROOM
+) -> Document:
+    """Several shards' series as one, cut to a stretch of time, with at most `most` points.
+
+    >>> one = Series()
+    >>> one.add(5, 1.0), one.add(7, 3.0)
+    (None, None)
+    >>> drawn([one])
+    {'t': [5, 7], 'min': [1.0, 3.0], 'max': [1.0, 3.0], 'mean': [1.0, 3.0]}
+    """
+    if not series:
+        return {"t": [], "min": [], "max": [], "mean": []}
+    columns = Columns(series[0])
+    for other in series[1:]:
+        columns.lay_upon(Columns(other))
+    columns.cut(start_ms, stop_ms)
+    columns.thin(most)
+    return {
+        "t": (columns.at << columns.bits).tolist(),
+        "min": columns.low.tolist(),
+        "max": columns.high.tolist(),
+        "mean": (columns.total / columns.n).tolist(),
+    }
