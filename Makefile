@@ -8,7 +8,7 @@ READY := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka-demo secrets test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-incidents bench-auto bench-retraining chaos calibrate states lock clean
+.PHONY: help setup demo kafka-demo secrets test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-incidents bench-auto bench-retraining chaos calibrate states dashboards lock clean
 
 help: ## Lists what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ calibrate: $(READY) ## Simulates the tables that some detectors' limits rest on,
 	$(BIN)/python benchmarks/error_levels.py
 	$(BIN)/python benchmarks/bounded_levels.py
 	$(BIN)/python benchmarks/rank_levels.py
+
+dashboards: $(READY) ## Writes the dashboards for Grafana anew, from compose/dashboards.py
+	$(BIN)/python -m compose.dashboards
 
 states: $(READY) ## Writes tests/detector_states.npz anew, after a detector's state has changed its form
 	$(BIN)/python -m tests.test_detector_states
