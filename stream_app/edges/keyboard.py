@@ -1,32 +1,30 @@
 """Keys as they are pressed, where standard input is a terminal."""
 
+import asyncio
 import contextlib
 import os
-import select
 import sys
 import termios
 import tty
 from collections.abc import Callable, Iterator
 
-Pressed = Callable[[float], str]
 END = "\x04"  # Ctrl-D, and what a terminal that is gone is taken for
 
 
 @contextlib.contextmanager
-def keys() -> Iterator[Pressed]:
-    """Hands out a function that waits so many seconds for a key: its character, or nothing.
-
-    The terminal is left as it was. Where standard input is no terminal no key ever comes.
-    """
+def keys(pressed: Callable[[str], None]) -> Iterator[None]:
+    """Calls `pressed` with each key, on the running event loop; the terminal is left as it was."""
     descriptor = _terminal()
     if descriptor is None:
-        yield _none
+        yield
         return
-    before = termios.tcgetattr(descriptor)
+    loop, before = asyncio.get_running_loop(), termios.tcgetattr(descriptor)
     tty.setcbreak(descriptor)
+    loop.add_reader(descriptor, lambda: pressed(_key(descriptor)))
     try:
-        yield lambda wait_s: _key(descriptor, wait_s)
+        yield
     finally:
+        loop.remove_reader(descriptor)
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
@@ -37,11 +35,8 @@ def _terminal() -> int | None:
     return None
 
 
-def _key(descriptor: int, wait_s: float) -> str:
-    ready, _, _ = select.select((descriptor,), (), (), wait_s)
-    return (os.read(descriptor, 1).decode(errors="replace") or END) if ready else ""
-
-
-def _none(wait_s: float) -> str:
-    select.select((), (), (), wait_s)
-    return ""
+def _key(descriptor: int) -> str:
+    try:
+        return os.read(descriptor, 1).decode(errors="replace") or END
+    except OSError:
+        return END

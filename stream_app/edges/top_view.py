@@ -1,22 +1,81 @@
 """What `driftline top` shows: the documents of the dashboard as one table for a terminal."""
 
-from collections.abc import Sequence
-from typing import Any
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, cast
 
 from rich.console import Group, RenderableType
+from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from stream_app.board.documents import Budget, IncidentRow, Labels, Overview, SignalRow, Signals
+from stream_app.board.asked import Around, Asked
+from stream_app.board.documents import Budget, IncidentRow, Labels, Overview, PerformanceRow, SignalRow, Signals
+from stream_app.board.fold import Board
+from stream_app.board.views import NEAR, document
 from stream_app.config import Config
-from stream_app.edges.terminal import COLOURS, printable, when, whole
+from stream_app.edges.terminal import COLOURS, OUT, printable, when, whole
+from stream_app.messages import to_json
 
-NEAR = 0.8  # of its threshold: a signal that is worth a look
+ALL = 1 << 31  # rows, where nothing has to fit
+DRAWN = ("series", "rate", "error", "view", "title")  # members of the documents that only a page has use for
+IN_TABLES = ("incidents", "detectors")
 BAR_WIDTH = 12
-HEAD_LINES = 5  # of the figures above the tables, and the line of keys below them
+HEAD_LINES = 6  # of the figures above the tables, and the line of keys below them
 TABLE_LINES = 5  # of a table besides its rows: title, head, borders
 LEAST_ROWS = 2  # however low the terminal
+
+
+class Feed(Protocol):
+    """What knows the stream."""
+
+    board: Board
+
+    def around(self) -> Around: ...
+
+
+@contextlib.contextmanager
+def live(feed: Feed) -> Iterator[Callable[[], None]]:
+    """Hands out what draws the present state over the one before, on a screen of its own."""
+    with Live(console=OUT, screen=True, auto_refresh=False) as drawn:
+
+        def show() -> None:
+            height = OUT.size.height
+            shown = screen(feed.board.config, *_documents(feed, height), height)
+            drawn.update(Group(shown, Text("q: leave", style="dim")), refresh=True)
+
+        yield show
+
+
+@contextlib.contextmanager
+def printed(feed: Feed, *, as_json: bool) -> Iterator[Callable[[], None]]:
+    """Hands out what prints all of the present state, as tables or as one line of JSON."""
+
+    def show() -> None:
+        overview, signals = _documents(feed, ALL)
+        if as_json:
+            OUT.out(to_json(told(overview, signals)).decode())
+        else:
+            OUT.print(screen(feed.board.config, overview, signals))
+
+    yield show
+
+
+def _documents(feed: Feed, rows: int) -> tuple[Overview, Signals]:
+    asked, around = Asked(top=rows), feed.around()
+    made = [document(feed.board, view, asked, around) for view in ("overview", "signals")]
+    return cast("Overview", made[0]), cast("Signals", made[1])
+
+
+def told(overview: Overview, signals: Signals) -> dict[str, Any]:
+    """Both documents as one, without what is for drawing."""
+    labels = overview["labels"]
+    plain = {name: value for name, value in overview.items() if name not in DRAWN}
+    return plain | {
+        "labels": labels and {name: value for name, value in labels.items() if name not in DRAWN},
+        "signals": [{name: value for name, value in row.items() if name not in DRAWN} for row in signals["signals"]],
+    }
 
 
 def screen(config: Config, overview: Overview, signals: Signals, height: int | None = None) -> Group:
@@ -24,7 +83,7 @@ def screen(config: Config, overview: Overview, signals: Signals, height: int | N
     opened, rows = overview["open"], signals["signals"]
     parts: list[RenderableType] = list(_figures(config, overview))
     if height is not None:
-        room = max(height - HEAD_LINES - len(overview["notices"]) - TABLE_LINES * (1 + bool(opened)), LEAST_ROWS)
+        room = max(height - HEAD_LINES - len(_notices(overview)) - TABLE_LINES * (1 + bool(opened)), LEAST_ROWS)
         opened = opened[: max(room // 3, 1)]
         rows = rows[: max(room - len(opened), 1)]
     if opened:
@@ -41,10 +100,16 @@ def _figures(config: Config, overview: Overview) -> list[Text]:
         "lag unknown" if overview["lag"] is None else f"lag {overview['lag']:,}",
         f"{overview['counts']['rejected']:,} rejected",
     ]
-    lines = [flow, _labels(overview["labels"]) + _budget(overview["budget"])]
+    lines = [flow, _labels(overview["labels"]) + _budget(overview["budget"]), _champion(overview["performance"])]
     head = Text(f"{printable(overview['name'])}  {time}  {overview['status']}", style="bold")
-    notices = [Text(printable(text), style="yellow") for text in overview["notices"]]
-    return [head, *(Text(", ".join(filter(None, line))) for line in lines), *notices]
+    notices = [Text(printable(text), style="yellow") for text in _notices(overview)]
+    return [head, *(Text(printable(", ".join(filter(None, line)))) for line in lines), *notices]
+
+
+def _notices(overview: Overview) -> list[str]:
+    """What is not well and is not in the tables."""
+    unwell = [each for each in overview["health"] if each["ok"] is False and each["name"] not in IN_TABLES]
+    return [*overview["notices"], *(f"{each['name']}: {each['text']}" for each in unwell)]
 
 
 def _labels(labels: Labels | None) -> list[str]:
@@ -67,6 +132,12 @@ def _budget(budget: Budget | None) -> list[str]:
         f"{budget['raised']:,} alarms",
         f"{budget['spent']:.2g} of them may be false, {budget['allowed']:.2g} are allowed",
     ]
+
+
+def _champion(rows: Sequence[PerformanceRow]) -> list[str]:
+    mine = [row for row in rows if row["model"] == "champion" and row["rolling"] is not None]
+    figures = [f"{row['metric']} {_number(row['rolling'])}" for row in mine]
+    return [f"{mine[0]['version'] or 'champion'}: {figures[0]}", *figures[1:]] if mine else []
 
 
 def span(seconds: float) -> str:
