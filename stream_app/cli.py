@@ -281,6 +281,7 @@ def _profiled(data: Path, folder: Path) -> Path:
 
 import stream_app.commands.ab  # noqa: E402 (these register their commands on `cli`)
 import stream_app.commands.cluster  # noqa: E402
+import stream_app.commands.dashboard  # noqa: E402
 import stream_app.commands.models  # noqa: E402
 import stream_app.commands.notify  # noqa: E402
 import stream_app.commands.replay  # noqa: E402

@@ -167,6 +167,15 @@ def test_a_closed_pane_holds_what_was_watched_in_it() -> None:
     assert {p["width_ms"] for p in panes} == {1000}
 
 
+def test_a_pane_of_categories_names_them() -> None:
+    text = '[[watch]]\nsignal = "feature:c"\ndetector = "psi"\n[panes]\nwidth = "1s"\n'
+    stream = [event(f"e{i}", 100 * i, a=i, c="vuw"[i // 20 % 3]) for i in range(64)]
+    messages, _ = run(config_of(EVERY + text), stream)
+    panes = values(messages, "panes")
+
+    assert [(p["bins"], p["names"]) for p in panes[1:3]] == [([[0, 10]], ["v"]), ([[1, 10]], ["u"])]
+
+
 def test_a_models_failures_are_in_its_figures() -> None:
     _, pipeline = run(config_of(""), [event("a", 1, y=1)])
     pipeline.score.champion.failures, pipeline.score.champion.last_failure = 3, "overflow"

@@ -9,7 +9,7 @@ ROOM = 128  # merged panes kept with their bins
 MOST_BINS = 512  # of one merged pane
 MOST_SIGNALS = 500
 
-Name = int | str
+OTHERS = "(others)"
 
 
 class _Pane(Struct, gc=False):
@@ -21,6 +21,7 @@ class _Pane(Struct, gc=False):
     n: int
     missing: int
     bins: list[tuple[int, int]]
+    names: list[str] | None = None  # of the bins, where they are categories
     mean: float | None = None
     min: float | None = None
     max: float | None = None
@@ -36,6 +37,7 @@ class Pane(Struct):
     total: float = 0.0
     bins: dict[int, int] = {}
     dropped: int = 0  # bits of the bins' numbers, where there were too many
+    shares: dict[str, int] = {}  # of categories, in place of bins
 
     def add(self, other: "Pane") -> None:
         """Takes in another one; bins add up."""
@@ -48,6 +50,17 @@ class Pane(Struct):
         for number, count in other.bins.items():
             place = _coarser(number, shift)
             self.bins[place] = self.bins.get(place, 0) + count
+        for name, count in other.shares.items():
+            self.shares[name] = self.shares.get(name, 0) + count
+        self.bound(MOST_BINS)
+
+    def bound(self, most: int) -> None:
+        """Makes at most so many bins, coarser ones; of categories the rarest become one."""
+        while len(self.bins) > most:
+            self.coarsen(self.dropped + 1)
+        if len(self.shares) > most:
+            ordered = sorted(self.shares.items(), key=lambda each: (each[0] == OTHERS, -each[1], each[0]))
+            self.shares = dict(ordered[: most - 1]) | {OTHERS: sum(count for _, count in ordered[most - 1 :])}
 
     def coarsen(self, dropped: int) -> None:
         """Lets neighbouring bins fall together until so many bits are dropped."""
@@ -87,12 +100,10 @@ class Panes(Struct):
     def _put(self, place: int, pane: Pane) -> None:
         known = self.merged.get(place)
         if known is None:
+            pane.bound(MOST_BINS)
             self.merged[place] = pane
-            known = pane
         else:
             known.add(pane)
-        while len(known.bins) > MOST_BINS:
-            known.coarsen(known.dropped + 1)
 
     def inside(self, start_ms: int | None, stop_ms: int | None) -> Pane | None:
         """All that lies wholly within a stretch of time, as one; None: nothing does."""
@@ -120,7 +131,11 @@ class Signals(Struct):
                 return
             panes = self.signals[now.signal] = Panes(now.width_ms)
         stop, total = now.start + now.width_ms, now.n * (now.mean or 0.0)
-        pane = Pane(now.start, stop, now.n, now.missing, total, dict(now.bins))
+        pane = Pane(now.start, stop, now.n, now.missing, total)
+        if now.names is None:
+            pane.bins = dict(now.bins)
+        else:
+            pane.shares = {name: count for name, (_, count) in zip(now.names, now.bins, strict=False)}
         panes.add(pane, now.start, now.min, now.max)
 
 

@@ -37,7 +37,7 @@ def signal(board: Board, asked: Asked) -> dict[str, Any]:
     incidents = _incidents(board, asked)
     onset_ms = max((each["onset_ms"] for each in incidents), default=None)
     panes = _panes(board, asked) if not asked.segment else []
-    before, after = _distributions(board, asked, panes, onset_ms)
+    before, after = _distributions(asked, panes, onset_ms)
     field = board.config.schema.fields.get(asked.signal.removeprefix("feature:"))
     return {
         "row": row,
@@ -127,7 +127,7 @@ def _panes(board: Board, asked: Asked) -> list[Panes]:
 
 
 def _distributions(
-    board: Board, asked: Asked, panes: list[Panes], onset_ms: int | None
+    asked: Asked, panes: list[Panes], onset_ms: int | None
 ) -> tuple[Distribution | None, Distribution | None]:
     """Before and after the onset, or the stretch that was asked for and what came before it."""
     known = [pane for each in panes for pane in each.merged.values()]
@@ -137,39 +137,26 @@ def _distributions(
     cut = asked.from_ms if asked.from_ms is not None else onset_ms
     if cut is None or not first < cut < last:
         cut = last - (last - first) // LATEST
-    names = _names(board, asked)
     before = [each.inside(None, cut) for each in panes]
     after = [each.inside(cut, asked.to_ms) for each in panes]
-    return _distribution(before, names), _distribution(after, names)
+    return _distribution(before), _distribution(after)
 
 
-def _names(board: Board, asked: Asked) -> list[str] | None:
-    """The categories by code as far as the configuration has them; None: the signal is a number."""
-    config = board.config
-    if kind_of(config, asked.signal) != "category":
-        return None
-    if asked.signal == "prediction":
-        return list(config.task.classes)
-    field = config.schema.fields.get(asked.signal.removeprefix("feature:"))
-    return list(field.values or ()) if field is not None else []
-
-
-def _distribution(parts: list[Pane | None], names: list[str] | None) -> Distribution | None:
+def _distribution(parts: list[Pane | None]) -> Distribution | None:
     found = [part for part in parts if part is not None]
     if not found:
         return None
     whole = Pane(found[0].start, found[0].stop)
     for part in found:
         whole.add(part)
-    while len(whole.bins) > MOST_SHOWN_BINS and names is None:
-        whole.coarsen(whole.dropped + 1)
+    whole.bound(MOST_SHOWN_BINS)
     return {
         "from_ms": whole.start,
         "to_ms": whole.stop,
         "n": whole.n,
         "missing": whole.missing,
-        "mean": whole.total / whole.n if whole.n and names is None else None,
-        "bins": _shares(whole) if names is None else _by_name(whole, names),
+        "mean": whole.total / whole.n if whole.bins else None,
+        "bins": _by_name(whole) if whole.shares else _shares(whole),
     }
 
 
@@ -183,13 +170,7 @@ def _shares(pane: Pane) -> Bins:
     return shares
 
 
-def _by_name(pane: Pane, names: list[str]) -> Bins:
+def _by_name(pane: Pane) -> Bins:
     """[category, share], the most frequent first."""
-    ordered = sorted(pane.bins.items(), key=lambda each: (-each[1], each[0]))
-    named: Bins = [[_name(code, names), count / pane.n] for code, count in ordered[:MOST_SHOWN_BINS]]
-    rest = sum(count for _, count in ordered[MOST_SHOWN_BINS:])
-    return [*named, ["(others)", rest / pane.n]] if rest else named
-
-
-def _name(code: int, names: list[str]) -> str:
-    return names[code] if 0 <= code < len(names) else "(missing)" if code < 0 else f"code {code}"
+    ordered = sorted(pane.shares.items(), key=lambda each: (-each[1], each[0]))
+    return [[name, count / pane.n] for name, count in ordered]

@@ -53,6 +53,10 @@ CREATE TABLE controls (seq INTEGER PRIMARY KEY AUTOINCREMENT, value BLOB NOT NUL
 )
 
 READ_MESSAGES = "SELECT seq, id, key, time_ms, value FROM messages WHERE seq > ? AND stream = ? ORDER BY seq LIMIT ?"
+READ_ALL = (
+    "SELECT seq, id, stream, key, time_ms, value FROM messages WHERE seq > ? AND stream <> 'archive'"
+    " ORDER BY seq LIMIT ?"
+)
 READ_FEATURES = (
     "SELECT seq, id, key, time_ms, value FROM features WHERE seq > ? AND ? = 'features' ORDER BY seq LIMIT ?"
 )
@@ -145,6 +149,13 @@ class Log:
                 return Saved(msgspec.json.decode(header), msgspec.json.decode(position), state, seq)
         return None
 
+    def header(self) -> dict[str, Any]:
+        """Return what the newest commit says of itself: `name` and digest (`config`) of the configuration."""
+        for (header,) in self._file.rows("SELECT header FROM state"):
+            with self._intact("the header of the state"):
+                return msgspec.json.decode(header, type=dict[str, Any])
+        return {}
+
     def read(self, stream: str, after: int = 0) -> Iterator[Record]:
         """Yield what a stream holds behind `after`, the `seq` of a record, up to its present end.
 
@@ -157,6 +168,19 @@ class Log:
         while page := self._file.page(query, after, stream, PAGE_ROWS):
             yield from map(Record._make, page)
             after = page[-1][0]
+
+    def page(self, after: int) -> list[tuple[str, Record]]:
+        """Return the next records of all streams but predictions, outcomes, features and archive, with their stream.
+
+        PAGE_ROWS of them, in the order in which they were written; none at the present end.
+        """
+        page = self._file.page(READ_ALL, after, PAGE_ROWS)
+        return [(stream, Record(seq, name, key, time_ms, value)) for seq, name, stream, key, time_ms, value in page]
+
+    def end(self) -> tuple[int, int]:
+        """Return the largest `seq` of `page`'s streams and the number of the newest commit, 0 if there is none."""
+        ((seq, commit),) = self._file.rows("SELECT (SELECT max(seq) FROM messages), (SELECT max(seq) FROM commits)")
+        return seq or 0, commit or 0
 
     def find(self, event_id: str) -> dict[str, list[Any]]:
         """Return the decoded predictions, outcomes and dead letters of one event.
@@ -185,9 +209,9 @@ class Log:
         """Return the commands whose number is above `after`, which is how many were taken before."""
         return [value for (value,) in self._file.rows("SELECT value FROM controls WHERE seq > ? ORDER BY seq", after)]
 
-    def interleaving(self) -> Iterator[NDArray[np.uint8]]:
-        """Yield, commit by commit, the order in which records were taken: EVENT, LABEL or CONTROL."""
-        seq = 0
+    def interleaving(self, after: int = 0) -> Iterator[NDArray[np.uint8]]:
+        """Yield, commit by commit behind `after`, the order in which records were taken: EVENT, LABEL or CONTROL."""
+        seq = after
         query = "SELECT seq, interleaving FROM commits WHERE seq > ? ORDER BY seq LIMIT ?"
         while page := self._file.page(query, seq, PAGE_ROWS):
             for _, order in page:

@@ -55,6 +55,9 @@ class Measure:
         self.counts = {"records": 0, "events": 0, "labels": 0, "expired": 0, "rejected": 0}
         kinds = {signal.name: signal.kind for signal in config_signals(config) if signal.kind != "vector"}
         self.panes = {name: Panes(config.panes.width_ms, categories=kind == "category") for name, kind in kinds.items()}
+        words = {f"feature:{name}": known for name, known in validate.vocabularies.items()}
+        words |= {"prediction": validate.classes, "key": signals.keys}
+        self.texts = {name: words[name].texts for name, kind in kinds.items() if kind == "category"}
 
     def run(self, chunk: Chunk) -> None:
         self._learned(chunk)
@@ -172,6 +175,8 @@ class Measure:
         for signal, panes in self.panes.items():
             for start, summary in panes.close(now_ms):
                 value = {"signal": signal, "start": start, "width_ms": panes.width_ms} | summary
+                if signal in self.texts:  # codes are the shard's own
+                    value["names"] = [self.texts[signal][code] for code, _ in summary["bins"]]
                 messages.append(message(self.origin, "panes", f"{signal}/{start}/{record}", signal, start, value))
         return messages
 

@@ -3,7 +3,8 @@
 A pane holds counts, moments, extremes and a histogram whose bins are fixed for all time, so that the panes of several
 shards, or several parts of one pane, add up. Numbers fall into bins of relative width 1/16 (the exponent and the four
 leading bits of the mantissa, as in HdrHistogram), so a quantile read from them is within about 3 %; categories have a
-bin each. A pane is written when the stream has moved on by one width; what comes later is written as another part.
+bin each, named where the pane is written: their codes are the shard's own. A pane is written when the stream has
+moved on by one width; what comes later is written as another part.
 """
 
 from itertools import pairwise

@@ -136,6 +136,7 @@ class Pane(Closed):
     bins: Annotated[
         list[tuple[int, int]], Meta(description="[bin, count], ascending; see stream_app/flow/panes.py for the bins.")
     ]
+    names: Annotated[list[str] | UnsetType, Meta(description="Category of each bin; absent: of numbers.")] = UNSET
     mean: Annotated[float | UnsetType | None, Meta(description="Absent if n is 0; null: not finite.")] = UNSET
     m2: Annotated[float | UnsetType | None, Meta(description="Sum of squared deviations from the mean.")] = UNSET
     min: Annotated[float | UnsetType, Meta(description="Smallest value; absent if n is 0.")] = UNSET

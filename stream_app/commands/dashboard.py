@@ -1,0 +1,58 @@
+"""The `dashboard` command."""
+
+import os
+from pathlib import Path
+
+import click
+
+from stream_app.cli import cli, on_log, over_kafka
+from stream_app.config import Config
+from stream_app.errors import ConfigError
+from stream_app.messages import to_json
+
+TOKEN = "DRIFTLINE_DASHBOARD_TOKEN"  # noqa: S105 (a name)
+DEFAULT = "127.0.0.1:8090"
+
+
+@cli.command()
+@on_log
+@click.option("--listen", metavar="[HOST:]PORT", help=f"Where to answer. Default: {DEFAULT}, or a free port.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help=f"Holds the token that browsers must show; default: ${TOKEN}. Needed beyond this machine.",
+)
+@click.option("--read-only", is_flag=True, help="Nobody can acknowledge incidents on it.")
+def dashboard(
+    config: Config, state: Path | None, *, listen: str | None, token_file: Path | None, read_only: bool, as_json: bool
+) -> None:
+    """Shows CONFIG's stream in a browser, live: performance, signals, incidents, models, dead letters.
+
+    Reads the log of `driftline run` while it is written, or the topics if CONFIG has [kafka] and no --state is given.
+
+    Example: driftline dashboard flights.toml
+    """
+    from stream_app.runners.dashboard import serve  # noqa: PLC0415
+    from stream_app.runners.supervisor import follow_supervisor  # noqa: PLC0415
+
+    follow_supervisor()
+    token = _token(token_file)
+
+    def say(address: str) -> None:
+        url = f"http://{address}/"
+        if as_json:
+            click.echo(to_json({"address": url}))
+        else:
+            hint = "?token=…" if token else ""
+            click.echo(f"{config.name}: dashboard at {url}{hint}, until Ctrl-C", err=True)
+
+    over_kafka(config, serve(config, state, say, listen or DEFAULT, token=token, read_only=read_only, free=not listen))
+
+
+def _token(file: Path | None) -> str:
+    if file is None:
+        return os.environ.get(TOKEN, "").strip()
+    token = file.read_text().strip()
+    if not token:
+        raise ConfigError([f"--token-file: {file} is empty; write a token into it"], "driftline dashboard")
+    return token
