@@ -1,6 +1,5 @@
 """The command `top`: the live page as a table on a terminal."""
 
-import asyncio
 import sys
 from pathlib import Path
 
@@ -23,26 +22,14 @@ def top(config: Config, state: Path | None, *, follow: bool, as_json: bool) -> N
     """
     live = sys.stdout.isatty() and not as_json
     work = _watch(config, state, follow=follow or live, live=live, as_json=as_json)
-    if state is None:
-        over_kafka(config, work)
-    else:
-        asyncio.run(work)
+    over_kafka(config, work)
 
 
 async def _watch(config: Config, state: Path | None, *, follow: bool, live: bool, as_json: bool) -> None:
-    from stream_app.edges import top_view  # noqa: PLC0415
+    from stream_app.edges import board_topics, top_view  # noqa: PLC0415
+    from stream_app.runners.dashboard import over_log  # noqa: PLC0415
     from stream_app.runners.top import watch  # noqa: PLC0415
 
-    feed = _feed(config, state)
-    try:
+    async with over_log(config, state) if state is not None else board_topics.opened(config) as feed:
         with top_view.live(feed) if live else top_view.printed(feed, as_json=as_json) as show:
             await watch(feed, show, follow=follow, ticks=live)
-    finally:
-        await feed.close()
-
-
-def _feed(config: Config, state: Path | None) -> "LogFeed":
-    from stream_app.edges.log_feed import LogFeed  # noqa: PLC0415
-
-    assert state is not None
-    return LogFeed(config, state)

@@ -69,6 +69,12 @@ class TopicBoard:
         self.changes += count > 0
         return count
 
+    async def behind(self) -> int:
+        """How many records of the topics are still to be read."""
+        places = self._client.assignment()
+        ends = await self._client.end_offsets(list(places))
+        return sum([max(0, ends[place] - await self._client.position(place)) for place in places])
+
     def around(self) -> Around:
         """How the stream stands."""
         live = time.monotonic() - self._moved_s < LIVE_S
@@ -97,9 +103,7 @@ class TopicBoard:
         """How far the workers are with the inputs, as they tell Kafka, and how far we are with the outputs."""
         now = self._looked_s = time.monotonic()
         with contextlib.suppress(KafkaError):  # the next look may know more
-            outputs = self._client.assignment()
-            ends = await self._client.end_offsets(list(outputs))
-            self._behind = sum([max(0, ends[place] - await self._client.position(place)) for place in outputs])
+            self._behind = await self.behind()
             done = await self._admin.list_consumer_group_offsets(self.config.name)
             inputs = {kafka.topic(self.config, stream) for stream in kafka.inputs(self.config)}
             known = {place: n for place, (n, _) in done.items() if place.topic in inputs and n >= 0}

@@ -87,8 +87,8 @@ def screen(config: Config, overview: Overview, signals: Signals, height: int | N
         opened = opened[: max(room // 3, 1)]
         rows = rows[: max(room - len(opened), 1)]
     if opened:
-        parts.append(_incidents(config, opened, len(overview["open"])))
-    parts.append(_signals(rows, signals["total"], sharded=len(overview["shards"]) > 1))
+        parts.append(_incidents(config, opened, len(overview["open"]), cut=height is not None))
+    parts.append(_signals(rows, signals["total"], sharded=len(overview["shards"]) > 1, cut=height is not None))
     return Group(*parts)
 
 
@@ -152,9 +152,9 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _incidents(config: Config, rows: Sequence[IncidentRow], total: int) -> Table:
+def _incidents(config: Config, rows: Sequence[IncidentRow], total: int, *, cut: bool) -> Table:
     names = ("incident", "severity", "status", "since", "signal", "message")
-    table = whole(*names, **_titled("open incidents", len(rows), total))
+    table = _table(names, "open incidents", len(rows), total, cut=cut)
     for row in rows:
         since = when(config, row["opened_ms"])
         texts = (row["id"], row["severity"], row["status"], since, row["signal"], row["message"])
@@ -162,9 +162,9 @@ def _incidents(config: Config, rows: Sequence[IncidentRow], total: int) -> Table
     return table
 
 
-def _signals(rows: Sequence[SignalRow], total: int, *, sharded: bool) -> Table:
+def _signals(rows: Sequence[SignalRow], total: int, *, sharded: bool, cut: bool) -> Table:
     names = ("signal", "segment", "detector", "statistic", "threshold", "closeness", "", "n", "incident")
-    table = whole(*["shard"] * sharded, *names, **_titled("signals", len(rows), total))
+    table = _table([*["shard"] * sharded, *names], "signals", len(rows), total, cut=cut)
     for row in rows:
         near = row["closeness"]
         bar = "" if near is None else ProgressBar(total=1.0, completed=min(near, 1.0), width=BAR_WIDTH)
@@ -177,8 +177,13 @@ def _signals(rows: Sequence[SignalRow], total: int, *, sharded: bool) -> Table:
     return table
 
 
-def _titled(what: str, shown: int, total: int) -> dict[str, Any]:
-    return {"title": f"{what}, {total - shown:,} more" if total > shown else what, "title_justify": "left"}
+def _table(names: Sequence[str], what: str, shown: int, total: int, *, cut: bool) -> Table:
+    """One line for each row where it is to be cut to fit."""
+    title = f"{what}, {total - shown:,} more" if total > shown else what
+    table = whole(*names, title=title, title_justify="left")
+    for column in table.columns if cut else ():
+        column.no_wrap, column.overflow = True, "ellipsis"
+    return table
 
 
 def _plain(*texts: str) -> list[Text]:

@@ -19,6 +19,7 @@ class Feed(Protocol):
     changes: int
 
     async def take(self) -> int: ...
+    async def behind(self) -> int: ...
 
 
 async def watch(feed: Feed, show: Callable[[], None], *, follow: bool, ticks: bool) -> None:
@@ -26,7 +27,7 @@ async def watch(feed: Feed, show: Callable[[], None], *, follow: bool, ticks: bo
     leave, shown, due_s = asyncio.Event(), -1, 0.0
     with _asked_by(leave):
         while True:
-            read = await feed.take()
+            read = await feed.take() or await feed.behind()
             now_s = time.monotonic()
             if (ticks and now_s >= due_s) or (not read and feed.changes != shown):
                 show()
