@@ -191,7 +191,7 @@ def _run(
         RunView(config, state) as view,
         stop_signals() as stopped,
         notified(config, state) if notifies else contextlib.nullcontext() as notifier,
-        metered(config, metrics, notifier) if metrics else contextlib.nullcontext() as meter,
+        contextlib.nullcontext() if metrics is None else metered(config, metrics, notifier) as meter,
     ):
         engine = Embedded(config, log, follow=follow, key=state_key(os.environ), meter=meter)
         view.begin(engine.resumed_at)
