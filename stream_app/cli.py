@@ -225,7 +225,7 @@ def metered(config: Config, where: str, notifier: Any) -> Iterator[Any]:
 
     meter = Meter(config, "embedded")
     collector = prometheus.Collector(meter, (lambda: notifier.metrics) if notifier else dict)
-    with prometheus.served(where, prometheus.registry(meter, collector)) as address:
+    with prometheus.served(where, prometheus.registry(collector)) as address:
         click.echo(f"{config.name}: metrics at http://{address}/metrics", err=True)
         yield meter
 

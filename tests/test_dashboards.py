@@ -59,7 +59,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     made, size = rows(3, EVENTS), EVENTS // PARTS
     made[size + 1]["id"] = made[size]["id"]  # so that one is refused
     meter = Meter(parse(SMALL.replace('"small"', '"worker"'), "worker", {}), "kafka")
-    worker = prometheus.registry(meter, prometheus.Collector(meter, dict, WORKER))
+    worker = prometheus.registry(prometheus.Collector(meter, dict, WORKER))
     words = ("run", file, "--state", folder / "log.db", "--follow", "--metrics", "0")
     with running(*words, stdin=subprocess.PIPE) as run, prometheus.served("0", worker) as beside:
         line = re.search(rb"metrics at http://([^/]+)/", run.stderr.readline())

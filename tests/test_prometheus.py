@@ -42,7 +42,7 @@ Samples = dict[tuple[str, tuple[str, ...]], float]  # name and the texts of its 
 
 
 def samples_of(meter: Meter, collector: prometheus.Collector | None = None) -> Samples:
-    text = generate_latest(prometheus.registry(meter, collector or prometheus.Collector(meter))).decode()
+    text = generate_latest(prometheus.registry(collector or prometheus.Collector(meter))).decode()
     return parsed(text)
 
 
@@ -71,7 +71,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> tuple[Log, Samples, str]:
         meter = Meter(load(file), "embedded")
         with Log(state, write=True) as written:
             Embedded(load(file), written, key=KEY, meter=meter).run(lambda _: None)
-    text = generate_latest(prometheus.registry(meter, prometheus.Collector(meter))).decode()
+    text = generate_latest(prometheus.registry(prometheus.Collector(meter))).decode()
     return Log(state), parsed(text), text
 
 
@@ -178,7 +178,7 @@ def test_promtool_has_nothing_against_them(log: tuple[Log, Samples, str]) -> Non
 
 def test_the_documents_are_of_what_is_exposed() -> None:
     meter = Meter(load_small(), "kafka")
-    told = list(prometheus.registry(meter, prometheus.Collector(meter, dict, WORKER)).collect())
+    told = list(prometheus.registry(prometheus.Collector(meter, dict, WORKER)).collect())
     row = re.compile(r"^\| `(driftline_\w+)` \| (\w+) \|((?: `\w+`,?)*) \| (.+) \|$", re.MULTILINE)
     documented = {
         name: (kind, tuple(re.findall(r"\w+", labels)), text) for name, kind, labels, text in row.findall(DOCS)
@@ -296,7 +296,7 @@ def test_a_worker_tells_how_it_stands_and_its_lag_as_it_is_now() -> None:
     commit_of(meter, [])
     notifications = {"team": {"delivered": 3, "failed": 2, "dead": 1, "waiting": 4}}
     collector = prometheus.Collector(meter, lambda: notifications, WORKER, 5)
-    text = generate_latest(prometheus.registry(meter, collector)).decode()
+    text = generate_latest(prometheus.registry(collector)).decode()
 
     assert 'driftline_worker_joined{monitor="small"} 1.0' in text
     assert 'driftline_worker_rebalances_total{monitor="small"} 5.0' in text
@@ -334,7 +334,7 @@ def test_a_run_answers_while_it_follows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", ["", "x", ":80", "127.0.0.1:", "65536"])
 def test_what_is_no_address_is_refused(where: str) -> None:
     meter = Meter(load_small(), "embedded")
-    serving = prometheus.served(where, prometheus.registry(meter, prometheus.Collector(meter)))
+    serving = prometheus.served(where, prometheus.registry(prometheus.Collector(meter)))
 
     with pytest.raises(ConfigError, match="--metrics: ") as raised, serving:
         pytest.fail("served")
@@ -345,7 +345,7 @@ def test_a_port_in_use_is_refused() -> None:
     meter = Meter(load_small(), "embedded")
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-        serving = prometheus.served(str(port), prometheus.registry(meter, prometheus.Collector(meter)))
+        serving = prometheus.served(str(port), prometheus.registry(prometheus.Collector(meter)))
 
         with pytest.raises(ConfigError, match=rf"--metrics: cannot listen on 127.0.0.1:{port}"), serving:
             pytest.fail("two servers on one port")
@@ -353,7 +353,7 @@ def test_a_port_in_use_is_refused() -> None:
 
 def test_the_port_is_free_again_afterwards() -> None:
     meter = Meter(load_small(), "embedded")
-    found = prometheus.registry(meter, prometheus.Collector(meter))
+    found = prometheus.registry(prometheus.Collector(meter))
     with prometheus.served("0", found) as address:
         assert "driftline_build_info" in fetched(f"http://{address}/metrics")
     with prometheus.served(address, found) as again:
