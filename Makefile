@@ -54,9 +54,10 @@ accept-embedded: $(READY) ## Half of accept: the command line over files
 accept-kafka: $(READY) ## Half of accept: the worker against the embedded engine
 	$(BIN)/python -u benchmarks/kafka_accept.py "$(DATA_DIR)"
 
-bench: $(READY) ## Measures speed over the data sets in DATA_DIR, and growth over a long stream
+bench: $(READY) ## Measures speed over the data sets in DATA_DIR, growth over a long stream, the cost of metrics
 	$(BIN)/python benchmarks/embedded.py "$(DATA_DIR)"
 	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/metrics_cost.py
 
 bench-kafka: $(READY) ## Measures the worker against Faust and Quix Streams, its latency and its memory; a quarter of an hour
 	$(BIN)/python benchmarks/kafka.py

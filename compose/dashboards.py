@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from grafana_foundation_sdk.builders import common, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.builders import dashboard as build
-from grafana_foundation_sdk.builders import prometheus, stat, table, timeseries
-from grafana_foundation_sdk.builders.common import ReduceDataOptions
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
@@ -38,8 +37,17 @@ def query(expression: str, legend: str, *, instant: bool = False) -> prometheus.
 
 def lines(title: str, text: str, *queries: Query, unit: str = "short", span: int = 12, repeat: str = "") -> Any:
     """Figures over time; `repeat` makes one panel for each value of a variable."""
-    panel = timeseries.Panel().title(title).description(text).datasource(SOURCE).unit(unit).span(span).height(8)
-    panel.fill_opacity(0).show_points("never")
+    panel = (
+        timeseries.Panel()
+        .title(title)
+        .description(text)
+        .datasource(SOURCE)
+        .unit(unit)
+        .height(8)
+        .span(WIDTH if repeat else span)
+    )
+    panel.fill_opacity(0).show_points("never").tooltip(common.VizTooltipOptions().mode("multi").sort("desc"))
+    panel.legend(common.VizLegendOptions().display_mode("list").placement("bottom").show_legend(True))
     for number, each in enumerate(queries):
         panel.with_target(query(*each).ref_id(chr(ord("A") + number)))
     return panel.repeat(repeat).repeat_direction("h") if repeat else panel
@@ -51,7 +59,7 @@ def number(title: str, text: str, expression: str, *, unit: str = "short", bad: 
     steps = [models.Threshold(value=None, color="green")]
     steps += [] if bad is None else [models.Threshold(value=bad, color="red")]
     panel.thresholds(build.ThresholdsConfig().mode("absolute").steps(steps))
-    panel.reduce_options(ReduceDataOptions().calcs(["lastNotNull"]))
+    panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     return panel.with_target(query(expression, "").ref_id("A"))
 
 
@@ -148,7 +156,7 @@ def overview() -> build.Dashboard:
             (f"driftline_label_delay_p95_seconds{SHARD}", "95 %, shard {{shard}}"),
             unit="s",
         ),
-        lines("Pending", "Events that wait.", (f"driftline_labels_pending{SHARD}", "shard {{shard}}"), span=24),
+        lines("Pending", "Events that wait.", (f"driftline_labels_pending{SHARD}", "shard {{shard}}"), span=WIDTH),
         "Incidents",
         lines("Open", "Open now.", (f"sum by (severity) (driftline_incidents_open{SHARD})", "{{severity}}")),
         lines(
@@ -195,7 +203,7 @@ def performance() -> build.Dashboard:
             "Since the start",
             "The same figures over all labels.",
             (figure % "since_start", "{{metric}} of {{model}}, shard {{shard}}"),
-            span=24,
+            span=WIDTH,
         ),
         lines(
             "Labels",
@@ -217,6 +225,7 @@ def performance() -> build.Dashboard:
             ),
             (f"driftline_realised_loss{SHARD}", "realised, shard {{shard}}"),
             (f"driftline_fused_loss{SHARD}", "both together, shard {{shard}}"),
+            span=WIDTH,
         ),
         "On trial",
         lines(
@@ -267,7 +276,7 @@ def signals() -> build.Dashboard:
             "The twenty nearest at each time.",
             (f"topk(20, driftline_detector_closeness_ratio{SHARD})", name),
             unit="percentunit",
-            span=24,
+            span=WIDTH,
         ),
         "Chosen signals",
         lines(

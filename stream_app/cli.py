@@ -191,7 +191,7 @@ def _run(
         RunView(config, state) as view,
         stop_signals() as stopped,
         notified(config, state) if notifies else contextlib.nullcontext() as notifier,
-        metered(config, metrics, notifier) if metrics else contextlib.nullcontext() as meter,
+        contextlib.nullcontext() if metrics is None else metered(config, metrics, notifier) as meter,
     ):
         engine = Embedded(config, log, follow=follow, key=state_key(os.environ), meter=meter)
         view.begin(engine.resumed_at)
@@ -225,7 +225,7 @@ def metered(config: Config, where: str, notifier: Any) -> Iterator[Any]:
 
     meter = Meter(config, "embedded")
     collector = prometheus.Collector(meter, (lambda: notifier.metrics) if notifier else dict)
-    with prometheus.served(where, prometheus.registry(meter, collector)) as address:
+    with prometheus.served(where, prometheus.registry(collector)) as address:
         click.echo(f"{config.name}: metrics at http://{address}/metrics", err=True)
         yield meter
 

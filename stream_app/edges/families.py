@@ -10,15 +10,23 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import xxhash
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 MOST = 500  # series of one metric and shard: some thousand lines a scrape, which cost a few percent of a core a second
 LONGEST = 120  # characters of a label's text; categories may be of any length
 LEFT_OUT = "driftline_series_left_out"
-COMMIT_DURATION = "driftline_commit_duration_seconds", "How long commits took."  # a histogram, see `meter`
 
-Kind = Literal["counter", "gauge"]
-Sample = tuple[str, tuple[str, ...], float | None]  # name, texts of its own labels, value; None: not known
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+class Histogram(NamedTuple):
+    """How many values there were up to each bound; the last bound is infinite."""
+
+    up_to: tuple[tuple[str, int], ...]
+    total: float
+
+
+Sample = tuple[str, tuple[str, ...], float | Histogram | None]  # name, texts of its own labels, value; None: not known
 
 
 class Family(NamedTuple):
@@ -63,6 +71,7 @@ OF_SHARD = _families(
     ("lag_records", "gauge", "", "Records of the inputs that are read or known of and not committed."),
     ("stream_timestamp_seconds", "gauge", "", "Stream time, in seconds since 1970; without a time field, the offset."),
     ("last_commit_timestamp_seconds", "gauge", "", "When the last commit ended, in seconds since 1970."),
+    ("commit_duration_seconds", "histogram", "", "How long commits took, in this process."),
     ("alarms_total", "counter", "", "Alarms of all detectors."),
     ("alarms_suppressed_total", "counter", "", "Of them those in windows of alarms.suppress."),
     ("incidents_flapping_total", "counter", "", "Incidents that came and went."),
@@ -100,6 +109,7 @@ OF_SHARD = _families(
     ("detector_mean", "gauge", "signal detector segment", "Mean of the signal since the detector began anew."),
     ("series_left_out", "gauge", "family", "Series that are not exposed because there are too many."),
 )
+KINDS = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
 MONITOR, SHARD = ("monitor",), ("monitor", "shard")
 GROUPS = {OF_PROCESS: MONITOR, OF_WORKER: MONITOR, OF_SHARD: SHARD, OF_SHARD_OF_WORKER: SHARD}
 
@@ -119,7 +129,8 @@ class Exposition:
                 continue
             if taken.setdefault(name, 0) < MOST:
                 taken[name] += 1
-                self._made[name].add_metric([*before, *map(shortened, texts)], value)
+                told = value if isinstance(value, Histogram) else (value,)
+                self._made[name].add_metric([*before, *map(shortened, texts)], *told)
             else:
                 left_out[name] = left_out.get(name, 0) + 1
         for name, count in left_out.items():
@@ -130,8 +141,7 @@ class Exposition:
 
 
 def _made(family: Family, before: tuple[str, ...]) -> Any:
-    kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
-    return kind(family.name, family.text, labels=[*before, *family.labels])
+    return KINDS[family.kind](family.name, family.text, labels=[*before, *family.labels])
 
 
 def shortened(text: str) -> str:

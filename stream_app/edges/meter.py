@@ -4,6 +4,7 @@ A standing is never changed, only replaced by that of the next commit. So a scra
 only, and decodes what it shows by itself: putting it down costs the engine some microseconds a commit.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -11,16 +12,16 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import msgspec
-from prometheus_client import Histogram
 
 from stream_app.config import Config, digest
-from stream_app.edges.families import COMMIT_DURATION, SHARD
+from stream_app.edges.families import Histogram
 from stream_app.messages import Message, Outputs
 from stream_app.pipeline import Pipeline
 
 Engine = Literal["embedded", "kafka"]
 Key = tuple[str, ...]  # texts of labels
-BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, math.inf)
+NO_COMMITS = Histogram(tuple(("+Inf" if bound == math.inf else str(bound), 0) for bound in BOUNDS_S), 0.0)
 KINDS_MOST = 32  # kinds of one stream's records that are counted apart
 OTHER = "(other)"
 
@@ -52,6 +53,7 @@ class Standing:
     told: dict[str, Counter[Key]] = field(default_factory=dict)  # stream → how many of which kind
     lag: int = 0
     committed_s: float | None = None  # of the epoch; None: not yet
+    took: Histogram = NO_COMMITS  # how long the commits of this process took
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,6 @@ class Meter:
 
     def __init__(self, config: Config, engine: Engine) -> None:
         self.name, self.engine, self.config = config.name, engine, digest(config)
-        self.durations = Histogram(*COMMIT_DURATION, SHARD, registry=None, buckets=BUCKETS_S)
         self._standings: dict[int, Standing] = {}
 
     def opened(self, shard: int, pipeline: Pipeline, before: Iterable[tuple[str, bytes]] = ()) -> None:
@@ -99,14 +100,13 @@ class Meter:
             told=_counted(before.told, ((message.stream, message.value) for message in step.messages)),
             lag=lag,
             committed_s=time.time(),
+            took=_observed(before.took, seconds),
         )
-        self.durations.labels(self.name, str(shard)).observe(seconds)
         self._put(shard, standing)
 
     def closed(self, shard: int) -> None:
         """Another process has it now, or nobody."""
         self._standings = {number: each for number, each in self._standings.items() if number != shard}
-        self.durations.remove(self.name, str(shard))
 
     def standings(self) -> dict[int, Standing]:
         """Each shard's, by number; not to be changed."""
@@ -121,6 +121,11 @@ def _line(messages: list[Message]) -> dict[str, bytes]:
     metrics = [message for message in messages if message.stream == "metrics"]
     record = metrics[-1].id.rpartition("/")[2] if metrics else ""
     return {message.key: message.value for message in metrics if message.id.rpartition("/")[2] == record}
+
+
+def _observed(before: Histogram, seconds: float) -> Histogram:
+    counts = zip(before.up_to, BOUNDS_S, strict=True)
+    return Histogram(tuple((name, n + (seconds <= bound)) for (name, n), bound in counts), before.total + seconds)
 
 
 def _counted(told: dict[str, Counter[Key]], values: Iterable[tuple[str, bytes]]) -> dict[str, Counter[Key]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
@@ -51,11 +51,10 @@ class Collector:
         yield from found
 
 
-def registry(meter: Meter, collector: Collector) -> CollectorRegistry:
+def registry(collector: Collector) -> CollectorRegistry:
     """All that a process exposes, the usual figures of any process included."""
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # the text format has no place for when a histogram began
     found = CollectorRegistry()
-    for each in (collector, meter.durations, ProcessCollector(registry=None)):
+    for each in (collector, ProcessCollector(registry=None)):
         found.register(each)
     return found
 

@@ -30,6 +30,7 @@ def of_standing(standing: Standing, lag: int) -> Iterator[Sample]:
     yield "driftline_lag_records", (), lag
     yield "driftline_stream_timestamp_seconds", (), standing.time_ms / 1000 if counts["records"] else None
     yield "driftline_last_commit_timestamp_seconds", (), standing.committed_s
+    yield "driftline_commit_duration_seconds", (), standing.took
     yield from _of_line(standing.line)
 
 

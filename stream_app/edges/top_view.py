@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from stream_app.board.asked import Around, Asked
@@ -15,12 +15,13 @@ from stream_app.board.documents import Budget, IncidentRow, Labels, Overview, Pe
 from stream_app.board.fold import Board
 from stream_app.board.views import NEAR, document
 from stream_app.config import Config
-from stream_app.edges.terminal import COLOURS, OUT, printable, when, whole
+from stream_app.edges.terminal import COLOURS, OUT, printable, when
 from stream_app.messages import to_json
 
 ALL = 1 << 31  # rows, where nothing has to fit
 DRAWN = ("series", "rate", "error", "view", "title")  # members of the documents that only a page has use for
 IN_TABLES = ("incidents", "detectors")
+LONG = ("signal", "segment", "message")
 BAR_WIDTH = 12
 HEAD_LINES = 6  # of the figures above the tables, and the line of keys below them
 TABLE_LINES = 5  # of a table besides its rows: title, head, borders
@@ -87,8 +88,8 @@ def screen(config: Config, overview: Overview, signals: Signals, height: int | N
         opened = opened[: max(room // 3, 1)]
         rows = rows[: max(room - len(opened), 1)]
     if opened:
-        parts.append(_incidents(config, opened, len(overview["open"]), cut=height is not None))
-    parts.append(_signals(rows, signals["total"], sharded=len(overview["shards"]) > 1, cut=height is not None))
+        parts.append(_incidents(config, opened, len(overview["open"])))
+    parts.append(_signals(rows, signals["total"], sharded=len(overview["shards"]) > 1))
     return Group(*parts)
 
 
@@ -129,8 +130,8 @@ def _budget(budget: Budget | None) -> list[str]:
     if budget is None:
         return []
     return [
-        f"{budget['raised']:,} alarms",
-        f"{budget['spent']:.2g} of them may be false, {budget['allowed']:.2g} are allowed",
+        f"alarms {budget['raised']:,}",
+        f"false ones expected {budget['spent']:.2g} and allowed {budget['allowed']:.2g}",
     ]
 
 
@@ -152,9 +153,9 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _incidents(config: Config, rows: Sequence[IncidentRow], total: int, *, cut: bool) -> Table:
+def _incidents(config: Config, rows: Sequence[IncidentRow], total: int) -> Table:
     names = ("incident", "severity", "status", "since", "signal", "message")
-    table = _table(names, "open incidents", len(rows), total, cut=cut)
+    table = _table(names, "open incidents", len(rows), total)
     for row in rows:
         since = when(config, row["opened_ms"])
         texts = (row["id"], row["severity"], row["status"], since, row["signal"], row["message"])
@@ -162,9 +163,9 @@ def _incidents(config: Config, rows: Sequence[IncidentRow], total: int, *, cut: 
     return table
 
 
-def _signals(rows: Sequence[SignalRow], total: int, *, sharded: bool, cut: bool) -> Table:
+def _signals(rows: Sequence[SignalRow], total: int, *, sharded: bool) -> Table:
     names = ("signal", "segment", "detector", "statistic", "threshold", "closeness", "", "n", "incident")
-    table = _table([*["shard"] * sharded, *names], "signals", len(rows), total, cut=cut)
+    table = _table([*["shard"] * sharded, *names], "signals", len(rows), total)
     for row in rows:
         near = row["closeness"]
         bar = "" if near is None else ProgressBar(total=1.0, completed=min(near, 1.0), width=BAR_WIDTH)
@@ -177,18 +178,16 @@ def _signals(rows: Sequence[SignalRow], total: int, *, sharded: bool, cut: bool)
     return table
 
 
-def _table(names: Sequence[str], what: str, shown: int, total: int, *, cut: bool) -> Table:
-    """One line for each row where it is to be cut to fit."""
+def _table(names: Sequence[str], what: str, shown: int, total: int) -> Table:
+    """Columns of which those with long texts give way where it is narrow."""
     title = f"{what}, {total - shown:,} more" if total > shown else what
-    table = whole(*names, title=title, title_justify="left")
-    for column in table.columns if cut else ():
-        column.no_wrap, column.overflow = True, "ellipsis"
-    return table
+    columns = (Column(name, no_wrap=name not in LONG) for name in names)
+    return Table(*columns, title=title, title_justify="left")
 
 
 def _plain(*texts: str) -> list[Text]:
-    """Texts from outside, which cannot steer the terminal."""
-    return [Text(printable(text)) for text in texts]
+    """Texts from outside, which cannot steer the terminal, in one line."""
+    return [Text(printable(text), no_wrap=True, overflow="ellipsis") for text in texts]
 
 
 def _number(value: float | None) -> str:

@@ -331,7 +331,7 @@ def _answering(where: str, member: Member, notifications: prometheus.Notificatio
 
     async def metrics(request: Any) -> Any:
         collector = prometheus.Collector(member.meter, notifications, member.status(), member.rebalances)
-        return await prometheus.answer(request, prometheus.registry(member.meter, collector))
+        return await prometheus.answer(request, prometheus.registry(collector))
 
     return Health(where, member.status, metrics)
 
