@@ -26,7 +26,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from compose import monitoring
 from compose.broker import Broker, free_ports, stop_at_signals
 from compose.flights import write_flights_on
-from compose.processes import DRIFTLINE, LOOK_S, answers, ended, give_up, logged, say, wait_until
+from compose.processes import DRIFTLINE, LOOK_S, answer, answers, ended, give_up, logged, say, wait_until
 from stream_app.config import Config, load
 from stream_app.edges import kafka
 from stream_app.errors import DriftlineError
@@ -42,6 +42,13 @@ class Asked(NamedTuple):
     workers: int
     limit: int | None
     stay: bool
+
+
+class Page(NamedTuple):
+    """Where the dashboard is, and what it asks for."""
+
+    address: str
+    token: str
 
 
 def main() -> int | str:
@@ -71,9 +78,10 @@ def run(stack: ExitStack, asked: Asked) -> int:
     driftline("topics", file)
     ports, logs = workers(stack, file, asked)
     figures = prometheus(stack, asked.folder, data, ports, told)
-    dashboard(stack, file, asked.folder / "dashboard.log")
+    page = dashboard(stack, file, asked.folder / "dashboard.log")
     say(f"{asked.workers} workers are ready; playing the flights")
-    predicted = report(file, asked, logs)
+    predicted, opened = report(file, asked, logs)
+    check_shown(page, load(file), opened, asked.folder / "dashboard.log")
     if figures:
         check_scraped(figures, predicted, asked.folder / "prometheus.log")
     if asked.stay:
@@ -126,7 +134,7 @@ def prometheus(stack: ExitStack, folder: Path, data: Path, ports: list[int], tol
     return address
 
 
-def dashboard(stack: ExitStack, file: Path, log: Path) -> None:
+def dashboard(stack: ExitStack, file: Path, log: Path) -> Page:
     """The page, with a token as in the Compose file: the address that is printed holds it."""
     (port,) = free_ports(1)
     token = secrets.token_hex(16)
@@ -135,10 +143,11 @@ def dashboard(stack: ExitStack, file: Path, log: Path) -> None:
     address = f"http://127.0.0.1:{port}"
     wait_until(lambda: answers(f"{address}/healthz"), "the dashboard does not answer", [log])
     say(f"dashboard: {address}/?token={token}")
+    return Page(address, token)
 
 
-def report(file: Path, asked: Asked, logs: list[Path]) -> int:
-    """Plays the flights, waits until all are handled, says what became of them; how many predictions there are."""
+def report(file: Path, asked: Asked, logs: list[Path]) -> tuple[int, int]:
+    """Plays the flights, waits until all are handled, says what became of them; counts predictions and incidents."""
     started = time.monotonic()
     driftline("play", file, *(["--limit", str(asked.limit)] if asked.limit else []))
     records = asyncio.run(wait_for_lag_zero(load(file), logs))
@@ -150,7 +159,19 @@ def report(file: Path, asked: Asked, logs: list[Path]) -> int:
         f"{records['events']:,} events and {records['labels']:,} labels through {asked.workers} workers"
         f" in {seconds:.1f} s: {predicted:,} predictions, {refused:,} dead letters, {opened} incidents, lag 0"
     )
-    return predicted
+    return predicted, opened
+
+
+def check_shown(page: Page, config: Config, opened: int, log: Path) -> None:
+    """The dashboard shows every shard, and as many incidents as were opened, once it has read on."""
+    shards = kafka.cluster(config).partitions
+
+    def is_shown() -> bool:
+        document = answer(f"{page.address}/api/incidents", page.token)
+        return (len(document["shards"]), document["total"]) == (shards, opened)
+
+    wait_until(is_shown, f"the dashboard does not show {shards} shards and {opened} incidents", [log])
+    print(f"the dashboard shows {shards} shards and the same {opened} incidents")
 
 
 def check_scraped(address: str, events: int, log: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from compose.processes import answers, asked, logged, wait_until
+from compose.processes import answer, answers, logged, wait_until
 
 FOLDER = Path(__file__).parent
 PROMETHEUS, ALERTMANAGER = ("prometheus",), ("prometheus-alertmanager", "alertmanager")  # Debian's name, upstream's
@@ -71,7 +71,7 @@ def moved(settings: Any, targets: Mapping[str, list[str]]) -> Any:
 
 def seen(address: str, query: str) -> float | None:
     """What Prometheus answers to a query with one number; None while it has none."""
-    result = asked(f"{address}/api/v1/query?query={query}")["data"]["result"]
+    result = answer(f"{address}/api/v1/query?query={query}")["data"]["result"]
     return float(result[0]["value"][1]) if result else None
 
 

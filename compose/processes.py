@@ -60,16 +60,17 @@ def wait_until(true: Callable[[], bool], problem: str, logs: list[Path]) -> None
 def answers(url: str) -> bool:
     """Whether a GET is answered with success."""
     try:
-        with urllib.request.urlopen(url, timeout=ANSWER_TIMEOUT_S) as answer:
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(url, timeout=ANSWER_TIMEOUT_S) as given:
+            return bool(given.status == 200)
     except (urllib.error.URLError, ConnectionError, TimeoutError):  # not up, or 503
         return False
 
 
-def asked(url: str) -> Any:
+def answer(url: str, token: str | None = None) -> Any:
     """The JSON that a GET is answered with."""
-    with urllib.request.urlopen(url, timeout=ANSWER_TIMEOUT_S) as answer:
-        return json.load(answer)
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+    with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S) as given:
+        return json.load(given)
 
 
 def give_up(problem: str, logs: list[Path]) -> None:
