@@ -137,6 +137,7 @@ def _distributions(
     cut = asked.from_ms if asked.from_ms is not None else onset_ms
     if cut is None or not first < cut < last:
         cut = last - (last - first) // LATEST
+    cut = min(max(cut, min(pane.stop for pane in known)), max(pane.start for pane in known))  # something on either side
     before = [each.inside(None, cut) for each in panes]
     after = [each.inside(cut, asked.to_ms) for each in panes]
     return _distribution(before), _distribution(after)
