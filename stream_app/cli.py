@@ -104,14 +104,24 @@ def on_log(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def with_dashboard(command: Callable[..., None]) -> Callable[..., None]:
+    """--dashboard, with or without an address: passes `dashboard`, None where it was not given."""
+    told = "Shows the stream in a browser meanwhile, there or at 127.0.0.1:8090; until Ctrl-C on a terminal."
+    option = click.option("--dashboard", metavar="[[HOST:]PORT]", is_flag=False, flag_value="", help=told)
+    return option(command)
+
+
 @cli.command()
 @click.option("--data", type=click.Path(path_type=Path), help="Your own CSV, JSON-lines or Parquet file instead.")
 @click.option(
     "--folder", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Where data and log go."
 )
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON object on standard output.")
-def demo(data: Path | None, folder: Path, *, as_json: bool) -> None:
+@with_dashboard
+def demo(data: Path | None, folder: Path, *, dashboard: str | None, as_json: bool) -> None:
     """A year of real flights, each label arriving when the plane has landed.
+
+    Its dashboard stays until Ctrl-C on a terminal, and with --dashboard.
 
     Example: driftline demo
     """
@@ -119,13 +129,16 @@ def demo(data: Path | None, folder: Path, *, as_json: bool) -> None:
 
     config_file = _profiled(data, folder) if data else write_flights(folder)
     config, state = load(config_file), folder / f"{config_file.stem}.db"
-    summary = _run(config, state, follow=False, as_json=as_json)
-    if not data:
-        report_by_month(state)
-    closer = ["alerts {}", f"story {{}} {config.name}-1"] if summary["incidents"] else ["predictions {}"]
-    program = "driftline" if shutil.which("driftline") else os.path.relpath(sys.argv[0])
-    lines = [f"  {program} {command.format(config_file)} --state {state}" for command in closer]
-    click.echo("\n".join(["\nLook closer:", *lines]), err=True)
+    with shown(config, config_file, state, dashboard or "") as page:
+        summary = _run(config, state, follow=False, as_json=as_json)
+        if not data:
+            report_by_month(state)
+        closer = ["alerts {}", f"story {{}} {config.name}-1"] if summary["incidents"] else ["predictions {}"]
+        program = "driftline" if shutil.which("driftline") else os.path.relpath(sys.argv[0])
+        lines = [f"  {program} {command.format(config_file)} --state {state}" for command in closer]
+        click.echo("\n".join(["\nLook closer:", *lines]), err=True)
+        if dashboard is not None or sys.stderr.isatty():
+            _stay(page)
 
 
 @cli.command()
@@ -166,8 +179,17 @@ def check(config: Config, state: Path, *, as_json: bool) -> None:
 @click.option("--until-end", is_flag=True, help="Stop at the end of the input (the default without --follow).")
 @click.option("--no-notify", is_flag=True, help="Notify nobody; `driftline notify run` or a later run does.")
 @click.option("--metrics", metavar="[HOST:]PORT", help="Answer Prometheus at /metrics there; HOST is 127.0.0.1.")
+@with_dashboard
 def run(
-    config: Config, state: Path, *, follow: bool, until_end: bool, no_notify: bool, metrics: str | None, as_json: bool
+    config: Config,
+    state: Path,
+    *,
+    follow: bool,
+    until_end: bool,
+    no_notify: bool,
+    metrics: str | None,
+    dashboard: str | None,
+    as_json: bool,
 ) -> None:
     """Runs CONFIG on this machine: files or standard input in, one SQLite file out. Resumes where it stopped.
 
@@ -175,7 +197,12 @@ def run(
     """
     if follow and until_end:
         raise click.UsageError("--follow never ends: leave out one of --follow and --until-end")
-    _run(config, state, follow=follow, as_json=as_json, notifies=not no_notify, metrics=metrics)
+    config_file = Path(click.get_current_context().params["config"])
+    page = contextlib.nullcontext() if dashboard is None else shown(config, config_file, state, dashboard)
+    with page as beside:
+        _run(config, state, follow=follow, as_json=as_json, notifies=not no_notify, metrics=metrics)
+        if beside and sys.stderr.isatty():
+            _stay(beside)
 
 
 def _run(
@@ -203,6 +230,22 @@ def _run(
         if as_json:
             click.echo(to_json(summary))
         return summary
+
+
+def shown(config: Config, config_file: Path, state: Path, where: str) -> Any:
+    """A dashboard of the log meanwhile, in a process of its own."""
+    from stream_app.edges.terminal import ERR  # noqa: PLC0415
+    from stream_app.runners.dashboard import Beside  # noqa: PLC0415
+
+    def say(address: str) -> None:
+        ERR.print(f"{config.name}: dashboard at {address}", soft_wrap=True, markup=False)
+
+    return Beside(config_file, state, where, say)
+
+
+def _stay(page: Any) -> None:
+    click.echo("the dashboard stays until Ctrl-C", err=True)
+    page.wait()
 
 
 def notified(config: Config, state: Path | None, **options: Any) -> contextlib.AbstractContextManager[Any]:

@@ -18,6 +18,7 @@ from compose.flights import write_flights_on
 from stream_app.cli import cli
 from stream_app.config import load
 from stream_app.edges import kafka
+from stream_app.edges.guard import LEAST_TOKEN
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "compose" / "compose.yaml"
@@ -136,6 +137,22 @@ def test_secrets_are_files_outside_of_the_repository_and_of_the_image() -> None:
     assert "/compose/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
     assert "compose/secrets" in (ROOT / "compose" / "Dockerfile.dockerignore").read_text().splitlines()
     assert all(name in (ROOT / "Makefile").read_text() for name in given)
+
+
+def test_make_writes_the_secrets_once(tmp_path: Path) -> None:
+    command = ["make", "-f", str(ROOT / "Makefile"), "secrets", f"PYTHON={sys.executable}"]
+    found = []
+    for _ in range(2):
+        done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        folder = tmp_path / "compose" / "secrets"
+        found.append({file.name: file.read_text() for file in folder.iterdir()})
+
+    assert found[0].keys() == WHOLE["secrets"].keys()
+    assert found[0] == found[1]
+    assert all(len(text) >= LEAST_TOKEN for text in found[0].values())
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert all(file.stat().st_mode & 0o777 == 0o644 for file in folder.iterdir())
 
 
 def test_volumes_that_are_mounted_are_declared_and_folders_are_there() -> None:

@@ -41,25 +41,22 @@ class Shard(Struct):
     def take(self, stream: str, record: Told) -> None:
         """One record; one that cannot be read is counted."""
         try:
-            self._take(stream, record)
+            if stream == "metrics":
+                self.figures.take(record.key, record.value)
+            elif stream == "panes":
+                self.panes.take(record.value)
+            elif stream == "alerts":
+                self.incidents.take(record.value)
+            elif stream == "dead-letters":
+                self.letters.take(record.time_ms, record.value)
+            elif stream == "models":
+                self.versions.take_model(record.value)
+            elif stream == "audit":
+                self.versions.take_entry(record.value)
+            elif stream == "triggers":
+                self.versions.take_trigger(record.value)
         except (msgspec.DecodeError, UnicodeDecodeError):
             self.unreadable += 1
-
-    def _take(self, stream: str, record: Told) -> None:
-        if stream == "metrics":
-            self.figures.take(record.key, record.value)
-        elif stream == "panes":
-            self.panes.take(record.value)
-        elif stream == "alerts":
-            self.incidents.take(record.value)
-        elif stream == "dead-letters":
-            self.letters.take(record.time_ms, record.value)
-        elif stream == "models":
-            self.versions.take_model(record.value)
-        elif stream == "audit":
-            self.versions.take_entry(record.value)
-        elif stream == "triggers":
-            self.versions.take_trigger(record.value)
 
 
 class Board:

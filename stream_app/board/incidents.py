@@ -59,6 +59,7 @@ class Incident(Struct):
     message: str = ""
     cost: str | None = None
     updates: list[Update] = []
+    places: list[str] = []  # SIGNAL|SEGMENT of all that alarmed, while it is open
     data: bytes = b""  # the newest alert's; empty: forgotten
 
     @property
@@ -76,7 +77,6 @@ class Incidents(Struct):
     rows: dict[str, Incident] = {}
     opened: int = 0  # ever
     bytes_kept: int = 0
-    alarming: dict[str, str] = {}  # SIGNAL|SEGMENT → the open incident that it is part of
 
     def take(self, value: bytes) -> None:
         """One alert."""
@@ -98,22 +98,22 @@ class Incidents(Struct):
         self._keep(row, bytes(alert.data))
         self._forget()
 
+    def alarming(self) -> dict[str, str]:
+        """SIGNAL|SEGMENT → the newest open incident that it is part of."""
+        return {place: row.id for row in self.rows.values() for place in row.places}
+
     def _keep(self, row: Incident, data: bytes) -> None:
         self.bytes_kept += len(data) - len(row.data)
         row.data = data
         told = row.evidence()
         row.cost = cost_of(told)
-        self.alarming = {place: name for place, name in self.alarming.items() if name != row.id}
-        if not row.over:
-            for seen in told["contributions"]:
-                self.alarming[f"{seen['signal']}|{seen['segment']}"] = row.id
+        row.places = [] if row.over else [f"{seen['signal']}|{seen['segment']}" for seen in told["contributions"]]
 
     def _forget(self) -> None:
         while len(self.rows) > MOST:
             oldest = next((row for row in self.rows.values() if row.over), next(iter(self.rows.values())))
             self.bytes_kept -= len(oldest.data)
             del self.rows[oldest.id]
-            self.alarming = {place: name for place, name in self.alarming.items() if name != oldest.id}
         if self.bytes_kept > EVIDENCE_BYTES:
             newest = next(reversed(self.rows))
             for row in sorted(self.rows.values(), key=lambda row: not row.over):  # stable: the oldest first

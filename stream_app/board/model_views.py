@@ -6,6 +6,7 @@ from stream_app.board.asked import Asked, shown
 from stream_app.board.documents import Decision, Mark, VersionRow
 from stream_app.board.documents import Estimate as EstimateDocument
 from stream_app.board.documents import Model as ModelDocument
+from stream_app.board.documents import Series as SeriesDocument
 from stream_app.board.figures import Figures, Model, Values
 from stream_app.board.fold import Board, Shard
 from stream_app.board.incident_views import trigger_row
@@ -22,6 +23,7 @@ MAIN = {
 }
 LOWER_IS_BETTER = ("log_loss", "mae", "rmse")
 MOST_MARKS = 200
+MOST_POINTS = 512  # of each series: models times figures of them are on one page, sent again every second
 MOST_ROWS = 1000
 ESTIMATES = ("estimated", "low", "high", "realised")
 
@@ -33,14 +35,7 @@ def performance(board: Board, asked: Asked) -> dict[str, Any]:
     models = {name: [shard.figures.models.get(name) for shard in shards.values()] for name in names}
     known = {name: [model for model in found if model is not None] for name, found in models.items()}
     metrics = list(dict.fromkeys(metric for found in known.values() for model in found for metric in model.rolling))
-    lines = {
-        metric: {
-            name: drawn([model.series[metric] for model in found if metric in model.series], asked.from_ms, asked.to_ms)
-            for name, found in known.items()
-            if any(metric in model.series for model in found)
-        }
-        for metric in metrics
-    }
+    lines = {metric: _lines(known, metric, asked) for metric in metrics}
     return {
         "metrics": metrics,
         "better": {metric: "low" if metric in LOWER_IS_BETTER else "high" for metric in metrics},
@@ -52,6 +47,12 @@ def performance(board: Board, asked: Asked) -> dict[str, Any]:
         "choices": [told for shard in shards.values() for told in shard.figures.choices.values()],
         "ab": next((shard.figures.ab for shard in shards.values() if shard.figures.ab is not None), None),
     }
+
+
+def _lines(models: dict[str, list[Model]], metric: str, asked: Asked) -> dict[str, SeriesDocument]:
+    series = {name: [m.series[metric] for m in found if metric in m.series] for name, found in models.items()}
+    span = asked.from_ms, asked.to_ms, MOST_POINTS
+    return {name: drawn(found, *span) for name, found in series.items() if found}
 
 
 def _model(name: str, found: list[Model]) -> ModelDocument:
@@ -79,7 +80,8 @@ def averaged(models: list[Model], name: str) -> Values:
 
 def series_of(figures: list[Figures], name: str, asked: Asked) -> Any:
     """One of the series of all shards."""
-    return drawn([each.series[name] for each in figures if name in each.series], asked.from_ms, asked.to_ms)
+    found = [each.series[name] for each in figures if name in each.series]
+    return drawn(found, asked.from_ms, asked.to_ms, MOST_POINTS)
 
 
 def _estimate(shards: list[Shard], asked: Asked) -> EstimateDocument | None:

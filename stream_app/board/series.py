@@ -18,6 +18,7 @@ from stream_app.board.plain import Real, Whole
 if TYPE_CHECKING:
     from stream_app.messages import Floats, Ints
 
+NEVER = -(1 << 63)
 ROOM = 1024  # buckets of a series: 40 kB, and as many points as a chart can show
 
 
@@ -33,8 +34,27 @@ class Series(Struct, gc=False):
     high: Real = field(default_factory=Real)
 
     def add(self, time_ms: int, value: float | None) -> None:
-        """One value; None is a gap."""
-        if value is not None:
+        """One value; None is a gap. As `add_many`, without its calls: most of what a board does is this."""
+        if value is None:
+            return
+        at = time_ms >> self.bits
+        newest = self.at[-1] if self.at else NEVER
+        if at > newest:
+            self.at.append(at)
+            self.n.append(1)
+            self.total.append(value)
+            self.low.append(value)
+            self.high.append(value)
+            if len(self.at) > self.room:
+                self._thin()
+        elif at == newest:
+            self.n[-1] += 1
+            self.total[-1] += value
+            if value < self.low[-1]:  # noqa: PLR1730  (a call costs three comparisons)
+                self.low[-1] = value
+            if value > self.high[-1]:  # noqa: PLR1730
+                self.high[-1] = value
+        else:
             self.add_many(time_ms, 1, value, value, value)
 
     def add_many(self, time_ms: int, n: int, total: float, low: float, high: float) -> None:
@@ -50,7 +70,7 @@ class Series(Struct, gc=False):
             return
         for column, value in ((self.at, at), (self.n, n), (self.total, total), (self.low, low), (self.high, high)):
             column.insert(i, value)
-        if last + 1 >= self.room:
+        if len(self.at) > self.room:
             self._thin()
 
     def _thin(self) -> None:

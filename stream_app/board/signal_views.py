@@ -1,12 +1,12 @@
 """Documents of watched signals: every detector and how near it is to an alarm, and one signal more closely."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from stream_app.board.asked import SORTS, Asked, shown
 from stream_app.board.documents import Bins, Distribution, IncidentRow, SignalRow
 from stream_app.board.figures import Detector
-from stream_app.board.fold import Board, Shard
+from stream_app.board.fold import Board
 from stream_app.board.incident_views import newest_first, row_of
 from stream_app.board.panes import Pane, Panes
 from stream_app.board.series import ROOM, drawn
@@ -21,17 +21,18 @@ LATEST = 8  # without an incident the newest eighth of the time is compared with
 
 def signals(board: Board, asked: Asked) -> dict[str, Any]:
     """Every detector, in the order that is asked for."""
-    found = sorted(_detectors(board, asked), key=lambda each: _place(asked.sort, *each))
-    rows = [_row(board, asked, *each, SMALL) for each in found[: asked.top]]
+    found = sorted(_detectors(board, asked), key=lambda each: _place(asked.sort, each))
+    rows = [_row(board, asked, each, SMALL) for each in found[: asked.top]]
     return {"signals": rows, "total": len(found), "sort": asked.sort, "sorts": list(SORTS)}
 
 
 def signal(board: Board, asked: Asked) -> dict[str, Any]:
     """One signal or segment: its detectors, distribution before and after, segments, incidents."""
-    of_signal = sorted((e for e in _detectors(board, asked) if e[2].signal == asked.signal), key=_by_closeness)
-    mine = [each for each in of_signal if each[2].segment == asked.segment]
-    named = [each for each in mine if asked.detector in ("", each[2].detector)]
-    detectors = [_row(board, asked, *each, ROOM) for each in mine]
+    of_signal = [each for each in _detectors(board, asked) if each.detector.signal == asked.signal]
+    of_signal.sort(key=lambda each: _place("closeness", each))
+    mine = [each for each in of_signal if each.detector.segment == asked.segment]
+    named = [each for each in mine if asked.detector in ("", each.detector.detector)]
+    detectors = [_row(board, asked, each, ROOM) for each in mine]
     chosen = named[0] if named else None
     row = None if chosen is None else detectors[mine.index(chosen)]
     incidents = _incidents(board, asked)
@@ -43,30 +44,35 @@ def signal(board: Board, asked: Asked) -> dict[str, Any]:
         "row": row,
         "detectors": detectors,
         "unit": field.unit if field is not None and asked.signal.startswith("feature:") else None,
-        "estimate_series": drawn([chosen[2].estimates] if chosen else [], asked.from_ms, asked.to_ms),
+        "estimate_series": drawn([chosen.detector.estimates] if chosen else [], asked.from_ms, asked.to_ms),
         "panes": drawn([each.means for each in panes], asked.from_ms, asked.to_ms),
         "reference": before,
         "current": after,
         "onset_ms": onset_ms,
-        "segments": [_row(board, asked, *each, SMALL) for each in of_signal if each[2].segment],
+        "segments": [_row(board, asked, each, SMALL) for each in of_signal if each.detector.segment],
         "incidents": incidents[:MOST_INCIDENTS],
     }
 
 
-def _detectors(board: Board, asked: Asked) -> Iterator[tuple[int, Shard, Detector]]:
+class Watcher(NamedTuple):
+    """A detector with its shard, and the open incident that its signal is part of."""
+
+    shard: int
+    detector: Detector
+    incident: str | None
+
+
+def _detectors(board: Board, asked: Asked) -> Iterator[Watcher]:
     for number, shard in shown(board, asked).items():
+        alarming = shard.incidents.alarming()
         for detector in shard.figures.detectors.values():
-            yield number, shard, detector
+            yield Watcher(number, detector, alarming.get(f"{detector.signal}|{detector.segment}"))
 
 
-def _by_closeness(found: tuple[int, Shard, Detector]) -> tuple[Any, ...]:
-    return _place("closeness", *found)
-
-
-def _place(sort: str, number: int, shard: Shard, detector: Detector) -> tuple[Any, ...]:
-    closeness = detector.closeness
-    near = (_incident(shard, detector) is None, closeness is None, -(closeness or 0.0))
-    name = (detector.signal, detector.segment, detector.detector, number)
+def _place(sort: str, watcher: Watcher) -> tuple[Any, ...]:
+    detector, closeness = watcher.detector, watcher.detector.closeness
+    near = (watcher.incident is None, closeness is None, -(closeness or 0.0))
+    name = (detector.signal, detector.segment, detector.detector, watcher.shard)
     first: dict[str, tuple[Any, ...]] = {
         "closeness": near[1:],
         "signal": (),
@@ -78,13 +84,8 @@ def _place(sort: str, number: int, shard: Shard, detector: Detector) -> tuple[An
     return (*first[sort], *name)
 
 
-def _incident(shard: Shard, detector: Detector) -> str | None:
-    """The open one that the signal is part of."""
-    return shard.incidents.alarming.get(f"{detector.signal}|{detector.segment}")
-
-
-def _row(board: Board, asked: Asked, number: int, shard: Shard, detector: Detector, most: int) -> SignalRow:
-    incident = _incident(shard, detector)
+def _row(board: Board, asked: Asked, watcher: Watcher, most: int) -> SignalRow:
+    number, detector, incident = watcher
     span = asked.from_ms, asked.to_ms, most
     return {
         "shard": number,
@@ -112,8 +113,7 @@ def _incidents(board: Board, asked: Asked) -> list[IncidentRow]:
         row_of(number, row)
         for number, shard in shown(board, asked).items()
         for row in shard.incidents.rows.values()
-        if (row.signal, row.segment) == (asked.signal, asked.segment)
-        or shard.incidents.alarming.get(f"{asked.signal}|{asked.segment}") == row.id
+        if (row.signal, row.segment) == (asked.signal, asked.segment) or f"{asked.signal}|{asked.segment}" in row.places
     ]
     return newest_first(found)
 
@@ -137,6 +137,7 @@ def _distributions(
     cut = asked.from_ms if asked.from_ms is not None else onset_ms
     if cut is None or not first < cut < last:
         cut = last - (last - first) // LATEST
+    cut = min(max(cut, min(pane.stop for pane in known)), max(pane.start for pane in known))  # something on either side
     before = [each.inside(None, cut) for each in panes]
     after = [each.inside(cut, asked.to_ms) for each in panes]
     return _distribution(before), _distribution(after)

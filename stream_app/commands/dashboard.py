@@ -10,7 +10,6 @@ from stream_app.config import Config
 from stream_app.errors import ConfigError
 from stream_app.messages import to_json
 
-TOKEN = "DRIFTLINE_DASHBOARD_TOKEN"  # noqa: S105 (a name)
 DEFAULT = "127.0.0.1:8090"
 
 
@@ -20,7 +19,7 @@ DEFAULT = "127.0.0.1:8090"
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path),
-    help=f"Holds the token that browsers must show; default: ${TOKEN}. Needed beyond this machine.",
+    help="Holds the token that browsers must show; default: $DRIFTLINE_DASHBOARD_TOKEN. Needed beyond this machine.",
 )
 @click.option("--read-only", is_flag=True, help="Nobody can acknowledge incidents on it.")
 def dashboard(
@@ -32,11 +31,12 @@ def dashboard(
 
     Example: driftline dashboard flights.toml
     """
+    from stream_app.edges.dashboard import TOKEN  # noqa: PLC0415
     from stream_app.runners.dashboard import serve  # noqa: PLC0415
     from stream_app.runners.supervisor import follow_supervisor  # noqa: PLC0415
 
     follow_supervisor()
-    token = _token(token_file)
+    token = _read(token_file) if token_file else os.environ.get(TOKEN, "").strip()
 
     def say(address: str) -> None:
         url = f"http://{address}/"
@@ -49,9 +49,7 @@ def dashboard(
     over_kafka(config, serve(config, state, say, listen or DEFAULT, token=token, read_only=read_only, free=not listen))
 
 
-def _token(file: Path | None) -> str:
-    if file is None:
-        return os.environ.get(TOKEN, "").strip()
+def _read(file: Path) -> str:
     token = file.read_text().strip()
     if not token:
         raise ConfigError([f"--token-file: {file} is empty; write a token into it"], "driftline dashboard")

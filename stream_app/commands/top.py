@@ -1,6 +1,5 @@
 """The command `top`: the live page as a table on a terminal."""
 
-import sys
 from pathlib import Path
 
 import click
@@ -15,12 +14,14 @@ from stream_app.config import Config
 def top(config: Config, state: Path | None, *, follow: bool, as_json: bool) -> None:
     """Open incidents and signals, the closest to its alarm first, with rate, lag, labels and budget; until q or Ctrl-C.
 
-    Where standard output is no terminal, or with --json, it prints once and ends; with --follow again for each change.
-    Reads the topics if CONFIG has [kafka] and no --state is given.
+    Where standard output is no terminal, or with --json, it prints once and ends; with --follow it goes on and prints
+    again after each change. Reads the topics if CONFIG has [kafka] and no --state is given.
 
     Example: driftline top flights.toml
     """
-    live = sys.stdout.isatty() and not as_json
+    from stream_app.edges import top_view  # noqa: PLC0415
+
+    live = top_view.is_drawable() and not as_json
     work = _watch(config, state, follow=follow or live, live=live, as_json=as_json)
     over_kafka(config, work)
 

@@ -32,6 +32,7 @@ LONGEST_NAME = 100  # characters, of who acknowledges
 MOST_ROWS = 2000
 SHUTDOWN_S = 1.0
 OPTION = "driftline dashboard", "--listen"
+TOKEN = "DRIFTLINE_DASHBOARD_TOKEN"  # noqa: S105  (the name of a variable)
 PAGES = {"/" + ("" if view == "overview" else view): view for view in VIEWS}
 
 
@@ -62,9 +63,8 @@ class Dashboard:
         live: Live | None = None,
     ) -> None:
         self.feed, self.read_only, self.live = feed, read_only, live or Live()
-        self.host, self.port = host_and_port(where, *OPTION)
+        self.host, self.port = checked(where, token)
         self.free = free
-        _check(self.host, token)
         guard = Guard(token)
 
         @web.middleware
@@ -179,13 +179,16 @@ class Dashboard:
         return None
 
 
-def _check(host: str, token: str) -> None:
+def checked(where: str, token: str) -> tuple[str, int]:
+    """Host and port; ConfigError where the dashboard must not listen there, or not with this token."""
+    host, port = host_and_port(where, *OPTION)
     if not token and not is_local(joined(host, 0)):
-        problem = "beyond this machine the dashboard needs a token: set DRIFTLINE_DASHBOARD_TOKEN, or give --token-file"
-        raise ConfigError([f"--listen {host}: {problem}"], OPTION[0])
+        problem = f"beyond this machine the dashboard needs a token: set {TOKEN}, or give --token-file"
+        raise ConfigError([f"--listen {where}: {problem}"], OPTION[0])
     if token and (len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable()):
         problem = f"it needs {LEAST_TOKEN} printable characters or more, for example from `openssl rand -hex 16`"
         raise ConfigError([f"the dashboard's token: {problem}"], OPTION[0])
+    return host, port
 
 
 def page_of(path: str, query: dict[str, str]) -> tuple[str, Asked]:

@@ -36,6 +36,11 @@ class Feed(Protocol):
     def around(self) -> Around: ...
 
 
+def is_drawable() -> bool:
+    """Whether standard output is a terminal on which one can go back and draw anew."""
+    return OUT.is_terminal and not OUT.is_dumb_terminal
+
+
 @contextlib.contextmanager
 def live(feed: Feed) -> Iterator[Callable[[], None]]:
     """Hands out what draws the present state over the one before, on a screen of its own."""

@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from stream_app.config import Config
 from stream_app.edges import board_topics
-from stream_app.edges.dashboard import Dashboard
+from stream_app.edges.dashboard import TOKEN, Dashboard, checked
 from stream_app.edges.live import TICK_S
 from stream_app.edges.log_feed import LogFeed
 from stream_app.runners.supervisor import LIFELINE
@@ -75,42 +75,54 @@ async def refresh(feed: Any, dashboard: Dashboard) -> None:
 # beside a run
 
 
-@contextlib.contextmanager
-def beside(
-    config_file: Path, state: Path, where: str | None, say: Callable[[str], None]
-) -> Iterator[Callable[[], bool]]:
+class Beside:
     """A dashboard in a process of its own, so that its pages take nothing of the engine's interpreter.
 
-    `say` is told the address, from a thread. It ends with this process, however that ends. Gives whether it still runs.
+    `with Beside(config_file, state, where, say)`: `say` is told the address, from a thread. It ends with this process,
+    however that ends. ConfigError for an address where it must not listen.
     """
-    lifeline, ours = os.pipe()
-    listen = ["--listen", where] if where else []
-    command = [sys.executable, "-m", "stream_app.cli", "dashboard", str(config_file), "--state", str(state), "--json"]
-    with subprocess.Popen(  # noqa: S603 (ourselves)
-        [*command, *listen],
-        stdout=subprocess.PIPE,
-        pass_fds=(lifeline,),
-        env=os.environ | {LIFELINE: str(lifeline)},
-        process_group=0,  # Ctrl-C reaches the run, which ends this
-    ) as process:
-        os.close(lifeline)
-        teller = threading.Thread(target=_tell, args=(process, say), daemon=True)
-        teller.start()
+
+    def __init__(self, config_file: Path, state: Path, where: str, say: Callable[[str], None]) -> None:
+        listen = ["--listen", where] if where else []
+        if where:
+            checked(where, os.environ.get(TOKEN, ""))
+        words = ["dashboard", str(config_file), "--state", str(state), "--json", *listen]
+        self._command = [sys.executable, "-m", "stream_app.cli", *words]
+        self._say = say
+
+    def __enter__(self) -> Self:
+        theirs, self._lifeline = os.pipe()
+        self._process = subprocess.Popen(  # noqa: S603 (ourselves)
+            self._command,
+            stdout=subprocess.PIPE,
+            pass_fds=(theirs,),
+            env=os.environ | {LIFELINE: str(theirs)},
+            process_group=0,  # Ctrl-C reaches the run, which ends this
+        )
+        os.close(theirs)
+        self._teller = threading.Thread(target=self._tell, daemon=True)
+        self._teller.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._lifeline)
+        self._process.terminate()
         try:
-            yield lambda: process.poll() is None
-        finally:
-            os.close(ours)
-            process.terminate()
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            teller.join()
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._teller.join()
+        self._process.wait()
 
+    def wait(self) -> None:
+        """Until Ctrl-C, or until it has ended by itself."""
+        with contextlib.suppress(KeyboardInterrupt):
+            self._process.wait()
 
-def _tell(process: "subprocess.Popen[bytes]", say: Callable[[str], None]) -> None:
-    """The address, once it is there; a child that could not start has said why."""
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if line:
-        say(json.loads(line)["address"])
+    def _tell(self) -> None:
+        """The address, once it is there; a child that could not start has said why."""
+        assert self._process.stdout is not None
+        with self._process.stdout as told:
+            line = told.readline()
+        if line:
+            self._say(json.loads(line)["address"])
