@@ -23,7 +23,7 @@ LONGEST_WHOLE = 18  # digits of a whole number that is taken as a text
 _NEWLINE, _RETURN, _SPACE, _TAB, _QUOTE, _ESCAPE, _OPEN, _CLOSE, _COLON, _COMMA = b'\n\r \t"\\{}:,'
 _MINUS, _PLUS, _POINT, _ZERO, _NINE, _E, _SMALL_E = b"-+.09Ee"
 _NULL, _TRUE, _FALSE = (np.frombuffer(word, np.uint8) for word in (b"null", b"true", b"false"))
-NUMBER_IS_BAD, NUMBER_IS_HARD, NUMBER_IS_FLOAT, NUMBER_IS_WHOLE = range(4)
+BAD, NOTHING, TEXT, HARD, FLOAT, WHOLE = range(6)  # what a value is
 
 
 @njit(cache=True)
@@ -49,16 +49,16 @@ def _number(block: Bytes, at: int) -> tuple[int, int, float]:
     """
     negative = block[at] == _MINUS
     at += negative
-    start, digits, decimals, kind = at, 0, 0, NUMBER_IS_WHOLE
+    start, digits, decimals, kind = at, 0, 0, WHOLE
     while _ZERO <= block[at] <= _NINE and digits <= EXACT:
         digits = 10 * digits + (int(block[at]) - _ZERO)
         at += 1
     at = _behind_digits(block, at)
     count = at - start
     if count == 0 or (count > 1 and block[start] == _ZERO):
-        return at, NUMBER_IS_BAD, math.nan
+        return at, BAD, math.nan
     if block[at] == _POINT:
-        start, kind = at + 1, NUMBER_IS_FLOAT
+        start, kind = at + 1, FLOAT
         at += 1
         while _ZERO <= block[at] <= _NINE and digits <= EXACT:
             digits = 10 * digits + (int(block[at]) - _ZERO)
@@ -66,14 +66,14 @@ def _number(block: Bytes, at: int) -> tuple[int, int, float]:
         at = _behind_digits(block, at)
         decimals = at - start
         if decimals == 0:
-            return at, NUMBER_IS_BAD, math.nan
+            return at, BAD, math.nan
     if block[at] == _E or block[at] == _SMALL_E:
         at += 1
         at += block[at] == _PLUS or block[at] == _MINUS
         start, at = at, _behind_digits(block, at)
-        return at, NUMBER_IS_HARD if at > start else NUMBER_IS_BAD, math.nan
+        return at, HARD if at > start else BAD, math.nan
     if digits > EXACT or decimals >= len(TENS):
-        return at, NUMBER_IS_HARD, math.nan
+        return at, HARD, math.nan
     value = float(digits)
     if decimals > 0:
         value /= TENS[decimals]
@@ -120,6 +120,31 @@ def _which(block: Bytes, at: int, names: Bytes, ends: Ints, guess: int) -> int:
 
 
 @njit(cache=True)
+def _value(block: Bytes, at: int, kind: int) -> tuple[int, int, float]:
+    """Behind a value, what it is to a column of this kind, and which number if it is one that is not hard."""
+    sign = block[at]
+    if sign == _QUOTE:
+        at = _behind_text(block, at + 1)
+        return at, TEXT if at >= 0 and kind < 0 else BAD, math.nan
+    if sign == _MINUS or _ZERO <= sign <= _NINE:
+        start = at
+        at, sort, value = _number(block, at)
+        if kind >= 0 or kind == SKIP or sort == BAD:
+            return at, sort, value
+        whole = sort == WHOLE and at - start <= LONGEST_WHOLE and not (sign == _MINUS and value == 0.0)
+        return at, WHOLE if whole else BAD, value
+    if sign == _NULL[0]:
+        at = _behind_word(block, at, _NULL)
+    elif kind != SKIP:
+        return at, BAD, math.nan
+    elif sign == _TRUE[0]:
+        at = _behind_word(block, at, _TRUE)
+    else:
+        at = _behind_word(block, at, _FALSE)
+    return at, NOTHING if at >= 0 else BAD, math.nan
+
+
+@njit(cache=True)
 def members(
     block: Bytes, names: Bytes, ends: Ints, kinds: Ints, numbers: Floats, hard: Places, texts: Places, doubtful: Bools
 ) -> int:
@@ -135,67 +160,49 @@ def members(
         if at >= len(block):
             return -1
         numbers[row] = math.nan
-        began, at = at, _behind_spaces(block, at)
-        plain, last, more = block[at] == _OPEN, len(kinds), True
-        at += plain
-        if plain and block[_behind_spaces(block, at)] == _CLOSE:
-            at, more = _behind_spaces(block, at) + 1, False
-        while plain and more:
-            at = _behind_spaces(block, at)
-            plain = block[at] == _QUOTE
-            if not plain:
+        began, at, last = at, _behind_spaces(block, at), len(kinds)
+        more = plain = block[at] == _OPEN
+        at = _behind_spaces(block, at + plain)
+        if plain and block[at] == _CLOSE:
+            at, more = at + 1, False
+        while more:
+            more = False
+            at, plain = _behind_spaces(block, at), False
+            if block[at] != _QUOTE:
                 break
             name = _which(block, at + 1, names, ends, following[last])
-            kind = kinds[name] if name >= 0 else SKIP
             if name >= 0:
-                plain = met[name] != row
+                if met[name] == row:
+                    break
                 met[name], following[last], last = row, name, name
-            after = _behind_text(block, at + 1)
-            if after < 0 or not plain:
-                plain = False
+            at = _behind_text(block, at + 1)
+            if at < 0:
                 break
-            at = _behind_spaces(block, after)
-            plain = block[at] == _COLON
-            if not plain:
+            at = _behind_spaces(block, at)
+            if block[at] != _COLON:
                 break
             at = _behind_spaces(block, at + 1)
-            start, sign = at, block[at]
-            if sign == _QUOTE:
-                at = _behind_text(block, at + 1)
-                plain = at >= 0 and kind < 0
-                if plain and kind > SKIP:
-                    texts[-1 - kind, 0, row], texts[-1 - kind, 1, row] = start + 1, at - 1
-            elif sign == _MINUS or _ZERO <= sign <= _NINE:
-                at, sort, value = _number(block, at)
-                plain = sort != NUMBER_IS_BAD
-                if kind >= 0 and sort == NUMBER_IS_HARD:
-                    hard[0, found], hard[1, found], hard[2, found] = row * numbers.shape[1] + kind, start, at
-                    found += 1
-                elif kind >= 0:
-                    numbers[row, kind] = value
-                elif kind > SKIP:
-                    whole = sort == NUMBER_IS_WHOLE and at - start <= LONGEST_WHOLE
-                    plain = whole and not (sign == _MINUS and value == 0.0)
-                    texts[-1 - kind, 0, row], texts[-1 - kind, 1, row] = start, at
-            elif sign == _NULL[0]:
-                at = _behind_word(block, at, _NULL)
-                plain = at >= 0
-            else:
-                at = _behind_word(block, at, _TRUE if sign == _TRUE[0] else _FALSE)
-                plain = at >= 0 and kind == SKIP
-            if not plain:
+            kind, start = kinds[name] if name >= 0 else SKIP, at
+            at, sort, value = _value(block, at, kind)
+            if sort == BAD:
                 break
+            if kind >= 0 and sort >= FLOAT:
+                numbers[row, kind] = value
+            elif kind >= 0 and sort == HARD:
+                hard[0, found], hard[1, found], hard[2, found] = row * numbers.shape[1] + kind, start, at
+                found += 1
+            elif kind > SKIP and kind < 0 and sort != NOTHING:
+                quote = int(sort == TEXT)
+                texts[-1 - kind, 0, row], texts[-1 - kind, 1, row] = start + quote, at - quote
             at = _behind_spaces(block, at)
             more, plain = block[at] == _COMMA, block[at] == _COMMA or block[at] == _CLOSE
             at += plain
         if plain:
             at = _behind_spaces(block, at)
-            plain = block[at] == _NEWLINE
-        if not plain:
-            doubtful[row] = True
+        if not plain or block[at] != _NEWLINE:
+            doubtful[row], at = True, began
             for text in range(len(texts)):
                 texts[text, 0, row] = texts[text, 1, row] = 0
-            at = began
             while block[at] != _NEWLINE:
                 at += 1
         at += 1
