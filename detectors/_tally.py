@@ -64,7 +64,7 @@ def _cell(x: float, track: int, config: Array, counts: Array, edges: Floats) -> 
 
 @njit(cache=True)
 def cells_of(values: Floats, edges: Floats, k: int) -> Array:
-    """The bin of each number: `locate` of all, the places beside one another, so that no step waits for the one before."""
+    """The bin of each number: `locate` of all at once, so that no step waits for the one before."""
     cells = np.zeros(len(values), np.int64)
     size = k
     while size > 1:
