@@ -348,7 +348,7 @@ def test_a_run_that_cannot_listen_does_not_begin(tmp_path: Path) -> None:
     done = driftline(tmp_path, "run", file, "--metrics", "nowhere")
 
     assert done.returncode == 2
-    assert "--metrics: \"nowhere\" is no address" in done.stderr
+    assert '--metrics: "nowhere" is no address' in done.stderr
     assert "[HOST:]PORT" in done.stderr
 
 
