@@ -165,17 +165,22 @@ def check(config: Config, state: Path, *, as_json: bool) -> None:
 @click.option("--follow", is_flag=True, help="Wait for more when the end of the input is reached.")
 @click.option("--until-end", is_flag=True, help="Stop at the end of the input (the default without --follow).")
 @click.option("--no-notify", is_flag=True, help="Notify nobody; `driftline notify run` or a later run does.")
-def run(config: Config, state: Path, *, follow: bool, until_end: bool, no_notify: bool, as_json: bool) -> None:
+@click.option("--metrics", metavar="[HOST:]PORT", help="Answer Prometheus at /metrics there; HOST is 127.0.0.1.")
+def run(
+    config: Config, state: Path, *, follow: bool, until_end: bool, no_notify: bool, metrics: str | None, as_json: bool
+) -> None:
     """Runs CONFIG on this machine: files or standard input in, one SQLite file out. Resumes where it stopped.
 
     Example: driftline run flights.toml
     """
     if follow and until_end:
         raise click.UsageError("--follow never ends: leave out one of --follow and --until-end")
-    _run(config, state, follow=follow, as_json=as_json, notifies=not no_notify)
+    _run(config, state, follow=follow, as_json=as_json, notifies=not no_notify, metrics=metrics)
 
 
-def _run(config: Config, state: Path, *, follow: bool, as_json: bool, notifies: bool = True) -> dict[str, Any]:
+def _run(
+    config: Config, state: Path, *, follow: bool, as_json: bool, notifies: bool = True, metrics: str | None = None
+) -> dict[str, Any]:
     from stream_app.edges.log import Log  # noqa: PLC0415
     from stream_app.edges.snapshots import state_key  # noqa: PLC0415
     from stream_app.edges.terminal import RunView  # noqa: PLC0415
@@ -185,9 +190,10 @@ def _run(config: Config, state: Path, *, follow: bool, as_json: bool, notifies: 
         Log(state, write=True) as log,
         RunView(config, state) as view,
         stop_signals() as stopped,
-        notified(config, state) if notifies else contextlib.nullcontext(),
+        notified(config, state) if notifies else contextlib.nullcontext() as notifier,
+        contextlib.nullcontext() if metrics is None else metered(config, metrics, notifier) as meter,
     ):
-        engine = Embedded(config, log, follow=follow, key=state_key(os.environ))
+        engine = Embedded(config, log, follow=follow, key=state_key(os.environ), meter=meter)
         view.begin(engine.resumed_at)
         try:
             engine.run(view.report, stop=stopped)
@@ -209,6 +215,19 @@ def notified(config: Config, state: Path | None, **options: Any) -> contextlib.A
     if state is not None:
         journal.start("text")
     return Background(config, state, **options)
+
+
+@contextlib.contextmanager
+def metered(config: Config, where: str, notifier: Any) -> Iterator[Any]:
+    """Answers Prometheus meanwhile, from what is told to the meter that this gives."""
+    from stream_app.edges import prometheus  # noqa: PLC0415
+    from stream_app.edges.meter import Meter  # noqa: PLC0415
+
+    meter = Meter(config, "embedded")
+    collector = prometheus.Collector(meter, (lambda: notifier.metrics) if notifier else dict)
+    with prometheus.served(where, prometheus.registry(collector)) as address:
+        click.echo(f"{config.name}: metrics at http://{address}/metrics", err=True)
+        yield meter
 
 
 @contextlib.contextmanager

@@ -1,8 +1,11 @@
-"""Liveness and readiness over HTTP: `GET /health` and `GET /ready` answer 200 or 503, with the reasons as JSON."""
+"""Liveness and readiness over HTTP: `GET /health` and `GET /ready` answer 200 or 503, with the reasons as JSON.
+
+`GET /metrics` beside them answers Prometheus, where there is something to tell it.
+"""
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
@@ -15,6 +18,7 @@ from stream_app.messages import to_json
 STALLED_S = 60.0  # twice the longest that one commit may take
 SHUTDOWN_S = 1.0  # for answers under way when the worker stops
 LOOPBACK = "127.0.0.1"
+OPTION = "driftline worker", "--health"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +84,19 @@ class Health:
     if nothing can listen there.
     """
 
-    def __init__(self, where: str, status: Callable[[], WorkerStatus]) -> None:
-        self.host, self.port = _host_and_port(where)
+    def __init__(
+        self,
+        where: str,
+        status: Callable[[], WorkerStatus],
+        metrics: Callable[[web.Request], Awaitable[web.Response]] | None = None,
+    ) -> None:
+        self.host, self.port = host_and_port(where, *OPTION)
         self.status = status
         app = web.Application()
         app.router.add_get("/health", self._health)
         app.router.add_get("/ready", self._ready)
+        if metrics is not None:
+            app.router.add_get("/metrics", metrics)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
 
     async def __aenter__(self) -> Self:
@@ -94,8 +105,7 @@ class Health:
             await web.TCPSite(self._runner, self.host, self.port).start()
         except OSError as error:
             await self._runner.cleanup()
-            reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-            raise _wrong(f"cannot listen on {_joined(self.host, self.port)} ({reason}); name another") from None
+            raise not_listening(self.host, self.port, error, *OPTION) from None
         return self
 
     async def __aexit__(
@@ -107,7 +117,7 @@ class Health:
     def address(self) -> str:
         """HOST:PORT at which it answers."""
         host, port, *_ = self._runner.addresses[0]
-        return _joined(host, port)
+        return joined(host, port)
 
     async def _health(self, _request: web.Request) -> web.Response:
         status = self.status()
@@ -135,16 +145,22 @@ def _answer(status: WorkerStatus, verdict: Verdict, *, fine: bool) -> web.Respon
     )
 
 
-def _host_and_port(where: str) -> tuple[str, int]:
+def host_and_port(where: str, command: str, option: str) -> tuple[str, int]:
+    """What [HOST:]PORT means; ConfigError, which names the option of the command, where it means nothing."""
     host, _, port = where.rpartition(":")
     if not (port.isascii() and port.isdigit() and int(port) <= 65535) or where.startswith(":"):
-        raise _wrong(f'"{where}" is no address; write [HOST:]PORT, for example 8080 or 0.0.0.0:8080')
+        problem = f'"{where}" is no address; write [HOST:]PORT, for example 8080 or 0.0.0.0:8080'
+        raise ConfigError([f"{option}: {problem}"], command)
     return host.strip("[]") or LOOPBACK, int(port)
 
 
-def _joined(host: str, port: int) -> str:
+def joined(host: str, port: int) -> str:
+    """HOST:PORT as it stands in an address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _wrong(problem: str) -> ConfigError:
-    return ConfigError([f"--health: {problem}"], "driftline worker")
+def not_listening(host: str, port: int, error: OSError, command: str, option: str) -> ConfigError:
+    """Why nothing can listen there."""
+    reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+    problem = f"cannot listen on {joined(host, port)} ({reason}); name another"
+    return ConfigError([f"{option}: {problem}"], command)
