@@ -167,7 +167,7 @@ def overview() -> build.Dashboard:
         ),
         lines(
             "Alarms",
-            "Of all detectors, since the log began; those that calls nobody; requests to retrain that were held back.",
+            "Of all detectors, since the log began; those that called nobody; requests to retrain that were held back.",
             (f"sum(driftline_alarms_total{SHARD})", "alarms"),
             (f"sum(driftline_alarms_suppressed_total{SHARD})", "suppressed"),
             (f"sum(driftline_incidents_benign_total{SHARD})", "incidents that cost nothing"),

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import driftline, write_config
 from programs import checked
 from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from runs import KEY, LOOP, configured, finish, jsonl, rows, running, wait_until, write
 from scraping import fetched
-from streams import SMALL
+from streams import SMALL, made_stream, tape_of
 
 from stream_app.config import Config, load, parse
 from stream_app.edges import families, prometheus
@@ -204,6 +205,17 @@ def load_small() -> Config:
     return parse(SMALL, "small", {})
 
 
+def test_a_pipeline_tells_its_figures_as_the_metrics_stream_does() -> None:
+    config = load_small()
+    pipeline = Pipeline(config)
+    tape = tape_of(config, made_stream(1, 40 * config.measure.every))
+    written = pipeline.handle(tape[: 8 * config.measure.every]).messages
+    line = {m.key: m.value for m in written if m.stream == "metrics" and m.id.endswith(f"/{pipeline.records}")}
+
+    assert pipeline.records == 8 * config.measure.every
+    assert {m.key: m.value for m in pipeline.figures()} == line
+
+
 # bounds
 
 
@@ -329,6 +341,15 @@ def test_a_run_answers_while_it_follows(tmp_path: Path) -> None:
         wait_until(exposed, process)
         assert "# EOF" in fetched(told[0], Accept="application/openmetrics-text; version=1.0.0")
         finish(process, signal.SIGTERM)
+
+
+def test_a_run_that_cannot_listen_does_not_begin(tmp_path: Path) -> None:
+    file = write_config(tmp_path, "events.csv")
+    done = driftline(tmp_path, "run", file, "--metrics", "nowhere")
+
+    assert done.returncode == 2
+    assert '--metrics: "nowhere" is no address' in done.stderr
+    assert "[HOST:]PORT" in done.stderr
 
 
 @pytest.mark.parametrize("where", ["", "x", ":80", "127.0.0.1:", "65536"])
