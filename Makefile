@@ -8,7 +8,7 @@ READY := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka-demo test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-dashboard bench-incidents bench-auto bench-retraining chaos calibrate states lock clean
+.PHONY: help setup demo kafka-demo test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-dashboard bench-incidents bench-auto bench-retraining chaos calibrate states dashboards lock clean
 
 help: ## Lists what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,9 +47,10 @@ accept-embedded: $(READY) ## Half of accept: the command line over files
 accept-kafka: $(READY) ## Half of accept: the worker against the embedded engine
 	$(BIN)/python -u benchmarks/kafka_accept.py "$(DATA_DIR)"
 
-bench: $(READY) ## Measures speed over the data sets in DATA_DIR, and growth over a long stream
+bench: $(READY) ## Measures speed over the data sets in DATA_DIR, growth over a long stream, the cost of metrics
 	$(BIN)/python benchmarks/embedded.py "$(DATA_DIR)"
 	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/metrics_cost.py
 
 bench-kafka: $(READY) ## Measures the worker against Faust and Quix Streams, its latency and its memory; a quarter of an hour
 	$(BIN)/python benchmarks/kafka.py
@@ -87,6 +88,9 @@ calibrate: $(READY) ## Simulates the tables that some detectors' limits rest on,
 	$(BIN)/python benchmarks/error_levels.py
 	$(BIN)/python benchmarks/bounded_levels.py
 	$(BIN)/python benchmarks/rank_levels.py
+
+dashboards: $(READY) ## Writes the dashboards for Grafana anew, from compose/dashboards.py
+	$(BIN)/python -m compose.dashboards
 
 states: $(READY) ## Writes tests/detector_states.npz anew, after a detector's state has changed its form
 	$(BIN)/python -m tests.test_detector_states

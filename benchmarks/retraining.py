@@ -172,7 +172,7 @@ def figures(found: dict[str, Run], regression: bool) -> dict[str, Any]:
 
 HEADER = (
     "| set | events | model | no-change | never | periodic | challenge | challenge - never | challenge - periodic"
-    " | trainings (rows) | promoted | rolled back |"
+    " | trainings (rows each, median) | promoted | rolled back |"
 )
 
 
@@ -181,7 +181,7 @@ def line(name: str, model: str, told: dict[str, Any]) -> str:
     digits = ".2f" if told["regression"] else ".4f"
     scores = [f"{told['score'][way]:{digits}}" for way in ("no-change", "never", "periodic", "challenge")]
     gains = [f"{m:+{digits}} ({low:+{digits}} to {high:+{digits}})" for m, low, high in told["gain"].values()]
-    rows = f" ({', '.join(f'{n:,}' for n in told['rows'])})" if told["rows"] else ""
+    rows = f" ({np.median(told['rows']):,.0f})" if told["rows"] else ""
     acts = [str(told["acts"].get(act, 0)) for act in ("promote", "rollback")]
     unit = "MAE" if told["regression"] else "accuracy"
     cells = [f"{name} ({unit})", f"{told['events']:,}", f"`{model}`", *scores, *gains, f"{told['trainings']}{rows}"]

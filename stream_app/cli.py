@@ -178,6 +178,7 @@ def check(config: Config, state: Path, *, as_json: bool) -> None:
 @click.option("--follow", is_flag=True, help="Wait for more when the end of the input is reached.")
 @click.option("--until-end", is_flag=True, help="Stop at the end of the input (the default without --follow).")
 @click.option("--no-notify", is_flag=True, help="Notify nobody; `driftline notify run` or a later run does.")
+@click.option("--metrics", metavar="[HOST:]PORT", help="Answer Prometheus at /metrics there; HOST is 127.0.0.1.")
 @with_dashboard
 def run(
     config: Config,
@@ -186,6 +187,7 @@ def run(
     follow: bool,
     until_end: bool,
     no_notify: bool,
+    metrics: str | None,
     dashboard: str | None,
     as_json: bool,
 ) -> None:
@@ -198,12 +200,14 @@ def run(
     config_file = Path(click.get_current_context().params["config"])
     page = contextlib.nullcontext() if dashboard is None else shown(config, config_file, state, dashboard)
     with page as beside:
-        _run(config, state, follow=follow, as_json=as_json, notifies=not no_notify)
+        _run(config, state, follow=follow, as_json=as_json, notifies=not no_notify, metrics=metrics)
         if beside and sys.stderr.isatty():
             _stay(beside)
 
 
-def _run(config: Config, state: Path, *, follow: bool, as_json: bool, notifies: bool = True) -> dict[str, Any]:
+def _run(
+    config: Config, state: Path, *, follow: bool, as_json: bool, notifies: bool = True, metrics: str | None = None
+) -> dict[str, Any]:
     from stream_app.edges.log import Log  # noqa: PLC0415
     from stream_app.edges.snapshots import state_key  # noqa: PLC0415
     from stream_app.edges.terminal import RunView  # noqa: PLC0415
@@ -213,9 +217,10 @@ def _run(config: Config, state: Path, *, follow: bool, as_json: bool, notifies: 
         Log(state, write=True) as log,
         RunView(config, state) as view,
         stop_signals() as stopped,
-        notified(config, state) if notifies else contextlib.nullcontext(),
+        notified(config, state) if notifies else contextlib.nullcontext() as notifier,
+        contextlib.nullcontext() if metrics is None else metered(config, metrics, notifier) as meter,
     ):
-        engine = Embedded(config, log, follow=follow, key=state_key(os.environ))
+        engine = Embedded(config, log, follow=follow, key=state_key(os.environ), meter=meter)
         view.begin(engine.resumed_at)
         try:
             engine.run(view.report, stop=stopped)
@@ -253,6 +258,19 @@ def notified(config: Config, state: Path | None, **options: Any) -> contextlib.A
     if state is not None:
         journal.start("text")
     return Background(config, state, **options)
+
+
+@contextlib.contextmanager
+def metered(config: Config, where: str, notifier: Any) -> Iterator[Any]:
+    """Answers Prometheus meanwhile, from what is told to the meter that this gives."""
+    from stream_app.edges import prometheus  # noqa: PLC0415
+    from stream_app.edges.meter import Meter  # noqa: PLC0415
+
+    meter = Meter(config, "embedded")
+    collector = prometheus.Collector(meter, (lambda: notifier.metrics) if notifier else dict)
+    with prometheus.served(where, prometheus.registry(collector)) as address:
+        click.echo(f"{config.name}: metrics at http://{address}/metrics", err=True)
+        yield meter
 
 
 @contextlib.contextmanager

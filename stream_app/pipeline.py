@@ -16,6 +16,7 @@ from stream_app.flow.chunk import Chunk
 from stream_app.flow.decide import Decide
 from stream_app.flow.decode import hash_ids
 from stream_app.flow.detect import Detect
+from stream_app.flow.events import metric
 from stream_app.flow.features import Features
 from stream_app.flow.join import Join, Kept
 from stream_app.flow.measure import Measure
@@ -25,7 +26,7 @@ from stream_app.flow.score import Score
 from stream_app.flow.signals import Signals
 from stream_app.flow.store import FeatureStore
 from stream_app.flow.validate import Validate
-from stream_app.messages import CONTROL, Origin, Outputs, Tape
+from stream_app.messages import CONTROL, Message, Origin, Outputs, Tape
 
 
 class Pipeline:
@@ -98,6 +99,12 @@ class Pipeline:
         """What is known now of one event: where its label stands and, while it waits, its inputs and scores."""
         key = int(hash_ids([event_id])[0])
         return {"id": event_id, "status": self.join.story(key), **self.join.waiting(event_id, self.score.names)}
+
+    def figures(self) -> list[Message]:
+        """What the metrics stream would say here, between the lines of its grid; of trials nothing."""
+        told = self.measure.figures() | dict(self.detect.figures()) | {"incidents": self.decide.figures(self.records)}
+        place = self.records, self.validate.now_ms
+        return [metric(self.measure.origin, signal, *place, value) for signal, value in told.items()]
 
     def summary(self) -> dict[str, Any]:
         """Counts, figures of every model and baseline, the champion's estimate (None without one), what was chosen."""

@@ -1,11 +1,8 @@
 """Real receivers for the tests of delivery: an HTTP server that misbehaves as told, an SMTP server, an Alertmanager."""
 
 import asyncio
-import fcntl
 import json
-import shutil
 import subprocess
-import tempfile
 import threading
 import time
 import urllib.request
@@ -17,12 +14,11 @@ from typing import Any, NamedTuple
 from aiohttp import web
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import Envelope
+from programs import program
 
 from compose.broker import free_ports, guard
 
 TIMEOUT_S = 60.0  # of anything that is waited for
-FETCH_TIMEOUT_S = 240.0
-ALERTMANAGER = "prometheus-alertmanager"  # its package in Debian, and its program
 HANG, CUT = -1, -2  # instead of a status: never answers; closes the connection
 
 
@@ -142,8 +138,9 @@ class Alertmanager:
 
     def __enter__(self):
         words = [
-            alertmanager(), f"--config.file={self._folder / 'alertmanager.yml'}", f"--storage.path={self._folder}",
-            f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address=",
+            program("prometheus-alertmanager"), f"--config.file={self._folder / 'alertmanager.yml'}",
+            f"--storage.path={self._folder}", f"--web.listen-address=127.0.0.1:{self.port}",
+            "--cluster.listen-address=",
         ]  # fmt: skip
         self._log = (self._folder / "alertmanager.log").open("ab")
         self._process = subprocess.Popen(words, stdout=self._log, stderr=self._log)
@@ -170,28 +167,3 @@ class Alertmanager:
                 return answer.status == 200
         except OSError:
             return False
-
-
-def alertmanager() -> str:
-    """The program: the installed one, or that of Debian's package, which is unpacked into a cache at first use."""
-    installed = shutil.which(ALERTMANAGER)
-    if installed is not None:
-        return installed
-    cache = Path.home() / ".cache" / "driftline" / ALERTMANAGER
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with cache.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not cache.exists():
-            _unpack(cache)
-    return str(cache / "usr" / "bin" / ALERTMANAGER)
-
-
-def _unpack(cache: Path) -> None:
-    assert shutil.which("apt-get"), f"a test needs {ALERTMANAGER} on the PATH: install it (name in Debian)"
-    with tempfile.TemporaryDirectory(dir=cache.parent) as folder:
-        for words in (["apt-get", "update"], ["apt-get", "download", ALERTMANAGER]):
-            done = subprocess.run(words, cwd=folder, capture_output=True, timeout=FETCH_TIMEOUT_S, check=False)
-        packages = list(Path(folder).glob("*.deb"))
-        assert packages, f"install {ALERTMANAGER} (name in Debian); apt-get said: {done.stderr.decode()}"
-        subprocess.run(["dpkg", "-x", packages[0], f"{folder}/unpacked"], check=True, timeout=TIMEOUT_S)
-        Path(folder, "unpacked").rename(cache)

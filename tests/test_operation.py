@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from kafka_results import Entry, written
 from kafka_runs import TIMEOUT_S, create, send
+from programs import checked
 from runs import KEY, command
+from scraping import fetched
 
 from compose.broker import PASSWORD, USER, Broker, free_ports
 from stream_app.config import Config, load
@@ -121,9 +123,10 @@ def test_it_works_over_tls_and_with_a_password(
         finish(process)
 
 
-def test_health_and_readiness(tmp_path: Path, broker: Broker) -> None:
+def test_health_readiness_and_metrics(tmp_path: Path, broker: Broker) -> None:
     file = configured(tmp_path, "health", broker.bootstrap)
-    create(load(file))
+    config = load(file)
+    create(config)
     with worker(file, "--health", "0") as process:
         address = told(process, "health")["address"]
         assert asked(address, "health")[0] == 200
@@ -134,6 +137,16 @@ def test_health_and_readiness(tmp_path: Path, broker: Broker) -> None:
             time.sleep(0.05)
         status, document = asked(address, "ready")
         assert (status, document["joined"], [shard["shard"] for shard in document["shards"]]) == (200, True, [0])
+        sent(config)
+        while f'driftline_events_total{{monitor="health",shard="0"}} {EVENTS}.0' not in (
+            text := fetched(f"http://{address}/metrics")
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert 'driftline_worker_joined{monitor="health"} 1.0' in text
+        assert 'driftline_recovered_ratio{monitor="health",shard="0"} 1.0' in text
+        assert 'driftline_commit_duration_seconds_bucket{le="+Inf",monitor="health",shard="0"}' in text
+        assert checked("promtool", "check", "metrics", given=text) == ""
         finish(process)
 
 

@@ -15,7 +15,7 @@ from stream_app.config import load
 @cli.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--instance", help="Name in the group; the same after a restart. Default: HOSTNAME-N, N the first free.")
-@click.option("--health", metavar="[HOST:]PORT", help="Answer GET /health and GET /ready there.")
+@click.option("--health", metavar="[HOST:]PORT", help="Answer GET /health, /ready and /metrics there.")
 @click.option("--supervise", is_flag=True, help="Start the worker again whenever it fails.")
 @click.option("--no-notify", is_flag=True, help="Notify nobody; `driftline notify run --follow` does.")
 @click.option("--log", "form", type=click.Choice(["text", "json"]), help="Default: text on a terminal, else JSON.")
@@ -45,7 +45,7 @@ def worker(
     follow_supervisor()
     key = state_key(os.environ)
     with contextlib.ExitStack() as stack:
-        if not no_notify:
-            stack.enter_context(notified(tree, None, grace_s=faust_worker.NOTIFY_GRACE_S))
+        notifier = None if no_notify else stack.enter_context(notified(tree, None, grace_s=faust_worker.NOTIFY_GRACE_S))
         found = instance or stack.enter_context(free_instance(tree.name, os.environ))
-        faust_worker.run(tree, key=key, instance=found, health=health)
+        told = (lambda: notifier.metrics) if notifier else dict
+        faust_worker.run(tree, key=key, instance=found, health=health, notifications=told)

@@ -6,6 +6,7 @@
 """
 
 import csv
+import operator
 import zlib
 from collections.abc import Iterator
 
@@ -86,9 +87,15 @@ def lines(blocks: Iterator[bytes], longest: int) -> Iterator[list[bytes]]:
         yield [carry if started else carry.removeprefix(BOM)]
 
 
+_WHOLE = operator.methodcaller("endswith", b"}")
+
+
 def json_records(found: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
     """Drop the blank lines."""
     for some in found:
+        if some and all(map(_WHOLE, some)):
+            yield some
+            continue
         records = [line.rstrip(b"\r") for line in some if line and not line.isspace()]
         if records or not some:
             yield records

@@ -63,7 +63,7 @@ class Decide:
             self._look_again(chunk)
             self._recover(chunk)
             self.policies.forget(chunk.end, chunk.end_ms)
-            figures = self._figures(chunk.end)
+            figures = self.figures(chunk.end)
             chunk.out.messages.append(metric(self.origin, "incidents", chunk.end, chunk.end_ms, figures))
         for reject in sorted(chunk.rejects, key=lambda reject: reject.at):
             chunk.out.messages.append(dead_letter(self.origin, reject, int(chunk.clock_ms[reject.at - chunk.first])))
@@ -163,7 +163,7 @@ class Decide:
         self.policies.counts["benign"] += incident.benign is True
         chunk.out.messages.append(self._alert("recovered", incident, record=record, now_ms=now_ms))
 
-    def _figures(self, record: int) -> dict[str, Any]:
+    def figures(self, record: int) -> dict[str, Any]:
         """What became of all alarms so far, and the budget of false ones."""
         counts = self.policies.counts
         return {

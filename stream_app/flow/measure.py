@@ -68,7 +68,9 @@ class Measure:
         for name, panes in self.panes.items():
             panes.add(chunk.signals[name])
         if chunk.closes:
-            chunk.out.messages += self._metrics(chunk) + self._closed_panes(chunk)
+            figures = self.figures().items()
+            told = [metric(self.origin, signal, chunk.end, chunk.end_ms, value) for signal, value in figures]
+            chunk.out.messages += told + self._closed_panes(chunk)
 
     def _learned(self, chunk: Chunk) -> None:
         slots, truth = chunk.slot[chunk.is_learn], chunk.value[chunk.is_learn]
@@ -144,8 +146,8 @@ class Measure:
             if lane is None or lane.model is not None
         }
 
-    def _metrics(self, chunk: Chunk) -> list[Message]:
-        record, now_ms = chunk.end, chunk.end_ms
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """By signal, as they stand."""
         values: dict[str, dict[str, Any]] = {"stream": dict(self.counts)}
         if self.labels:
             values |= {f"performance:{name}": figures for name, figures in self.performance().items()}
@@ -155,7 +157,7 @@ class Measure:
             values["estimate:" + CHAMPION] = self.estimate.figures()
         if self.score.arms is not None:
             values["ab"] = self.score.arms.figures()
-        return [metric(self.origin, signal, record, now_ms, value) for signal, value in values.items()]
+        return values
 
     def _label_figures(self) -> dict[str, Any]:
         quantiles = np.quantile(self.delay_s, [0.5, 0.95]).tolist() if len(self.delay_s) else [None, None]

@@ -15,11 +15,14 @@ from pyarrow import compute
 
 from stream_app.flow.cells import MISSING_WORDS, BadCell, number
 from stream_app.flow.columns import Table
+from stream_app.flow.members import EXACT, SKIP, TENS, members
 from stream_app.messages import Bools, Floats, Ints
 
 Bytes = NDArray[np.uint8]
 Places = NDArray[np.int32]
 
+_PAUSE = 64  # blocks that are not tried when one was not plain
+_ODD = 0.02  # share of the records of a block that may be odd: each costs as much as twenty others
 _FEW = 12  # records: below, one by one is faster than the fixed cost of the columns (about .1 ms)
 _UNIT_SEPARATOR = "\x1f"  # between cells that have lost their quotes
 _ESCAPED = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')  # names that msgspec cannot give to a member
@@ -32,7 +35,11 @@ class Reader(Protocol):
 
 
 class JsonReader:
-    """Cells of JSON objects; a number column takes numbers, booleans and null, any other each scalar."""
+    """Cells of JSON objects; a number column takes numbers, booleans and null, any other each scalar.
+
+    Many plain objects are read by one compiled pass. A block that is not plain is read object by object, as the next
+    ones then are: they will look like it.
+    """
 
     def __init__(self, numeric: list[str], textual: set[str]) -> None:
         names = sorted(name for name in {*numeric} | textual if not _ESCAPED.search(name))
@@ -48,9 +55,23 @@ class JsonReader:
             gc=False,
         )
         self._decode = msgspec.json.Decoder(self._record).decode
+        self._numbers = [name for name in dict.fromkeys(numeric) if name in self._only_numbers & {*names}]
+        self._texts = [name for name in names if name in textual]
+        wanted = [name.encode() for name in self._numbers + self._texts]
+        self._names = np.frombuffer(b"".join(wanted), np.uint8)
+        self._ends = np.cumsum([0, *map(len, wanted)])
+        self._kinds = np.r_[np.arange(len(self._numbers)), -1 - np.arange(len(self._texts))]
+        self._waits = 0  # blocks until plain ones are looked for again
 
     def __call__(self, raw: list[bytes]) -> tuple[Table, Bools]:
         doubtful = np.full(len(raw), not self._readable)
+        if self._waits == 0 and len(raw) >= _FEW and self._readable:
+            try:
+                return self._read(raw, doubtful), doubtful
+            except ValueError:
+                doubtful[:] = False
+                self._waits = _PAUSE
+        self._waits = max(0, self._waits - 1)
         try:
             records = list(map(self._decode, raw))
         except _NOT_JSON:
@@ -60,6 +81,21 @@ class JsonReader:
             column = map(getter, records)
             cells[name] = _floats(list(column)) if name in self._only_numbers else list(column)
         return Table(len(raw), cells), doubtful
+
+    def _read(self, raw: list[bytes], doubtful: Bools) -> Table:
+        """ValueError if the block is not plain."""
+        block = b"\n".join([*raw, b""])
+        if not block.isascii():
+            block.decode()  # an error here is a ValueError
+        if len(block) >= 1 << 31:
+            raise ValueError("too long for 32-bit places")
+        content, numbers = np.frombuffer(block, dtype=np.uint8), np.empty((len(raw), len(self._numbers)))
+        hard = np.empty((3, numbers.size), dtype=np.int32)
+        texts = np.zeros((len(self._texts), 2, len(raw)), dtype=np.int32)
+        found = members(content, self._names, self._ends, self._kinds, numbers, hard, texts, doubtful)
+        if found < 0 or doubtful.mean() > _ODD:
+            raise ValueError("not plain")
+        return _table(content, (self._numbers, self._texts), numbers, hard[:, :found], texts)
 
     def _one(self, record: bytes, row: int, doubtful: Bools) -> Any:
         try:
@@ -83,7 +119,7 @@ class CsvReader:
         self._direct = delimiter.isascii() and delimiter not in "0123456789+-.eE"  # else it might end within a number
         self._numbers = [name for name in dict.fromkeys(numeric) if name in header and name not in textual]
         self._texts = [name for name in sorted(textual) if name in header]
-        self._kinds = np.full(len(header), _SKIP, dtype=np.int64)
+        self._kinds = np.full(len(header), SKIP, dtype=np.int64)
         self._kinds[[header.index(name) for name in self._numbers]] = np.arange(len(self._numbers))
         self._kinds[[header.index(name) for name in self._texts]] = -1 - np.arange(len(self._texts))
 
@@ -147,10 +183,7 @@ class CsvReader:
         found = _cells(content, ord(delimiter), self._kinds, numbers, hard, texts, doubtful)
         if found < 0:
             raise ValueError("a line end within a record")
-        if found:
-            numbers.ravel()[hard[0, :found]] = _floats_of_texts(_gathered(content, hard[1:, :found]))
-        columns = {name: _gathered(content, places) for name, places in zip(self._texts, texts, strict=True)}
-        return Table(n, columns, self._numbers, numbers)
+        return _table(content, (self._numbers, self._texts), numbers, hard[:, :found], texts)
 
 
 _NOT_PLAIN = (ValueError, csv.Error)
@@ -168,10 +201,7 @@ def split(record: str, delimiter: str) -> list[str]:
         raise BadCell(f"not CSV: {reason}", "schema") from None
 
 
-_SKIP = np.iinfo(np.int64).min  # the kind of a column that nobody wants
 _NEWLINE, _SPACE, _TAB, _PLUS, _MINUS, _POINT, _ZERO, _NINE = b"\n \t+-.09"
-_TENS = 10.0 ** np.arange(23)  # the powers of ten that are floats
-_EXACT = 2**53  # whole numbers up to here are floats
 
 
 @njit(cache=True)
@@ -191,7 +221,7 @@ def _cells(
         cell = 0
         while True:
             start, easy, value = at, False, math.nan
-            kind = kinds[cell] if cell < len(kinds) else _SKIP
+            kind = kinds[cell] if cell < len(kinds) else SKIP
             if kind >= 0:
                 at, easy, value = _number(block, at, delimiter)
             while block[at] != delimiter and block[at] != _NEWLINE:
@@ -202,7 +232,7 @@ def _cells(
             elif kind >= 0 and at > start:
                 hard[0, found], hard[1, found], hard[2, found] = row * numbers.shape[1] + kind, start, at
                 found += 1
-            elif kind > _SKIP and kind < 0:
+            elif kind > SKIP and kind < 0:
                 texts[-1 - kind, 0, row], texts[-1 - kind, 1, row] = start, at
             cell += 1
             at += 1
@@ -226,23 +256,23 @@ def _number(block: Bytes, at: int, delimiter: int) -> tuple[int, bool, float]:
     if negative or block[at] == _PLUS:
         at += 1
     start, digits, decimals = at, 0, 0
-    while _ZERO <= block[at] <= _NINE and digits <= _EXACT:
+    while _ZERO <= block[at] <= _NINE and digits <= EXACT:
         digits = 10 * digits + (int(block[at]) - _ZERO)
         at += 1
     count = at - start
     if block[at] == _POINT:
         at += 1
         start = at
-        while _ZERO <= block[at] <= _NINE and digits <= _EXACT:
+        while _ZERO <= block[at] <= _NINE and digits <= EXACT:
             digits = 10 * digits + (int(block[at]) - _ZERO)
             at += 1
         decimals = at - start
     while (block[at] == _SPACE or block[at] == _TAB) and block[at] != delimiter:
         at += 1
-    easy = count + decimals > 0 and digits <= _EXACT and decimals < len(_TENS)
+    easy = count + decimals > 0 and digits <= EXACT and decimals < len(TENS)
     value = float(digits)
     if easy and decimals > 0:
-        value /= _TENS[decimals]
+        value /= TENS[decimals]
     return at, easy, -value if negative else value
 
 
@@ -253,6 +283,16 @@ def _copied(block: Bytes, places: Places, ends: Places, copy: Bytes) -> None:
         shift = ends[i] - places[0, i]
         for at in range(places[0, i], places[1, i]):
             copy[at + shift] = block[at]
+
+
+def _table(
+    block: Bytes, names: tuple[list[str], list[str]], numbers: Floats, hard: Places, texts: NDArray[np.int32]
+) -> Table:
+    """The cells of a block, once it is known where in it each stands."""
+    if hard.shape[1]:
+        numbers.ravel()[hard[0]] = _floats_of_texts(_gathered(block, hard[1:]))
+    columns = {name: _gathered(block, places) for name, places in zip(names[1], texts, strict=True)}
+    return Table(len(numbers), columns, names[0], numbers)
 
 
 def _gathered(block: Bytes, places: Places) -> pa.StringArray:

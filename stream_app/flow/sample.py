@@ -95,10 +95,7 @@ class Sample:
     def _make_room(self, n: int) -> None:
         size = self.used + n
         if size > len(self.rows["id"]):
-            self.rows = {
-                name: np.concatenate([rows[: self.used], np.empty((2 * size - self.used, *rows.shape[1:]), rows.dtype)])
-                for name, rows in self.rows.items()
-            }
+            self.rows = {name: _with_room(self[name], 2 * size) for name in self.rows}
 
     def _learn(self, chunk: Chunk) -> None:
         offset = self.kept.offset[chunk.slot[chunk.is_learn]]
@@ -112,8 +109,9 @@ class Sample:
     def _thin(self) -> None:
         octave = _octave(self.n - 1 - self["number"], self.share)
         keep = (self["number"] % 2 ** octave.clip(max=OCTAVES) == 0) & (octave <= OCTAVES)
-        self.rows = {name: self[name][keep] for name in self.rows}
-        self.used = len(self.rows["id"])
+        room = len(self.rows["id"])
+        self.rows = {name: _with_room(self[name][keep], room) for name in self.rows}
+        self.used = int(keep.sum())
 
     def until(self, record: int) -> "View":
         """What was known when record number `record` had been handled."""
@@ -178,6 +176,13 @@ class View:
     def ids(self, rows: Ints) -> list[str]:
         """Event ids of rows by their numbers."""
         return [str(event_id) for event_id in self._id[rows]]
+
+
+def _with_room(rows: Any, room: int) -> Any:
+    """A copy of the rows with room for more behind them; what reads the old ones keeps them."""
+    copy = np.empty((room, *rows.shape[1:]), rows.dtype)
+    copy[: len(rows)] = rows
+    return copy
 
 
 def _octave(age: Ints, share: int) -> Ints:

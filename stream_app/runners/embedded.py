@@ -8,6 +8,7 @@ from typing import Any
 from stream_app.config import Config, digest
 from stream_app.edges import snapshots
 from stream_app.edges.log import Log, Saved
+from stream_app.edges.meter import KIND_OF, Meter, Step
 from stream_app.edges.sources import Source, check_columns, open_source
 from stream_app.errors import ConfigError, SourceError, StateError
 from stream_app.flow.clock import START
@@ -78,10 +79,20 @@ class Embedded:
     """One run over the sources of a configuration.
 
     ConfigError without `[source]`, StateError if the log is of another configuration or input, SourceError if an input
-    cannot be read (what came before it is committed). `shard` is the number of the partition, where one is run again.
+    cannot be read (what came before it is committed). `shard` is the number of the partition, where one is run again;
+    `meter` is told of each commit.
     """
 
-    def __init__(self, config: Config, log: Log, *, follow: bool = False, key: bytes = b"", shard: int = 0) -> None:
+    def __init__(
+        self,
+        config: Config,
+        log: Log,
+        *,
+        follow: bool = False,
+        key: bytes = b"",
+        shard: int = 0,
+        meter: Meter | None = None,
+    ) -> None:
         if config.source is None:
             raise ConfigError(
                 ['$.source: missing; `run` reads from it: add [source] with events = "FILE"'], config.name
@@ -103,6 +114,10 @@ class Embedded:
         self.controls = int(position.get("controls", 0))
         self.resumed_at = self.pipeline.records
         self.out, self.order = Outputs(), bytearray()
+        self.meter, self.shard = meter, shard
+        if meter is not None:
+            counted = ((stream, record.value) for stream in KIND_OF for record in log.read(stream))
+            meter.opened(shard, self.pipeline, counted)
 
     def _resume(self, saved: Saved) -> dict[str, Any]:
         state = snapshots.decode(saved.state, config_digest=self.digest, key=self.key, where=str(self.log.path))
@@ -167,14 +182,22 @@ class Embedded:
     def _ended(self, *, moved: bool) -> bool:
         if any(given.problem for given in self.inputs):  # what must wait for the damaged part is left for the next run
             return not moved
-        waiting = sum(self.weaver.waiting(given.stream) for given in self.inputs)
-        return all(given.ended for given in self.inputs) and not waiting
+        return all(given.ended for given in self.inputs) and not self._lag
+
+    @property
+    def _lag(self) -> int:
+        """Records read and not yet handled."""
+        return sum(self.weaver.waiting(given.stream) for given in self.inputs)
 
     def _commit(self) -> None:
+        started = time.monotonic()
         position: dict[str, Any] = {given.name: given.position() for given in self.inputs}
         position |= {"clocks": self.weaver.clocks, "controls": self.controls}
         state = snapshots.encode(self.pipeline.snapshot(), config_digest=self.digest, key=self.key)
         self.log.commit(self.out, position, bytes(self.order), state, {"config": self.digest, "name": self.config.name})
+        if self.meter is not None:
+            took = time.monotonic() - started
+            self.meter.committed(self.shard, Step.of(self.pipeline, self.out), took, self._lag)
         self.out, self.order = Outputs(), bytearray()
 
     def _progress(self, started: float, alerts: list[bytes]) -> Progress:
@@ -186,7 +209,7 @@ class Embedded:
             seconds=time.monotonic() - started,
             share=min(known) if known else None,
             time_ms=self.pipeline.validate.now_ms,
-            lag=sum(self.weaver.waiting(given.stream) for given in self.inputs),
+            lag=self._lag,
             alerts=alerts,
         )
 

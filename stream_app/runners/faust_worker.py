@@ -30,7 +30,7 @@ from faust.types import TP
 from mode import CrashingSupervisor
 
 from stream_app.config import Config
-from stream_app.edges import journal, kafka, topics
+from stream_app.edges import journal, kafka, prometheus, topics
 from stream_app.edges.health import Health
 from stream_app.errors import BrokerError, DriftlineError
 from stream_app.runners.member import Member
@@ -294,7 +294,14 @@ def end_after(seconds: float, code: int) -> None:
     timer.start()
 
 
-def run(config: Config, *, key: bytes, instance: str, health: str | None = None) -> None:
+def run(
+    config: Config,
+    *,
+    key: bytes,
+    instance: str,
+    health: str | None = None,
+    notifications: prometheus.Notifications = dict,
+) -> None:
     """Works until SIGTERM or SIGINT; raises what made it fail. `health`: [HOST:]PORT of the HTTP endpoints."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))  # there is nothing to finish before the app has started
@@ -302,7 +309,7 @@ def run(config: Config, *, key: bytes, instance: str, health: str | None = None)
     asyncio.set_event_loop(loop)
     member = Member(config, key)
     if health is not None:
-        server = loop.run_until_complete(Health(health, member.status).__aenter__())
+        server = loop.run_until_complete(_answering(health, member, notifications).__aenter__())
         journal.tell("health", address=server.address)
     member.partitions = loop.run_until_complete(_prepared(config))
     app = application(config, member, instance)
@@ -317,6 +324,16 @@ def run(config: Config, *, key: bytes, instance: str, health: str | None = None)
             raise member.failure from None
         if ended.code:
             raise BrokerError("the worker ended without having been asked to; its log says why") from None
+
+
+def _answering(where: str, member: Member, notifications: prometheus.Notifications) -> Health:
+    """Health, readiness and metrics of this process."""
+
+    async def metrics(request: Any) -> Any:
+        collector = prometheus.Collector(member.meter, notifications, member.status(), member.rebalances)
+        return await prometheus.answer(request, prometheus.registry(collector))
+
+    return Health(where, member.status, metrics)
 
 
 async def _prepared(config: Config) -> int:

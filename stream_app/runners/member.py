@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from stream_app.config import Config
 from stream_app.edges import commits, journal, kafka
 from stream_app.edges.health import ShardStatus, WorkerStatus
+from stream_app.edges.meter import Meter
 from stream_app.edges.transactions import TIMEOUT_S, Writer
 from stream_app.pipeline import Pipeline
 from stream_app.runners.recovery import Position, pass_gaps, recover
@@ -29,6 +30,7 @@ class Member:
 
     def __init__(self, config: Config, key: bytes) -> None:
         self.config, self.key = config, key
+        self.meter, self.rebalances = Meter(config, "kafka"), 0
         self.streams = {kafka.topic(config, stream): stream for stream in kafka.inputs(config)}
         self.shards: dict[int, Shard] = {}
         self.recovered: dict[int, float] = {}  # shards that are being opened, and the share that is done
@@ -58,6 +60,7 @@ class Member:
         finally:
             self._opening, self.recovered = None, {}
         self._parked.clear()
+        self.rebalances += 1
         for number, shard in self.shards.items():
             self._running[number] = asyncio.create_task(self._run(shard))
         return True
@@ -76,6 +79,7 @@ class Member:
             raise
         shard.stand_at(position, writer)
         self.shards[number] = shard
+        self.meter.opened(number, shard.pipeline)
         journal.tell("shard opened", shard=number, records=shard.pipeline.records, **position.next)
 
     async def _recovered(self, client: AIOKafkaConsumer, number: int) -> tuple[Shard, Position]:
@@ -90,7 +94,7 @@ class Member:
             self.recovered[number] = share
 
         position = await recover(client, self.config, pipeline, number, self.partitions, self.key, progress)
-        return Shard(self.config, number, self.partitions, pipeline, self.key, self.behind), position
+        return Shard(self.config, number, self.partitions, pipeline, self.key, self.behind, self.meter), position
 
     async def _run(self, shard: Shard) -> None:
         try:
@@ -115,6 +119,8 @@ class Member:
         async with asyncio.timeout(CLOSE_S if finish else TIMEOUT_S):
             await asyncio.gather(*running.values())
             await asyncio.gather(*(self._leave(shard, finish=finish) for shard in shards.values()))
+        for number in shards:
+            self.meter.closed(number)
         self._parked |= shards
         self._finished = finish
 

@@ -15,6 +15,7 @@ from aiokafka import ConsumerRecord
 from stream_app.config import Config, digest
 from stream_app.edges import commits, journal, kafka, snapshots
 from stream_app.edges.commits import Commit, Pointer, Span
+from stream_app.edges.meter import Meter, Step
 from stream_app.edges.transactions import Writer, Written, records_of
 from stream_app.flow.decode import Decoder
 from stream_app.messages import EVENT, LABEL, STREAMS, Outputs, Tape, to_json
@@ -53,11 +54,18 @@ class Shard:
     """A recovered pipeline, which `stand_at` gives a position; `run` until `close`, again and again."""
 
     def __init__(
-        self, config: Config, number: int, partitions: int, pipeline: Pipeline, key: bytes, behind: Behind
+        self,
+        config: Config,
+        number: int,
+        partitions: int,
+        pipeline: Pipeline,
+        key: bytes,
+        behind: Behind,
+        meter: Meter,
     ) -> None:
         self.config, self.number, self.partitions = config, number, partitions
         self.pipeline, self.key, self.digest = pipeline, key, digest(config)
-        self.behind = behind
+        self.behind, self.meter = behind, meter
         self.streams = (EVENT, LABEL) if kafka.has_labels(config) else (EVENT,)
         section = kafka.cluster(config)
         self.max_wait_s, self.alive_s = section.max_wait_ms / 1000, min(ALIVE_S, section.retention_ms / 4000)
@@ -222,7 +230,8 @@ class Shard:
         self.begun = time.monotonic()
         every_s = max(kafka.cluster(self.config).snapshot_ms / 1000, self._snapshot_s / SNAPSHOT_SHARE)
         state = self._state() if self.begun - self.snapshotted >= every_s and pending.order else None
-        self._writing = asyncio.create_task(self._write(commit, records, state))
+        step = Step.of(self.pipeline, pending.out)
+        self._writing = asyncio.create_task(self._write(commit, records, state, step))
         self._writing.add_done_callback(lambda _: self._arrived.set())
 
     def _record(self) -> Commit:
@@ -240,12 +249,16 @@ class Shard:
             lagging=self._lag.lagging,
         )
 
-    async def _write(self, commit: Commit, records: dict[str, Iterable[Written]], state: bytes | None) -> None:
+    async def _write(
+        self, commit: Commit, records: dict[str, Iterable[Written]], state: bytes | None, step: Step
+    ) -> None:
+        started = time.monotonic()
         offsets = await self.writer.write(records)
         following = {stream: span.stop for stream, span in commit.inputs.items()}
         place = commit.number, offsets["commits"], commit.snapshots
         self.position = Position(following, commit.clocks, *place, lagging=commit.lagging)
         self.committed, self._flying = time.monotonic(), 0
+        self.meter.committed(self.number, step, self.committed - started, self.waiting)
         if state is not None:
             await self._keep(state, commit.records)
 
