@@ -8,7 +8,7 @@ READY := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka-demo secrets test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-incidents bench-auto bench-retraining chaos calibrate states dashboards lock clean
+.PHONY: help setup demo kafka-demo secrets test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-dashboard bench-incidents bench-auto bench-retraining chaos calibrate states dashboards lock clean
 
 help: ## Lists what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ bench-detectors: $(READY) ## Measures false alarms, delays and speed of the dete
 bench-incidents: $(READY) ## Breaks the flights in five ways and known columns in many: is the right cause named? Three minutes
 	$(BIN)/python benchmarks/faults.py --out docs/faults.md
 	$(BIN)/python benchmarks/attribution.py --out docs/attribution.md
+
+bench-dashboard: $(READY) ## Measures what a dashboard with one page and with 200 takes from the stream, and how quickly it reads a long log
+	$(BIN)/python benchmarks/dashboard.py
 
 bench-estimates: $(READY) ## Measures how often the estimates' intervals hold the loss that comes true, over DATA_DIR
 	$(BIN)/python benchmarks/estimates.py "$(DATA_DIR)" --out docs/estimates_coverage.md

@@ -136,3 +136,13 @@ def test_retraining_rate_is_of_the_same_events(tmp_path: Path) -> None:
             "shadow": 2,
         }
         assert set(found[name]["ends"]) == {"begins", "ends", "is promoted"}
+
+
+def test_dashboard_is_measured_with_pages_and_without(tmp_path: Path) -> None:
+    options = "--events", 60_000, "--turns", 1, "--pages", 12, "--lines", 200
+    found = run("dashboard.py", tmp_path / "figures.json", *options)
+
+    assert len(found["one clock"]["ratios"]) == len(found["many processor"]["ratios"]) == 1
+    assert len(found["sent"]) == 2
+    assert found["log"]["records"] == 200 * 13
+    assert found["peak_kb"] > 0

@@ -217,6 +217,7 @@ def test_over_topics_it_shows_what_it_shows_over_the_log(
     for name in ("records", "time_ms", "counts", "labels", "budget", "performance", "signals"):
         assert told[name] == expected[name], name
     assert [row["id"] for row in told["open"]] == [row["id"] for row in expected["open"]]
+    assert (told["status"], told["notices"]) == ("live", [])  # what was just written is news
 
 
 def test_without_a_broker_there_is_an_error_with_a_way_out(tmp_path: Path) -> None:

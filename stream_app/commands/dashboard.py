@@ -11,6 +11,7 @@ from stream_app.errors import ConfigError
 from stream_app.messages import to_json
 
 DEFAULT = "127.0.0.1:8090"
+NICE = 5  # beside a run: pages wait rather than the stream
 
 
 @cli.command()
@@ -33,8 +34,10 @@ def dashboard(
     """
     from stream_app.edges.dashboard import TOKEN  # noqa: PLC0415
     from stream_app.runners.dashboard import serve  # noqa: PLC0415
-    from stream_app.runners.supervisor import follow_supervisor  # noqa: PLC0415
+    from stream_app.runners.supervisor import LIFELINE, follow_supervisor  # noqa: PLC0415
 
+    if LIFELINE in os.environ:
+        os.nice(NICE)
     follow_supervisor()
     token = _read(token_file) if token_file else os.environ.get(TOKEN, "").strip()
 

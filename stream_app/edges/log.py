@@ -24,7 +24,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from stream_app.edges import blocks
-from stream_app.edges.sqlite_file import Format, SqliteFile, damaged, no_log
+from stream_app.edges.sqlite_file import Format, NoLogError, SqliteFile, damaged
 from stream_app.errors import StateError
 from stream_app.messages import Message, Outcomes, Outputs, Predictions
 
@@ -97,7 +97,7 @@ class Log:
         if self.path.is_dir():
             raise StateError(f"{self.path} is a folder: name a file for the log")
         if not write and not self.path.exists():
-            raise no_log(self.path)
+            raise NoLogError(self.path)
         self._file = SqliteFile(self.path, FORMAT, write=write)
 
     def __enter__(self) -> Self:

@@ -17,6 +17,7 @@ from stream_app.board.asked import Around
 from stream_app.board.fold import FORMAT, Board
 from stream_app.config import Config, digest
 from stream_app.edges.log import Log, Record
+from stream_app.edges.sqlite_file import NoLogError
 from stream_app.errors import StateError
 
 SAVED_S = 60.0  # between two writings of the cache: it costs what some thousand records cost
@@ -106,7 +107,7 @@ class LogFeed:
 
     def _opened(self) -> Log | None:
         """The log; None while there is none. One that was made anew is begun anew."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NoLogError):  # a run is just about to make it
             found = self.path.stat()
             inode = found.st_dev, found.st_ino
             if self._log is not None and inode == self._inode:
@@ -116,8 +117,8 @@ class LogFeed:
                 self._log, self.board = None, Board(self.config)
                 self._forget()
             if found.st_size:
-                self._inode = inode
                 self._log = Log(self.path)
+                self._inode = inode
                 self._end, self._commit = self._log.end()
                 self._foreign = self._log.header().get("config") not in (None, digest(self.config))
                 self._load(self._log)

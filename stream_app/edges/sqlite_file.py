@@ -109,7 +109,7 @@ class SqliteFile:
             self._lock = self._locked()
             self._prepare(form)
         elif not version:
-            raise no_log(self.path)
+            raise NoLogError(self.path)
 
     def _version(self, form: Format) -> int:
         """Return the version of the schema, 0 for an empty file."""
@@ -206,9 +206,11 @@ def damaged(path: Path, detail: str) -> str:
     )
 
 
-def no_log(path: Path) -> StateError:
-    """Error about a reader that came before the first run."""
-    return StateError(f"no log yet at {path}; run `driftline run CONFIG` first")
+class NoLogError(StateError):
+    """A reader came before the first run."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"no log yet at {path}; run `driftline run CONFIG` first")
 
 
 @contextmanager

@@ -114,6 +114,10 @@ class Beside:
         self._teller.join()
         self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def wait(self) -> None:
         """Until Ctrl-C, or until it has ended by itself."""
         with contextlib.suppress(KeyboardInterrupt):
