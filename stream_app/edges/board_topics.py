@@ -96,7 +96,7 @@ class TopicBoard:
     async def _look(self) -> None:
         """How far the workers are with the inputs, as they tell Kafka, and how far we are with the outputs."""
         now = self._looked_s = time.monotonic()
-        with contextlib.suppress(KafkaError):  # the next look may know more
+        with contextlib.suppress(KafkaError, TimeoutError):  # the next look may know more
             outputs = self._client.assignment()
             ends = await self._client.end_offsets(list(outputs))
             self._behind = sum([max(0, ends[place] - await self._client.position(place)) for place in outputs])
