@@ -8,7 +8,7 @@ READY := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka-demo test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-dashboard bench-incidents bench-auto bench-retraining chaos calibrate states dashboards lock clean
+.PHONY: help setup demo kafka-demo secrets test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-dashboard bench-incidents bench-auto bench-retraining chaos calibrate states dashboards lock clean
 
 help: ## Lists what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,13 @@ demo: $(READY) ## Streams a year of real flights and shows what drifted; DATA=FI
 
 kafka-demo: $(READY) ## The same flights over Apache Kafka and two workers; needs Java 17 and Maven, no Docker
 	$(BIN)/python -m compose.demo
+
+secrets: ## Writes the secrets that compose/compose.yaml asks for into compose/secrets, where there are none
+	@mkdir -p -m 700 compose/secrets
+	@for name in dashboard_token grafana_password; do \
+	  test -s compose/secrets/$$name || $(PYTHON) -c 'import secrets; print(secrets.token_hex(24), end="")' > compose/secrets/$$name; \
+	  chmod 644 compose/secrets/$$name; \
+	done
 
 test: $(READY) ## Runs the tests, some on a real Kafka (Java 17, Maven); ARGS=... goes to pytest
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)

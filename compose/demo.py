@@ -1,83 +1,187 @@
-"""The flow of compose.yaml without Docker: a broker, two workers, and a year of flights played into it.
+"""The flow of compose.yaml without Docker: a broker, two workers, the dashboard, and a year of flights played in.
 
     make kafka-demo
 
-Ends with the alerts, read from their topic, and a summary; leaves no process behind, also after Ctrl-C.
+Prometheus and Alertmanager too, where they are installed. Ends with the alerts, read from their topic, and a summary;
+on a terminal it stays until Ctrl-C, so that one can look around. Leaves no process behind, also after Ctrl-C.
 """
 
 import argparse
 import asyncio
-import contextlib
 import json
+import os
+import secrets
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from compose.broker import Broker, free_ports, guard, stop_at_signals
+from compose import monitoring
+from compose.broker import Broker, free_ports, stop_at_signals
 from compose.flights import write_flights_on
+from compose.processes import DRIFTLINE, LOOK_S, answer, answers, ended, give_up, logged, say, wait_until
 from stream_app.config import Config, load
 from stream_app.edges import kafka
 from stream_app.errors import DriftlineError
 
-DRIFTLINE = (sys.executable, "-m", "stream_app.cli")
-READY_TIMEOUT_S = 120.0  # the first start compiles kernels
 STUCK_S = 60.0  # a lag that has not become less for so long will not
-STOP_TIMEOUT_S = 30.0
-LOOK_S = 0.5
+TOKEN_VARIABLE = "DRIFTLINE_DASHBOARD_TOKEN"  # noqa: S105  (its name)
+
+
+class Asked(NamedTuple):
+    """The options of the command."""
+
+    folder: Path
+    workers: int
+    limit: int | None
+    stay: bool
+
+
+class Page(NamedTuple):
+    """Where the dashboard is, and what it asks for."""
+
+    address: str
+    token: str
 
 
 def main() -> int | str:
     parser = argparse.ArgumentParser(prog="python -m compose.demo", description="A year of flights over Apache Kafka.")
-    parser.add_argument("--folder", type=Path, default=Path("demo/kafka"), help="for the flights and the workers' logs")
+    parser.add_argument("--folder", type=Path, default=Path("demo/kafka"), help="for the flights and the logs")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--limit", type=int, help="play only the first so many flights")
+    parser.add_argument("--stay", action="store_true", help="go on after the end until Ctrl-C, as on a terminal")
     options = parser.parse_args()
     stop_at_signals()
+    stay = options.stay or (sys.stdin.isatty() and sys.stdout.isatty())
     try:
         with ExitStack() as stack:
-            return run(stack, options.folder, options.workers, options.limit)
+            return run(stack, Asked(options.folder, options.workers, options.limit, stay))
     except (RuntimeError, DriftlineError) as error:
         return f"the demo ends: {error}"
 
 
-def run(stack: ExitStack, folder: Path, count: int, limit: int | None) -> int:
+def run(stack: ExitStack, asked: Asked) -> int:
     say("starting Apache Kafka (the first time, Maven fetches 43 MB)")
     data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="driftline-")))
-    broker = stack.enter_context(Broker(data))
+    broker = stack.enter_context(Broker(data / "kafka"))
     say(f"Kafka answers at {broker.bootstrap} (process {broker.pid})")
-    file = write_flights_on(folder, broker.bootstrap)
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    told = alertmanager(stack, asked.folder, data)
+    file = write_flights_on(asked.folder, broker.bootstrap, told)
     driftline("topics", file)
-    ports = free_ports(count)
-    logs = [folder / f"worker-{number}.log" for number in range(1, count + 1)]
+    ports, logs = workers(stack, file, asked)
+    figures = prometheus(stack, asked.folder, data, ports, told)
+    page = dashboard(stack, file, asked.folder / "dashboard.log")
+    say(f"{asked.workers} workers are ready; playing the flights")
+    predicted, opened = report(file, asked, logs)
+    check_shown(page, load(file), opened, asked.folder / "dashboard.log")
+    if figures:
+        check_scraped(figures, predicted, asked.folder / "prometheus.log")
+    if asked.stay:
+        say("all of it stays until Ctrl-C")
+        while True:
+            time.sleep(LOOK_S)
+    return 0
+
+
+def alertmanager(stack: ExitStack, folder: Path, data: Path) -> str | None:
+    program = monitoring.installed(monitoring.ALERTMANAGER)
+    if program is None:
+        say("no Alertmanager here: install prometheus-alertmanager (name in Debian) to see it told of incidents")
+        return None
+    (port,) = free_ports(1)
+    address = stack.enter_context(
+        monitoring.alertmanager(program, port, data / "alertmanager", folder / "alertmanager.log")
+    )
+    say(f"Alertmanager: {address}")
+    return address
+
+
+def workers(stack: ExitStack, file: Path, asked: Asked) -> tuple[list[int], list[Path]]:
+    ports = free_ports(asked.workers)
+    logs = [asked.folder / f"worker-{number}.log" for number in range(1, asked.workers + 1)]
     for port, log in zip(ports, logs, strict=True):
-        stack.enter_context(worker(file, port, log))
-    wait_until_ready(ports, logs)
-    say(f"{count} workers are ready; playing the flights")
+        command = [*DRIFTLINE, "worker", str(file), "--supervise", "--health", f"127.0.0.1:{port}"]
+        stack.enter_context(logged(command, log))
+    say(f"starting {len(ports)} workers; their logs: {', '.join(map(str, logs))}")
+    ready = [f"http://127.0.0.1:{port}/ready" for port in ports]
+    wait_until(lambda: all(map(answers, ready)), "the workers are not ready", logs)
+    return ports, logs
+
+
+def prometheus(stack: ExitStack, folder: Path, data: Path, ports: list[int], told: str | None) -> str | None:
+    program = monitoring.installed(monitoring.PROMETHEUS)
+    if program is None:
+        say("no Prometheus here: install prometheus (name in Debian) to see the workers' figures collected")
+        return None
+    (port,) = free_ports(1)
+    targets = {
+        "worker": [f"127.0.0.1:{port}" for port in ports],
+        "localhost": [f"127.0.0.1:{port}"],  # Prometheus itself
+        "alertmanager": [told.removeprefix("http://")] if told else [],
+    }
+    address = stack.enter_context(
+        monitoring.prometheus(program, port, data / "prometheus", folder / "prometheus.log", targets)
+    )
+    say(f"Prometheus: {address}")
+    return address
+
+
+def dashboard(stack: ExitStack, file: Path, log: Path) -> Page:
+    """The page, with a token as in the Compose file: the address that is printed holds it."""
+    (port,) = free_ports(1)
+    token = secrets.token_hex(16)
+    command = [*DRIFTLINE, "dashboard", str(file), "--listen", f"127.0.0.1:{port}"]
+    stack.enter_context(logged(command, log, env=os.environ | {TOKEN_VARIABLE: token}))
+    address = f"http://127.0.0.1:{port}"
+    wait_until(lambda: answers(f"{address}/healthz"), "the dashboard does not answer", [log])
+    say(f"dashboard: {address}/?token={token}")
+    return Page(address, token)
+
+
+def report(file: Path, asked: Asked, logs: list[Path]) -> tuple[int, int]:
+    """Plays the flights, waits until all are handled, says what became of them; counts predictions and incidents."""
     started = time.monotonic()
-    driftline("play", file, *(["--limit", str(limit)] if limit else []))
+    driftline("play", file, *(["--limit", str(asked.limit)] if asked.limit else []))
     records = asyncio.run(wait_for_lag_zero(load(file), logs))
     seconds = time.monotonic() - started
     driftline("alerts", file)
     opened = sum(json.loads(line)["data"]["status"] == "opened" for line in read(file, "alerts"))
     predicted, refused = (sum(1 for _ in read(file, stream)) for stream in ("predictions", "dead-letters"))
     print(
-        f"{records['events']:,} events and {records['labels']:,} labels through {count} workers in {seconds:.1f} s: "
-        f"{predicted:,} predictions, {refused:,} dead letters, {opened} incidents, lag 0"
+        f"{records['events']:,} events and {records['labels']:,} labels through {asked.workers} workers"
+        f" in {seconds:.1f} s: {predicted:,} predictions, {refused:,} dead letters, {opened} incidents, lag 0"
     )
-    return 0
+    return predicted, opened
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def check_shown(page: Page, config: Config, opened: int, log: Path) -> None:
+    """The dashboard shows every shard, and as many incidents as were opened, once it has read on."""
+    shards = kafka.cluster(config).partitions
+
+    def is_shown() -> bool:
+        document = answer(f"{page.address}/api/incidents", page.token)
+        return (len(document["shards"]), document["total"]) == (shards, opened)
+
+    wait_until(is_shown, f"the dashboard does not show {shards} shards and {opened} incidents", [log])
+    print(f"the dashboard shows {shards} shards and the same {opened} incidents")
+
+
+def check_scraped(address: str, events: int, log: Path) -> None:
+    """Prometheus counts as many events as there are predictions, once it has scraped the last commit."""
+    wait_until(
+        lambda: monitoring.seen(address, "sum(driftline_events_total)") == events,
+        f"Prometheus has not counted {events:,} events", [log],
+    )  # fmt: skip
+    up = monitoring.seen(address, "count(up==1)")
+    print(f"Prometheus has scraped {up or 0:.0f} targets and counted the same {events:,} events")
 
 
 def driftline(command: str, file: Path, *options: str) -> None:
@@ -96,49 +200,6 @@ def read(file: Path, stream: str) -> Iterator[str]:
         yield from (line.decode() for line in process.stdout)
         if process.wait() != 0:
             sys.exit(process.returncode)
-
-
-@contextlib.contextmanager
-def worker(file: Path, port: int, log: Path) -> Iterator[None]:
-    with log.open("wb") as output:
-        command = [*DRIFTLINE, "worker", str(file), "--supervise", "--health", f"127.0.0.1:{port}"]
-        with ended(command, stdout=output, stderr=output):
-            yield
-
-
-@contextlib.contextmanager
-def ended(command: list[str], **options: int | object) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in a session of its own, so that Ctrl-C is ours; it gets SIGTERM at the end, and if we are killed."""
-    process = subprocess.Popen(command, start_new_session=True, **options)  # type: ignore[call-overload]
-    watch = guard(process.pid)
-    try:
-        yield process
-    finally:
-        watch.kill()
-        watch.communicate()
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def wait_until_ready(ports: list[int], logs: list[Path]) -> None:
-    say(f"starting {len(ports)} workers; their logs: {', '.join(map(str, logs))}")
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    while not all(is_ready(port) for port in ports):
-        if time.monotonic() > deadline:
-            give_up(f"the workers are not ready after {READY_TIMEOUT_S:g} s", logs)
-        time.sleep(LOOK_S)
-
-
-def is_ready(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, ConnectionError, TimeoutError):  # not up, or 503
-        return False
 
 
 async def wait_for_lag_zero(config: Config, logs: list[Path]) -> dict[str, int]:
@@ -171,11 +232,6 @@ async def places(config: Config, stream: str, admin: AIOKafkaAdminClient) -> lis
     name = kafka.topic(config, stream)
     (topic,) = await admin.describe_topics([name])
     return [TopicPartition(name, each["partition"]) for each in topic["partitions"]]
-
-
-def give_up(problem: str, logs: list[Path]) -> None:
-    tails = ["\n".join([f"-- {log}", *log.read_text(errors="replace").splitlines()[-15:]]) for log in logs]
-    sys.exit("\n".join([problem, *tails]))
 
 
 if __name__ == "__main__":

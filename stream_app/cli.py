@@ -331,6 +331,7 @@ import stream_app.commands.replay  # noqa: E402
 import stream_app.commands.schemas  # noqa: E402
 import stream_app.commands.stories  # noqa: E402
 import stream_app.commands.streams  # noqa: E402
+import stream_app.commands.top  # noqa: E402
 import stream_app.commands.worker  # noqa: E402
 
 if __name__ == "__main__":

@@ -65,9 +65,22 @@ class TopicBoard:
             for record in records:
                 self.board.take(self._streams[place.topic], place.partition, subscriber.record_of(record))
             self._next[place] = records[-1].offset + 1
+            self._hear(records[-1].timestamp)
             count += len(records)
         self.changes += count > 0
         return count
+
+    def _hear(self, written_ms: int) -> None:
+        """A record that was written just now tells that the workers move, before two looks could."""
+        age_s = max(0.0, time.time() - written_ms / 1000)
+        self._moved_s = max(self._moved_s, time.monotonic() - age_s)
+
+    async def behind(self) -> int:
+        """How many records of the topics are still to be read."""
+        places = self._client.assignment()
+        ends = await self._client.end_offsets(list(places))
+        self._behind = sum([max(0, ends[place] - await self._client.position(place)) for place in places])
+        return self._behind
 
     def around(self) -> Around:
         """How the stream stands."""
@@ -97,9 +110,7 @@ class TopicBoard:
         """How far the workers are with the inputs, as they tell Kafka, and how far we are with the outputs."""
         now = self._looked_s = time.monotonic()
         with contextlib.suppress(KafkaError, TimeoutError):  # the next look may know more
-            outputs = self._client.assignment()
-            ends = await self._client.end_offsets(list(outputs))
-            self._behind = sum([max(0, ends[place] - await self._client.position(place)) for place in outputs])
+            await self.behind()
             done = await self._admin.list_consumer_group_offsets(self.config.name)
             inputs = {kafka.topic(self.config, stream) for stream in kafka.inputs(self.config)}
             known = {place: n for place, (n, _) in done.items() if place.topic in inputs and n >= 0}

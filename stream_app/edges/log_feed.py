@@ -64,6 +64,10 @@ class LogFeed:
             self.save()
         return len(page)
 
+    async def behind(self) -> int:
+        """How many records of the log are still to be read."""
+        return self._end - self._at
+
     def around(self) -> Around:
         """How the stream stands."""
         now = time.monotonic()
