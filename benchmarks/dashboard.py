@@ -52,7 +52,8 @@ STALLED = 10  # every so manieth page does not read
 PATIENCE_S = 120.0
 FIELDS = [f"x{i}" for i in range(8)]
 WAYS = ("none", "one", "many")
-GET = b"GET /api/live?view=/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+LIVE = b"GET /api/live?view=/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+PAGE = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 
 
 def pages(told: Connection) -> None:
@@ -60,16 +61,25 @@ def pages(told: Connection) -> None:
 
     async def page(port: int, number: int, counts: list[int]) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
-        writer.write(GET)
+        writer.write(LIVE)
         try:
             while number % STALLED or not number:
                 line = await reader.readline()
-                counts[number] += line.startswith(b"data: ")
+                if line.startswith(b"data: "):
+                    counts[number] += 1
+                    await again(port)
                 if not line:
                     return
             await asyncio.Event().wait()
         finally:
             writer.close()
+
+    async def again(port: int) -> None:
+        """A page that is told a new document fetches itself."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
+        writer.write(PAGE)
+        await reader.read()
+        writer.close()
 
     async def show(port: int, many: int) -> list[int]:
         counts = [0] * many

@@ -1,11 +1,15 @@
 """A real dashboard on a free port over a real log, and a client for it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import json
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from runs import command
 
 from stream_app.config import Config
 from stream_app.edges.dashboard import Dashboard
@@ -46,3 +50,16 @@ def served(config: Config, state: Path, use: Use, **options: Any) -> None:
             await feed.close()
 
     asyncio.run(main())
+
+
+@contextmanager
+def shown(*words: str | Path) -> Iterator[str]:
+    """`driftline dashboard` in a process of its own; its URL."""
+    with subprocess.Popen(command("dashboard", *words, "--listen", "0", "--json"), stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())["address"]
+            process.terminate()
+            assert process.wait(TIMEOUT_S) == 0
+        finally:
+            process.kill()

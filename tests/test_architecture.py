@@ -24,6 +24,7 @@ PURE = (
     "stream_app/flow/",
     "stream_app/evidence/",
     "stream_app/models/",
+    "stream_app/board/",
     "stream_app/pipeline.py",
     "stream_app/messages.py",
     "detectors/",

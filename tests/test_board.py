@@ -277,6 +277,26 @@ def test_a_record_that_is_none_of_ours_is_counted_and_said() -> None:
     assert "could not be read" in document(board, "overview")["notices"][0]
 
 
+@settings(max_examples=200)
+@given(st.data())
+def test_a_damaged_record_breaks_nothing(told: Told, data: st.DataObject) -> None:
+    board = Board(CONFIG)
+    for stream, shard, record in data.draw(st.lists(st.sampled_from(told), min_size=1, max_size=8)):
+        value = bytearray(record.value)
+        for _ in range(data.draw(st.integers(0, 3))):
+            at = data.draw(st.integers(0, len(value) - 1))
+            piece = data.draw(
+                st.sampled_from([b"", b"null", b"-1", b"9e99", b'"', b"[]", b"0", b"}", b'":', b"999999"])
+            )
+            value[at : at + data.draw(st.integers(0, 6))] = piece
+        board.take(stream, shard, record._replace(value=bytes(value)))
+
+    assert all(documents(board).values())
+    state = msgspec.msgpack.encode(board.to_state())
+    board.load(msgspec.msgpack.decode(state))
+    assert msgspec.msgpack.encode(board.to_state()) == state
+
+
 def test_an_unknown_metric_is_passed_over() -> None:
     board = Board(CONFIG)
     board.take("metrics", 0, Record("", "tomorrow:x", 0, b"{}"))

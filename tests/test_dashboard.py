@@ -5,8 +5,6 @@ import json
 import re
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +13,16 @@ import msgspec
 import pytest
 from boards import board_of
 from runs import TIMEOUT_S, call, command, configured, in_process, jsonl, rows, wait_until
-from serving import served, until
+from serving import served, shown, until
 
 from stream_app.board.asked import Asked
 from stream_app.board.views import VIEWS, document
 from stream_app.config import Config, load
+from stream_app.edges.dashboard import Dashboard, checked
 from stream_app.edges.guard import HEADERS
 from stream_app.edges.live import Live
 from stream_app.edges.log import Log
+from stream_app.errors import ConfigError
 
 TOKEN = "a token only for these tests"
 SCRIPT = "</script><script>alert(1)</script>\n\u2028 data: x\r\n\r\nevent: document"
@@ -214,20 +214,36 @@ def test_a_token_in_the_address_becomes_a_cookie(ran: Ran) -> None:
     [
         ("0.0.0.0:0", "", "needs a token"),
         ("[::]:0", "", "needs a token"),
+        ("203.0.113.7:0", "", "needs a token"),
         ("0.0.0.0:0", "short", "16 printable characters"),
         ("127.0.0.1:0", "short", "16 printable characters"),
+        ("127.0.0.1:0", "with\na line in it", "16 printable characters"),
         ("nowhere", "", "is no address"),
-        ("203.0.113.7:0", TOKEN, "cannot listen"),
     ],
 )
-def test_it_does_not_listen_where_it_must_not(ran: Ran, tmp_path: Path, where: str, token: str, words: str) -> None:
-    (tmp_path / "token").write_text(token)
-    given = ["--token-file", tmp_path / "token"] if token else []
-    done = call("dashboard", ran.file, "--state", ran.state, "--listen", where, *given)
+def test_it_does_not_listen_where_it_must_not(where: str, token: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        checked(where, token)
+
+
+def test_a_port_in_use_is_refused_or_another_is_taken(ran: Ran) -> None:
+    async def use(url: str, _: Any, first: Dashboard) -> None:
+        port = url.rpartition(":")[2]
+        with pytest.raises(ConfigError, match="cannot listen"):
+            await Dashboard(first.feed, port).start()
+        second = Dashboard(first.feed, port, free=True)
+        assert await second.start() not in url
+        await second.stop()
+
+    served(ran.config, ran.state, use)
+
+
+def test_the_command_refuses_with_exit_code_2(ran: Ran, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(" \n")
+    done = call("dashboard", ran.file, "--state", ran.state, "--token-file", tmp_path / "token")
 
     assert done.returncode == 2
-    assert words in done.stderr.decode()
-    assert "Traceback" not in done.stderr.decode()
+    assert "is empty" in done.stderr.decode()
 
 
 # acknowledging
@@ -387,19 +403,6 @@ def test_too_many_pages_are_told_to_wait(ran: Ran, monkeypatch: pytest.MonkeyPat
 
 
 # as a program
-
-
-@contextmanager
-def shown(*words: str | Path) -> Iterator[str]:
-    """`driftline dashboard` in a process of its own; its URL."""
-    with subprocess.Popen(command("dashboard", *words, "--listen", "0", "--json"), stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        try:
-            yield json.loads(process.stdout.readline())["address"]
-            process.terminate()
-            assert process.wait(TIMEOUT_S) == 0
-        finally:
-            process.kill()
 
 
 def test_it_shows_what_comes_in_and_opens_quickly_again(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ POINTS = st.lists(st.tuples(TIMES, VALUES), max_size=200)
 
 
 def filled(points: list[tuple[int, float]], room: int = 16) -> Series:
-    series = Series(room=room)
+    series = Series.of(room)
     for time_ms, value in points:
         series.add(time_ms, value)
     return series
@@ -24,12 +24,13 @@ def filled(points: list[tuple[int, float]], room: int = 16) -> Series:
 def test_nothing_is_lost_by_thinning(points: list[tuple[int, float]]) -> None:
     series = filled(points)
 
-    assert len(series.at) <= 16
-    assert sum(series.n) == len(points)
-    assert sum(series.total) == sum(value for _, value in points)
-    assert min(series.low, default=0) == min((value for _, value in points), default=0)
-    assert max(series.high, default=0) == max((value for _, value in points), default=0)
-    assert list(series.at) == sorted({time_ms >> series.bits for time_ms, _ in points})
+    whole = series.whole
+    assert max(len(whole.at), len(series.newest.at)) <= 16
+    assert sum(whole.n) == len(points)
+    assert sum(whole.total) == sum(value for _, value in points)
+    assert min(whole.low, default=0) == min((value for _, value in points), default=0)
+    assert max(whole.high, default=0) == max((value for _, value in points), default=0)
+    assert list(whole.at) == sorted({time_ms >> whole.bits for time_ms, _ in points})
 
 
 @given(POINTS, st.randoms(use_true_random=False))
@@ -54,12 +55,14 @@ def test_series_of_two_shards_are_laid_upon_each_other(
 
 @given(POINTS, TIMES, TIMES)
 def test_a_stretch_holds_all_that_is_in_it(points: list[tuple[int, float]], start: int, stop: int) -> None:
+    start, stop = min(start, stop), max(start, stop)
     inside = [value for time_ms, value in points if start <= time_ms <= stop]
     found = drawn([filled(points)], start, stop)
 
     if inside:
         assert min(found["min"]) <= min(inside)
         assert max(found["max"]) >= max(inside)
+    assert set(found["max"]) <= {value for _, value in points}
 
 
 def test_few_points_stand_as_they_came() -> None:
@@ -70,8 +73,22 @@ def test_few_points_stand_as_they_came() -> None:
     assert found["mean"] == found["min"] == found["max"] == [value for _, value in points]
 
 
+def test_the_newest_part_can_be_seen_more_closely() -> None:
+    series = Series.of()
+    for i in range(300_000):
+        series.add(1000 * i, float(i))
+    whole, near = drawn([series]), drawn([series], 295_000_000)
+
+    assert len(whole["t"]) >= 512
+    assert near["t"][0] <= 295_000_000 < near["t"][1]
+    assert near["max"][-1] == 299_999.0
+    assert len(near["t"]) > 500
+    assert sum(t >= 295_000_000 for t in whole["t"]) < 20
+    assert all(t / 1000 <= low for t, low in zip(near["t"][1:], near["min"][1:], strict=True))
+
+
 def test_a_spike_among_millions_is_seen() -> None:
-    series = Series()
+    series = Series.of()
     for i in range(300_000):
         series.add(1000 * i, 99.0 if i == 123_456 else 1.0)
     found = drawn([series], most=128)

@@ -112,9 +112,9 @@ class Detector(Struct):
     n: int = 0
     missing: int = 0
     estimate: float | None = None
-    statistics: Series = field(default_factory=Series)
-    thresholds: Series = field(default_factory=Series)
-    estimates: Series = field(default_factory=Series)
+    statistics: Series = field(default_factory=Series.of)
+    thresholds: Series = field(default_factory=Series.of)
+    estimates: Series = field(default_factory=Series.of)
 
     @property
     def closeness(self) -> float | None:
@@ -152,7 +152,7 @@ class Figures(Struct):
             return
         series = self.series.get(name)
         if series is None:
-            series = self.series[name] = Series()
+            series = self.series[name] = Series.of()
         series.add(time_ms, value)
 
 
@@ -197,7 +197,7 @@ def _performance(figures: Figures, name: str, value: bytes) -> None:
         if figure is not None:
             series = model.series.get(metric)
             if series is None:
-                series = model.series[metric] = Series()
+                series = model.series[metric] = Series.of()
             series.add(now.time, figure)
     if name == "champion":
         figures.add("error", now.time, error_of(now.rolling))
@@ -228,7 +228,7 @@ def _detector(figures: Figures, name: str, value: bytes) -> None:
         ending = f"/{now.detector}" + (f"/{now.segment}" if now.segment else "")
         room = SEGMENT_ROOM if now.segment else WHOLE_ROOM
         detector = Detector(name.removesuffix(ending), now.segment, now.detector)
-        detector.statistics, detector.thresholds, detector.estimates = (Series(room=room) for _ in range(3))
+        detector.statistics, detector.thresholds, detector.estimates = (Series.of(room) for _ in range(3))
         figures.detectors[name] = detector
     detector.statistic, detector.threshold, detector.estimate = now.statistic, now.threshold, now.estimate
     detector.n, detector.missing = now.n, now.missing

@@ -11,6 +11,18 @@ MOST_UPDATES = 100  # of one incident: the first, and the newest
 EVIDENCE_BYTES = 32 << 20  # of all: those that are over are the first to lose it
 
 
+class _Harm(Struct, gc=False):
+    basis: str
+    excess_per_event: float | None
+    interval: tuple[float | None, float | None] | None
+    benign: bool | None
+
+
+class _Place(Struct, gc=False):
+    signal: str
+    segment: str
+
+
 class _Lead(Struct, gc=False):
     incident: str
     status: str
@@ -25,6 +37,9 @@ class _Lead(Struct, gc=False):
     acknowledged_by: str | None
     outcome: str | None
     message: str
+    contributions: list[_Place]
+    harm: _Harm | None
+    benign: bool | None
 
 
 class _Alert(Struct, gc=False):
@@ -95,19 +110,15 @@ class Incidents(Struct):
         row.updates.append(Update(time_ms, now.status, now.severity, now.message, by))
         if len(row.updates) > MOST_UPDATES:
             del row.updates[1]
-        self._keep(row, bytes(alert.data))
+        row.cost = _cost(now)
+        row.places = [] if row.over else [f"{seen.signal}|{seen.segment}" for seen in now.contributions]
+        self.bytes_kept += len(alert.data) - len(row.data)
+        row.data = bytes(alert.data)
         self._forget()
 
     def alarming(self) -> dict[str, str]:
         """SIGNAL|SEGMENT → the newest open incident that it is part of."""
         return {place: row.id for row in self.rows.values() for place in row.places}
-
-    def _keep(self, row: Incident, data: bytes) -> None:
-        self.bytes_kept += len(data) - len(row.data)
-        row.data = data
-        told = row.evidence()
-        row.cost = cost_of(told)
-        row.places = [] if row.over else [f"{seen['signal']}|{seen['segment']}" for seen in told["contributions"]]
 
     def _forget(self) -> None:
         while len(self.rows) > MOST:
@@ -123,18 +134,18 @@ class Incidents(Struct):
                 row.data = b""
 
 
-def cost_of(data: dict[str, Any]) -> str | None:
+def _cost(lead: _Lead) -> str | None:
     """What it costs, in words; None where that is not known."""
-    harm = data.get("harm") or {}
-    if data.get("benign") or harm.get("benign"):
+    harm = lead.harm
+    if lead.benign or (harm is not None and harm.benign):
         return "costs nothing so far"
-    excess, interval = harm.get("excess_per_event"), harm.get("interval")
-    if excess is None:
+    if harm is None or harm.excess_per_event is None:
         return None
-    between = f" ({interval[0]:.2g} to {interval[1]:.2g})" if interval and None not in interval else ""
-    basis = ", estimated before the labels" if harm.get("basis") == "estimated" else ""
-    unclear = ", not beyond chance" if harm.get("benign") is None else ""
-    return f"{excess:.2g} an event{between}{basis}{unclear}"
+    low, high = harm.interval or (None, None)
+    between = f" ({low:.2g} to {high:.2g})" if low is not None and high is not None else ""
+    basis = ", estimated before the labels" if harm.basis == "estimated" else ""
+    unclear = ", not beyond chance" if harm.benign is None else ""
+    return f"{harm.excess_per_event:.2g} an event{between}{basis}{unclear}"
 
 
 _ALERT, _LEAD = msgspec.json.Decoder(_Alert), msgspec.json.Decoder(_Lead)

@@ -83,7 +83,7 @@ class Panes(Struct):
     width_ms: int
     bits: int = 0
     merged: dict[int, Pane] = {}  # by start // width_ms >> bits
-    means: Series = field(default_factory=Series)
+    means: Series = field(default_factory=Series.of)
 
     def add(self, pane: Pane, at_ms: int, low: float | None, high: float | None) -> None:
         """One record's worth."""

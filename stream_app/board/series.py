@@ -7,7 +7,7 @@ series of several shards can be laid upon one another. The smallest and the larg
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from msgspec import Struct, field
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from stream_app.messages import Floats, Ints
 
 NEVER = -(1 << 63)
-ROOM = 1024  # buckets of a series: 40 kB, and as many points as a chart can show
+ROOM = 1024  # buckets: 40 kB, and as many points as a chart can show
+FINER = 6  # bits: the newest thirtieth of a series, or so, can be seen 64 times as closely
 
 
-class Series(Struct, gc=False):
-    """The buckets as columns, in order of time."""
+class Buckets(Struct, gc=False):
+    """The buckets as columns, in order of time; those of the `newest` values let the oldest go instead of thinning."""
 
     room: int = ROOM
+    newest: bool = False
+    since_ms: int = NEVER  # what was before has been let go
     bits: int = 0
     at: Whole = field(default_factory=Whole)  # number of the bucket
     n: Whole = field(default_factory=Whole)
@@ -33,21 +36,19 @@ class Series(Struct, gc=False):
     low: Real = field(default_factory=Real)
     high: Real = field(default_factory=Real)
 
-    def add(self, time_ms: int, value: float | None) -> None:
-        """One value; None is a gap. As `add_many`, without its calls: most of what a board does is this."""
-        if value is None:
-            return
+    def add(self, time_ms: int, value: float) -> None:
+        """One value. As `add_many`, without its calls: most of what a board does is this."""
         at = time_ms >> self.bits
-        newest = self.at[-1] if self.at else NEVER
-        if at > newest:
+        last = self.at[-1] if self.at else NEVER
+        if at > last:
             self.at.append(at)
             self.n.append(1)
             self.total.append(value)
             self.low.append(value)
             self.high.append(value)
             if len(self.at) > self.room:
-                self._thin()
-        elif at == newest:
+                self._make_room()
+        elif at == last:
             self.n[-1] += 1
             self.total[-1] += value
             if value < self.low[-1]:  # noqa: PLR1730  (a call costs three comparisons)
@@ -59,6 +60,8 @@ class Series(Struct, gc=False):
 
     def add_many(self, time_ms: int, n: int, total: float, low: float, high: float) -> None:
         """Values of one time together."""
+        if time_ms < self.since_ms:
+            return
         at = time_ms >> self.bits
         last = len(self.at) - 1
         i = last if last >= 0 and self.at[last] == at else bisect_left(self.at, at)
@@ -68,30 +71,78 @@ class Series(Struct, gc=False):
             self.low[i] = min(self.low[i], low)
             self.high[i] = max(self.high[i], high)
             return
-        for column, value in ((self.at, at), (self.n, n), (self.total, total), (self.low, low), (self.high, high)):
+        for column, value in zip(self.columns(), (at, n, total, low, high), strict=True):
             column.insert(i, value)
         if len(self.at) > self.room:
-            self._thin()
+            self._make_room()
 
-    def _thin(self) -> None:
+    def columns(self) -> tuple[Any, ...]:
+        return self.at, self.n, self.total, self.low, self.high
+
+    def widen(self, bits: int) -> None:
+        """Makes the buckets this wide, if they are not."""
+        if bits > self.bits:
+            columns = Columns(self)
+            columns.widen(bits)
+            self._take(columns)
+
+    def _make_room(self) -> None:
+        if self.newest:
+            for column in self.columns():
+                del column[: self.room // 2]
+            self.since_ms = self.at[0] << self.bits
+            return
         columns = Columns(self)
         columns.thin(self.room)
+        self._take(columns)
+
+    def _take(self, columns: "Columns") -> None:
         self.bits, self.at, self.n = columns.bits, Whole(columns.at.tobytes()), Whole(columns.n.tobytes())
         self.total, self.low, self.high = (
             Real(column.tobytes()) for column in (columns.total, columns.low, columns.high)
         )
 
 
+class Series(Struct):
+    """All of it, and the newest part in buckets that are FINER bits narrower: to look closer at what goes on now."""
+
+    whole: Buckets
+    newest: Buckets
+
+    @classmethod
+    def of(cls, room: int = ROOM) -> Self:
+        """An empty one."""
+        return cls(Buckets(room=room), Buckets(room=room, newest=True))
+
+    def add(self, time_ms: int, value: float | None) -> None:
+        """One value; None is a gap."""
+        if value is not None:
+            self.whole.add(time_ms, value)
+            self.newest.add(time_ms, value)
+            if self.whole.bits - FINER > self.newest.bits:
+                self.newest.widen(self.whole.bits - FINER)
+
+    def add_many(self, time_ms: int, n: int, total: float, low: float, high: float) -> None:
+        """Values of one time together."""
+        self.whole.add_many(time_ms, n, total, low, high)
+        self.newest.add_many(time_ms, n, total, low, high)
+        self.newest.widen(self.whole.bits - FINER)
+
+    def reaches(self, start_ms: int | None) -> bool:
+        """Whether the newest part holds all from there on."""
+        return start_ms is not None and self.newest.since_ms <= start_ms
+
+
 class Columns:
     """The same as numpy arrays, for as long as they are worked on."""
 
-    def __init__(self, series: Series) -> None:
-        self.bits = series.bits
-        self.at: Ints = np.array(series.at, np.int64)
-        self.n: Ints = np.array(series.n, np.int64)
-        self.total: Floats = np.array(series.total)
-        self.low: Floats = np.array(series.low)
-        self.high: Floats = np.array(series.high)
+    def __init__(self, buckets: Buckets) -> None:
+        self.bits = buckets.bits
+        self.at: Ints = np.array(buckets.at, np.int64)
+        self.n: Ints = np.array(buckets.n, np.int64)
+        self.total: Floats = np.array(buckets.total)
+        self.low: Floats = np.array(buckets.low)
+        self.high: Floats = np.array(buckets.high)
 
     def thin(self, room: int) -> None:
         """Doubles the width until there are at most so many buckets."""
@@ -134,7 +185,7 @@ def drawn(
 ) -> Document:
     """Several shards' series as one, cut to a stretch of time, with at most `most` points.
 
-    >>> one = Series()
+    >>> one = Series.of()
     >>> one.add(5, 1.0), one.add(7, 3.0)
     (None, None)
     >>> drawn([one])
@@ -142,9 +193,10 @@ def drawn(
     """
     if not series:
         return {"t": [], "min": [], "max": [], "mean": []}
-    columns = Columns(series[0])
-    for other in series[1:]:
-        columns.lay_upon(Columns(other))
+    near = all(each.reaches(start_ms) for each in series if each.whole.at)
+    columns, *others = [Columns(each.newest if near else each.whole) for each in series]
+    for other in others:
+        columns.lay_upon(other)
     columns.cut(start_ms, stop_ms)
     columns.thin(most)
     return {

@@ -109,7 +109,7 @@ class TopicBoard:
     async def _look(self) -> None:
         """How far the workers are with the inputs, as they tell Kafka, and how far we are with the outputs."""
         now = self._looked_s = time.monotonic()
-        with contextlib.suppress(KafkaError):  # the next look may know more
+        with contextlib.suppress(KafkaError, TimeoutError):  # the next look may know more
             await self.behind()
             done = await self._admin.list_consumer_group_offsets(self.config.name)
             inputs = {kafka.topic(self.config, stream) for stream in kafka.inputs(self.config)}

@@ -30,6 +30,7 @@ from stream_app.page import STATIC, render
 LARGEST_BODY = 4096  # bytes: a name
 LONGEST_NAME = 100  # characters, of who acknowledges
 MOST_ROWS = 2000
+MOST_CACHED = 64  # pages and documents: a quarter of a megabyte each, where there is much to show
 SHUTDOWN_S = 1.0
 OPTION = "driftline dashboard", "--listen"
 TOKEN = "DRIFTLINE_DASHBOARD_TOKEN"  # noqa: S105  (the name of a variable)
@@ -40,6 +41,7 @@ class Feed(Protocol):
     """What keeps a board up to date."""
 
     board: Board
+    changes: int
 
     def around(self) -> Around: ...
     async def send(self, shard: int, command: bytes) -> int: ...
@@ -82,6 +84,8 @@ class Dashboard:
         ):
             app.router.add_get(path, handler)
         app.router.add_post("/incident/{id}/acknowledge", self._acknowledge)
+        self._ticks, self._cached_at = 0, (0, 0)
+        self._cached: dict[tuple[str, str, Asked], bytes] = {}
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
 
     async def start(self) -> str:
@@ -108,7 +112,8 @@ class Dashboard:
         await self._runner.cleanup()
 
     def refresh(self) -> None:
-        """The board, or what is around it, has changed."""
+        """Once a second: the board, or what is around it, has changed."""
+        self._ticks += 1
         self.live.refresh()
 
     def document(self, view: str, asked: Asked) -> dict[str, Any]:
@@ -120,13 +125,25 @@ class Dashboard:
 
     async def _page(self, request: web.Request) -> web.Response:
         view, asked = page_of(request.path, dict(request.query))
-        text = render(view, self.document(view, asked), read_only=self.read_only)
-        return web.Response(text=text, content_type="text/html", charset="utf-8", status=self._status(view, asked))
+        body = self._made("html", view, asked, lambda told: render(view, told, read_only=self.read_only).encode())
+        status = self._status(view, asked)
+        return web.Response(body=body, content_type="text/html", charset="utf-8", status=status)
 
     async def _api(self, request: web.Request) -> web.Response:
         view, asked = page_of(request.path.removeprefix("/api") or "/", dict(request.query))
-        body = to_json(self.document(view, asked))
+        body = self._made("json", view, asked, to_json)
         return web.Response(body=body, content_type="application/json", status=self._status(view, asked))
+
+    def _made(self, form: str, view: str, asked: Asked, make: Callable[[dict[str, Any]], bytes]) -> bytes:
+        """A page or document, made once for all who ask for it until something changes."""
+        now = self.feed.changes, self._ticks
+        key = form, view, asked
+        if now != self._cached_at or len(self._cached) >= MOST_CACHED:
+            self._cached.clear()
+            self._cached_at = now
+        if key not in self._cached:
+            self._cached[key] = make(self.document(view, asked))
+        return self._cached[key]
 
     def _status(self, view: str, asked: Asked) -> int:
         return 404 if view == "incident" and self._incident(asked.id) is None else 200
@@ -136,7 +153,7 @@ class Dashboard:
         given = {name: request.query[name] for name in ("from", "to") if name in request.query}
         view, asked = page_of(target.path, dict(parse_qsl(target.query)) | given)
         name = f"{view} {msgspec.json.encode(asked).decode()}"
-        return await self.live.serve(request, name, lambda: to_json(self.document(view, asked)))
+        return await self.live.serve(request, name, lambda: self._made("json", view, asked, to_json))
 
     async def _static(self, request: web.Request) -> web.StreamResponse:
         path = STATIC.get(request.match_info["name"])

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from stream_app.edges import journal
+
 TICK_S = 1.0
 PATIENCE_S = 30.0
 SILENCE_S = 15.0  # after which a comment is sent: proxies close what is silent, and we see who has gone
@@ -57,8 +59,11 @@ class Live:
 
     def refresh(self) -> None:
         """Every document that somebody looks at."""
-        for shown in self.shown.values():
-            shown.refresh()
+        for name, shown in self.shown.items():
+            try:
+                shown.refresh()
+            except Exception as error:  # noqa: BLE001  (one page must not end the others)
+                journal.fail("a page could not be kept up to date", error, page=name)
 
     async def serve(self, request: web.Request, name: str, make: Make) -> web.StreamResponse:
         """Sends a page its document, and again whenever it has changed, until it goes."""
