@@ -8,7 +8,7 @@ GET /static/…, /healthz
 
 import errno
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
@@ -159,7 +159,9 @@ class Dashboard:
         path = STATIC.get(request.match_info["name"])
         if path is None:
             raise web.HTTPNotFound(text="no such file")
-        return web.FileResponse(path, headers={"Cache-Control": "private, max-age=3600"})
+        known = bool(request.query_string)  # pages name the version; what scripts import is asked for again
+        kept = "private, max-age=31536000, immutable" if known else "no-cache"
+        return web.FileResponse(path, headers={"Cache-Control": kept})
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         around = self.feed.around()
@@ -258,12 +260,16 @@ def _time(query: dict[str, str], name: str) -> int | None:
         return None
     try:
         plain = text.lstrip("-").isdigit()
-        value = int(text) if plain else round(datetime.fromisoformat(text).timestamp() * 1000)
+        value = int(text) if plain else round(_utc(datetime.fromisoformat(text)).timestamp() * 1000)
     except (ValueError, OverflowError, OSError):
         value = 1 << 63
     if abs(value) >= 1 << 62:
         raise web.HTTPBadRequest(text=f"{name}: epoch milliseconds, or a time such as 2013-02-01T00:00:00Z")
     return value
+
+
+def _utc(time: datetime) -> datetime:
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 async def _who(request: web.Request) -> str:

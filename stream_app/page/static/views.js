@@ -1,0 +1,153 @@
+// Which charts a document has: by the name in the page, a function that gives traces and layout for plotly.js.
+
+const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "dash", "dot", "longdashdot"];
+const SYMBOLS = { promoted: "triangle-up", "rolled back": "triangle-down", trigger: "diamond", incident: "circle" };
+const MARK_COLOURS = { promoted: "--line-3", "rolled back": "--line-4", trigger: "--line-5", incident: "--line-2" };
+
+// plotly.js reads a few tags in labels: what comes from the stream is shown as it is
+export const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+
+export function chartsOf(document_) {
+  return (VIEWS[document_.view] ?? (() => ({})))(document_);
+}
+
+const VIEWS = {
+  overview: (d) => ({
+    error: () => lines([["error", d.error]]),
+    rate: () => lines([["records per second", d.rate]]),
+    coverage: () => lines([["coverage", d.labels.series.coverage]]),
+    delay: () => lines([["seconds", d.labels.series.delay_median_s]]),
+  }),
+
+  performance: (d) => {
+    const found = { estimate: () => withMarks(estimate(d.estimate), d.marks) };
+    d.metrics.forEach((metric, number) => {
+      found[`metric-${number + 1}`] = () => withMarks(lines(
+        d.models.map((model, index) => [model.name, d.series[metric][model.name], index]).filter((each) => each[1]),
+        { band: false },
+      ), d.marks);
+    });
+    return found;
+  },
+
+  signals: (d) => Object.fromEntries(d.signals.map((row) => [
+    ["signal", row.shard, row.signal, row.segment, row.detector].join("-"), () => detector(row.series),
+  ])),
+
+  signal: (d) => ({
+    statistic: () => withLine(detector(d.row.series), d.onset_ms, "last change began"),
+    panes: () => withLine(lines([["mean", d.panes]]), d.onset_ms, "last change began"),
+    estimates: () => lines([["estimate", d.estimate_series]]),
+    distribution: () => distribution(d.reference, d.current),
+  }),
+
+  incident: (d) => {
+    const told = (chart) => withLine(withLine(chart, d.incident.onset_ms, "began"), d.incident.opened_ms, "told");
+    return {
+      "series-signal": () => told(lines([["mean", d.series.signal]])),
+      "series-statistic": () => told(detector(d.series)),
+      "series-error": () => told(lines([["error", d.series.error]])),
+    };
+  },
+
+  "dead-letters": (d) => ({ refused: () => lines([["share refused", d.series]]) }),
+};
+
+// One line for each [name, series, place in the key]; with a band from least to largest where a bucket holds several.
+function lines(named, { band = true } = {}) {
+  const data = [];
+  named.forEach(([name, series, index = 0]) => {
+    if (band && series.min.some((low, i) => low !== series.max[i])) data.push(...ribbon(series.t, series.min, series.max));
+    data.push(line(name, series, index));
+  });
+  return { data };
+}
+
+function line(name, series, index, more = {}) {
+  const style = { color: `--line-${Math.min(index + 1, 8)}`, width: 1.7, dash: DASHES[index % DASHES.length], simplify: true };
+  const lonely = series.t.length < 3 ? "lines+markers" : "lines";
+  return { x: series.t, y: series.mean, name: plain(name), mode: lonely, line: { ...style, ...more }, hovertemplate: "%{y:.4~g}" };
+}
+
+function ribbon(x, low, high) {
+  const edge = { x, mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false };
+  return [{ ...edge, y: low }, { ...edge, y: high, fill: "tonexty", fillcolor: "--band" }];
+}
+
+function detector({ statistic, threshold }) {
+  const chart = lines([["statistic", statistic]]);
+  chart.data.push(line("threshold", threshold, 1, { width: 1.3 }));
+  chart.layout = { yaxis: { rangemode: "tozero" } };
+  return chart;
+}
+
+function estimate({ estimated, low, high, realised }) {
+  return { data: [
+    ...ribbon(estimated.t, low.mean, high.mean), line("estimated", estimated, 0), line("realised", realised, 1),
+  ] };
+}
+
+function distribution(reference, current) {
+  const byName = reference.bins[0]?.length === 2;
+  const values = byName
+    ? [...new Set([...reference.bins, ...current.bins].map(([name]) => name))].slice(0, 24)
+    : null;
+  const bars = (name, found, index) => {
+    const look = { color: `--line-${index + 1}`, pattern: { shape: index ? "/" : "", fgcolor: `--line-${index + 1}`, bgcolor: "--paper", size: 5, solidity: .45 } };
+    const shares = new Map(found.bins.map((bin) => [bin[0], bin.at(-1)]));
+    return byName
+      ? { type: "bar", name, x: values.map(plain), y: values.map((value) => shares.get(value) ?? 0), marker: look, hovertemplate: "%{y:.1%}" }
+      : { type: "bar", name, x: found.bins.map(label), y: found.bins.map((bin) => bin[2]), marker: look, hovertemplate: "%{y:.1%}" };
+  };
+  const order = byName ? values.map(plain) : inOrder(reference.bins, current.bins);
+  return {
+    data: [bars("reference", reference, 0), bars("now", current, 1)],
+    layout: {
+      showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, margin: { l: 38, r: 8, t: 26, b: 30 },
+      bargap: .15, xaxis: { type: "category", categoryorder: "array", categoryarray: order, nticks: 10 },
+      yaxis: { tickformat: ".0%", rangemode: "tozero" },
+    },
+  };
+}
+
+const figure = (value) => Number(value.toPrecision(3)).toLocaleString("en", { maximumSignificantDigits: 3 });
+const label = ([low, high]) => (low === high ? figure(low) : `${figure(low)} – ${figure(high)}`);
+
+function inOrder(...parts) {
+  const bins = parts.flat().sort((one, other) => one[0] - other[0] || one[1] - other[1]);
+  return [...new Set(bins.map(label))];
+}
+
+function withLine(chart, time, text) {
+  if (time === null) return chart;
+  const shown = chart.data.flatMap((trace) => [trace.x[0], trace.x.at(-1)]);
+  if (!(Math.min(...shown) <= time && time <= Math.max(...shown))) return chart;
+  const layout = chart.layout ?? {};
+  const shape = { type: "line", xref: "x", yref: "paper", x0: time, x1: time, y0: 0, y1: 1, line: { color: "--line-8", width: 1.2, dash: "dot" } };
+  const note = { x: time, xref: "x", y: 1, yref: "paper", text, showarrow: false, xanchor: "left", yanchor: "top", xshift: 3, font: { color: "--ink", size: 11 } };
+  return { ...chart, layout: { ...layout, shapes: [...(layout.shapes ?? []), shape], annotations: [...(layout.annotations ?? []), note] } };
+}
+
+// Promotions, triggers and incidents on the time axis: a mark above the lines, and a hair line through them.
+function withMarks(chart, marks) {
+  const times = chart.data.flatMap((trace) => [trace.x[0], trace.x.at(-1)]);
+  const shown = marks.filter((mark) => mark.time_ms >= Math.min(...times) && mark.time_ms <= Math.max(...times));
+  if (!shown.length) return chart;
+  const kinds = Object.keys(SYMBOLS).filter((kind) => shown.some((mark) => mark.kind === kind));
+  const traces = kinds.map((kind) => {
+    const mine = shown.filter((mark) => mark.kind === kind);
+    return {
+      x: mine.map((mark) => mark.time_ms), y: mine.map(() => 0.5), yaxis: "y2", mode: "markers", name: kind,
+      text: mine.map((mark) => plain(shortened(mark.text))), hovertemplate: "%{text}",
+      marker: { symbol: SYMBOLS[kind], color: MARK_COLOURS[kind], size: 8 },
+    };
+  });
+  const shapes = shown.map((mark) => ({
+    type: "line", xref: "x", yref: "paper", x0: mark.time_ms, x1: mark.time_ms, y0: 0, y1: .92,
+    line: { color: MARK_COLOURS[mark.kind], width: .8, dash: "dot" }, opacity: .6,
+  }));
+  const layout = { ...chart.layout, shapes, yaxis: { domain: [0, .9] }, yaxis2: { domain: [.92, 1], range: [0, 1], visible: false, fixedrange: true } };
+  return { data: [...chart.data, ...traces], layout };
+}
+
+const shortened = (text) => (text.length > 70 ? `${text.slice(0, 69)}…` : text);
