@@ -77,6 +77,7 @@ document.addEventListener("keydown", (event) => {
   const range = document.getElementById("range");
   if (event.key === "Escape" && range.open) { range.open = false; range.querySelector("summary").focus(); }
 });
+document.querySelector(".top [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 addEventListener("themed", redraw);
 addEventListener("pagehide", disconnect);
 addEventListener("pageshow", (event) => { if (event.persisted && !source) connect(); });

@@ -1,10 +1,11 @@
 // Draws the charts of a page that can be seen, by plotly.js (`Plotly`); each anew only if what it shows has changed.
 
-import { chartsOf } from "./views.js";
+import { chartsOf, stretchOf } from "./views.js";
 
 const CONFIG = { displayModeBar: false, responsive: true, showTips: false, doubleClick: false };
 let charts = {}; // by name: () => { data, layout }
 let timed = true;
+let stretch = null; // of time, which all charts share
 
 const seen = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
@@ -21,6 +22,7 @@ let working = false;
 export async function draw(document_) {
   charts = chartsOf(document_);
   timed = document_.timed;
+  stretch = stretchOf(document_);
   const plots = [...document.querySelectorAll(".plot")];
   for (const plot of plots) {
     if (!observed.has(plot)) { observed.add(plot); seen.observe(plot); }
@@ -50,16 +52,17 @@ async function one(plot) {
   const make = charts[plot.dataset.chart];
   if (!make) return;
   const { data, layout = {} } = make();
-  const text = JSON.stringify([data, layout]);
+  const text = JSON.stringify([data, layout, stretch]);
   if (drawn.get(plot) === text) return;
   drawn.set(plot, text);
-  const resolved = resolve({ data, layout: laidOut(layout, plot.closest(".card") !== null) });
+  const resolved = resolve({ data, layout: laidOut(layout, plot) });
   await window.Plotly.react(plot, resolved.data, resolved.layout, CONFIG);
   plot.dataset.drawn = "yes";
   await new Promise(requestAnimationFrame);
 }
 
-function laidOut(layout, small) {
+function laidOut(layout, plot) {
+  const small = plot.closest(".card") !== null, narrow = plot.clientWidth < 420;
   const axis = { fixedrange: true, gridcolor: "--grid", linecolor: "--rule", zeroline: false, automargin: true };
   return {
     paper_bgcolor: "rgba(0,0,0,0)",
@@ -71,7 +74,7 @@ function laidOut(layout, small) {
     hoverlabel: { bgcolor: "--paper", bordercolor: "--rule", font: { color: "--ink", size: 12 } },
     dragmode: false,
     ...layout,
-    xaxis: { type: timed ? "date" : "linear", nticks: small ? 4 : 7, ...axis, showgrid: false, ...layout.xaxis },
+    xaxis: { type: timed ? "date" : "linear", nticks: narrow ? 4 : 7, tickangle: 0, ...axis, showgrid: false, ...(stretch && { range: stretch }), ...layout.xaxis },
     yaxis: { nticks: small ? 3 : 5, ...axis, ...layout.yaxis },
   };
 }

@@ -2,6 +2,7 @@
 
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "dash", "dot", "longdashdot"];
 const SYMBOLS = { promoted: "triangle-up", "rolled back": "triangle-down", trigger: "diamond", incident: "circle" };
+const HEIGHTS = { promoted: 0.5, "rolled back": 0.5, trigger: 0.15, incident: 0.85 };
 const MARK_COLOURS = { promoted: "--line-3", "rolled back": "--line-4", trigger: "--line-5", incident: "--line-2" };
 
 // plotly.js reads a few tags in labels: what comes from the stream is shown as it is
@@ -9,6 +10,16 @@ export const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll(
 
 export function chartsOf(document_) {
   return (VIEWS[document_.view] ?? (() => ({})))(document_);
+}
+
+// The stretch of time that all charts of a page share.
+export function stretchOf(d) {
+  if (d.view === "incident") {
+    const ends = Object.values(d.series).flatMap(({ t }) => (t.length ? [t[0], t.at(-1)] : []));
+    return ends.length ? [Math.min(...ends), Math.max(...ends)] : null;
+  }
+  const stretch = [d.from_ms ?? d.known_from_ms, d.to_ms ?? d.known_to_ms];
+  return stretch.includes(null) || stretch[0] >= stretch[1] ? null : stretch;
 }
 
 const VIEWS = {
@@ -57,16 +68,35 @@ const VIEWS = {
 function lines(named, { band = true } = {}) {
   const data = [];
   named.forEach(([name, series, index = 0]) => {
-    if (band && series.min.some((low, i) => low !== series.max[i])) data.push(...ribbon(series.t, series.min, series.max));
+    if (band && telling(series)) data.push(...ribbon(series.t, series.min, series.max));
     data.push(line(name, series, index));
   });
   return { data };
 }
 
+// Least and largest of buckets tell something unless each holds one value, or all hold the same two.
+function telling({ min, max }) {
+  const apart = min.some((low, i) => low !== max[i]);
+  return apart && (min.some((low) => low !== min[0]) || max.some((high) => high !== max[0]));
+}
+
+// A line breaks where nothing was told for long: a detector that begins anew says nothing for a while.
+function broken({ t, mean }) {
+  const steps = t.slice(1).map((time, i) => time - t[i]).sort((one, other) => one - other);
+  const long = 4 * steps[Math.floor(steps.length / 2)];
+  const x = [], y = [];
+  t.forEach((time, i) => {
+    if (i && time - t[i - 1] > long) { x.push(t[i - 1] + 1); y.push(null); }
+    x.push(time);
+    y.push(mean[i]);
+  });
+  return { x, y };
+}
+
 function line(name, series, index, more = {}) {
   const style = { color: `--line-${Math.min(index + 1, 8)}`, width: 1.7, dash: DASHES[index % DASHES.length], simplify: true };
   const lonely = series.t.length < 3 ? "lines+markers" : "lines";
-  return { x: series.t, y: series.mean, name: plain(name), mode: lonely, line: { ...style, ...more }, hovertemplate: "%{y:.4~g}" };
+  return { ...broken(series), name: plain(name), connectgaps: false, mode: lonely, line: { ...style, ...more }, hovertemplate: "%{y:.4~g}" };
 }
 
 function ribbon(x, low, high) {
@@ -104,7 +134,7 @@ function distribution(reference, current) {
     data: [bars("reference", reference, 0), bars("now", current, 1)],
     layout: {
       showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, margin: { l: 38, r: 8, t: 26, b: 30 },
-      bargap: .15, xaxis: { type: "category", categoryorder: "array", categoryarray: order, nticks: 10 },
+      bargap: .15, xaxis: { type: "category", range: null, autorange: true, categoryorder: "array", categoryarray: order, nticks: 10 },
       yaxis: { tickformat: ".0%", rangemode: "tozero" },
     },
   };
@@ -120,8 +150,6 @@ function inOrder(...parts) {
 
 function withLine(chart, time, text) {
   if (time === null) return chart;
-  const shown = chart.data.flatMap((trace) => [trace.x[0], trace.x.at(-1)]);
-  if (!(Math.min(...shown) <= time && time <= Math.max(...shown))) return chart;
   const layout = chart.layout ?? {};
   const shape = { type: "line", xref: "x", yref: "paper", x0: time, x1: time, y0: 0, y1: 1, line: { color: "--line-8", width: 1.2, dash: "dot" } };
   const note = { x: time, xref: "x", y: 1, yref: "paper", text, showarrow: false, xanchor: "left", yanchor: "top", xshift: 3, font: { color: "--ink", size: 11 } };
@@ -129,24 +157,22 @@ function withLine(chart, time, text) {
 }
 
 // Promotions, triggers and incidents on the time axis: a mark above the lines, and a hair line through them.
-function withMarks(chart, marks) {
-  const times = chart.data.flatMap((trace) => [trace.x[0], trace.x.at(-1)]);
-  const shown = marks.filter((mark) => mark.time_ms >= Math.min(...times) && mark.time_ms <= Math.max(...times));
+function withMarks(chart, shown) {
   if (!shown.length) return chart;
   const kinds = Object.keys(SYMBOLS).filter((kind) => shown.some((mark) => mark.kind === kind));
   const traces = kinds.map((kind) => {
     const mine = shown.filter((mark) => mark.kind === kind);
     return {
-      x: mine.map((mark) => mark.time_ms), y: mine.map(() => 0.5), yaxis: "y2", mode: "markers", name: kind,
+      x: mine.map((mark) => mark.time_ms), y: mine.map(() => HEIGHTS[kind]), yaxis: "y2", mode: "markers", name: kind,
       text: mine.map((mark) => plain(shortened(mark.text))), hovertemplate: "%{text}",
       marker: { symbol: SYMBOLS[kind], color: MARK_COLOURS[kind], size: 8 },
     };
   });
   const shapes = shown.map((mark) => ({
-    type: "line", xref: "x", yref: "paper", x0: mark.time_ms, x1: mark.time_ms, y0: 0, y1: .92,
-    line: { color: MARK_COLOURS[mark.kind], width: .8, dash: "dot" }, opacity: .6,
+    type: "line", xref: "x", yref: "paper", x0: mark.time_ms, x1: mark.time_ms, y0: 0, y1: .86,
+    line: { color: "--line-7", width: .8, dash: "dot" }, opacity: .45,
   }));
-  const layout = { ...chart.layout, shapes, yaxis: { domain: [0, .9] }, yaxis2: { domain: [.92, 1], range: [0, 1], visible: false, fixedrange: true } };
+  const layout = { ...chart.layout, shapes, yaxis: { domain: [0, .84] }, yaxis2: { domain: [.87, 1], range: [-.1, 1.1], visible: false, fixedrange: true } };
   return { data: [...chart.data, ...traces], layout };
 }
 
