@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 from runs import ROOT, TIMEOUT_S, command
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), "")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
 PATIENCE_MS = 30_000  # of any one thing that a page is waited for
 expect.set_options(timeout=PATIENCE_MS)
 ABSENT = "these tests need Chromium: apt-get install chromium"

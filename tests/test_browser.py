@@ -1,4 +1,4 @@
-"""The dashboard in a real browser: live, acknowledged, at two widths, in two themes, by keyboard, and whatever the data are."""
+"""The dashboard in a real browser: live, acknowledged, wide and narrow, light and dark, by keyboard, on any data."""
 
 import json
 import os
@@ -13,7 +13,9 @@ from runs import configured, in_process, jsonl, rows, running
 
 from stream_app.edges.log import Log
 
-HOSTILE = '<img src=x onerror="window.owned=1"><a href="javascript:owned=1">b</a>{{7*7}}</script><script>window.owned=1</script>'
+HOSTILE = (
+    '<img src=x onerror="window.owned=1"><a href="javascript:owned=1">b</a>{{7*7}}</script><script>owned=1</script>'
+)
 CATEGORIES = """
 [[watch]]
 signal = "feature:c"
@@ -113,7 +115,7 @@ def test_names_that_are_markup_can_be_read(browser: Any, site: Site) -> None:
 
 def test_a_run_is_seen_live_and_its_incident_acknowledged(browser: Any, tmp_path: Path) -> None:
     """Numbers move, the first incident appears, both without a reload; it is acknowledged, and the log says so."""
-    config, state, made = configured(tmp_path, "events.jsonl"), tmp_path / "log.db", rows(seed=5, n=3000)
+    config, state, made = configured(tmp_path, "events.jsonl"), tmp_path / "log.db", rows(seed=11, n=3000)
     events = tmp_path / "events.jsonl"
     events.write_bytes(jsonl(made[:700]))
     words = ("run", config, "--state", state, "--follow", "--dashboard", "0")
