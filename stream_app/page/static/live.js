@@ -50,6 +50,8 @@ async function refresh() {
     morph(document.getElementById(id), fresh);
   }
   document.title = page.title;
+  const waits = sessionStorage.getItem("sent") === location.pathname && document.querySelector("form[method=post]");
+  say(waits ? "It was sent, and counts as soon as the run has taken it." : "");
 }
 
 function say(text) {
@@ -62,6 +64,9 @@ pause.addEventListener("click", () => {
   pause.textContent = paused ? "Resume" : "Pause";
   if (paused) disconnect();
   else connect();
+});
+document.addEventListener("submit", (event) => {
+  if (event.target.method === "post") sessionStorage.setItem("sent", location.pathname);
 });
 document.addEventListener("visibilitychange", () => {
   if (pause.getAttribute("aria-pressed") === "true") return;

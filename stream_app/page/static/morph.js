@@ -7,7 +7,7 @@ export function morph(old, fresh) {
   if (old.isEqualNode(fresh)) return;
   if (old.nodeType !== Node.ELEMENT_NODE) { old.nodeValue = fresh.nodeValue; return; }
   attributes(old, fresh);
-  if (old.classList.contains("plot") || old === document.activeElement) return;
+  if (old.classList.contains("plot") || old.matches("input:focus, select:focus")) return;
   children(old, fresh);
 }
 

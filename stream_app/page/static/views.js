@@ -16,6 +16,7 @@ export function chartsOf(document_) {
 export function stretchOf(d) {
   if (d.view === "incident") {
     const ends = Object.values(d.series).flatMap(({ t }) => (t.length ? [t[0], t.at(-1)] : []));
+    if (ends.length && d.incident) ends.push(d.incident.opened_ms);
     return ends.length ? [Math.min(...ends), Math.max(...ends)] : null;
   }
   const stretch = [d.from_ms ?? d.known_from_ms, d.to_ms ?? d.known_to_ms];
@@ -46,14 +47,18 @@ const VIEWS = {
   ])),
 
   signal: (d) => ({
-    statistic: () => withLine(detector(d.row.series), d.onset_ms, "last change began"),
-    panes: () => withLine(lines([["mean", d.panes]]), d.onset_ms, "last change began"),
+    statistic: () => withLine(detector(d.row.series), d.onset_ms, "last change began", stretchOf(d) ?? undefined),
+    panes: () => withLine(lines([["mean", d.panes]]), d.onset_ms, "last change began", stretchOf(d) ?? undefined),
     estimates: () => lines([["estimate", d.estimate_series]]),
     distribution: () => distribution(d.reference, d.current),
   }),
 
   incident: (d) => {
-    const told = (chart) => withLine(withLine(chart, d.incident.onset_ms, "began"), d.incident.opened_ms, "told");
+    if (!d.incident) return {};
+    const stretch = stretchOf(d) ?? undefined;
+    const told = (chart) => withLine(
+      withLine(chart, d.incident.onset_ms, "began", stretch), d.incident.opened_ms, "told", stretch,
+    );
     return {
       "series-signal": () => told(lines([["mean", d.series.signal]])),
       "series-statistic": () => told(detector(d.series)),
@@ -148,11 +153,12 @@ function inOrder(...parts) {
   return [...new Set(bins.map(label))];
 }
 
-function withLine(chart, time, text) {
+function withLine(chart, time, text, [first, last] = [0, 0]) {
   if (time === null) return chart;
+  const late = time > first + 0.75 * (last - first);
   const layout = chart.layout ?? {};
   const shape = { type: "line", xref: "x", yref: "paper", x0: time, x1: time, y0: 0, y1: 1, line: { color: "--line-8", width: 1.2, dash: "dot" } };
-  const note = { x: time, xref: "x", y: 1, yref: "paper", text, showarrow: false, xanchor: "left", yanchor: "top", xshift: 3, font: { color: "--ink", size: 11 } };
+  const note = { x: time, xref: "x", y: 1, yref: "paper", text, showarrow: false, xanchor: late ? "right" : "left", yanchor: "top", xshift: late ? -3 : 3, font: { color: "--ink", size: 11 } };
   return { ...chart, layout: { ...layout, shapes: [...(layout.shapes ?? []), shape], annotations: [...(layout.annotations ?? []), note] } };
 }
 
