@@ -61,7 +61,7 @@ const VIEWS = {
     );
     return {
       "series-signal": () => told(lines([["mean", d.series.signal]])),
-      "series-statistic": () => told(detector(d.series)),
+      "series-statistic": () => told(alarmed(detector(d.series), d.incident.opened_ms, d.evidence)),
       "series-error": () => told(lines([["error", d.series.error]])),
     };
   },
@@ -114,6 +114,18 @@ function detector({ statistic, threshold }) {
   chart.data.push(line("threshold", threshold, 1, { width: 1.3 }));
   chart.layout = { yaxis: { rangemode: "tozero" } };
   return chart;
+}
+
+// Where the statistic stood when it alarmed: the detector began anew right then, so no line leads there.
+function alarmed(chart, time, evidence) {
+  if (evidence?.statistic == null) return chart;
+  const color = "--line-2";
+  const limit = { type: "line", xref: "paper", x0: 0, x1: 1, y0: evidence.threshold, y1: evidence.threshold, line: { color, width: 1.3, dash: "dash" } };
+  chart.data.push({
+    x: [time], y: [evidence.statistic], mode: "markers", name: "at the alarm", cliponaxis: false,
+    marker: { color, size: 9, symbol: "diamond" }, hovertemplate: "%{y:.4~g}",
+  });
+  return { ...chart, layout: { ...chart.layout, shapes: evidence.threshold === null ? [] : [limit] } };
 }
 
 function estimate({ estimated, low, high, realised }) {
