@@ -39,7 +39,7 @@ signal = "feature:a"
 detector = "ks"
 reference = "200 events"
 [measure]
-every = 128
+every = 256
 """
 
 
