@@ -95,6 +95,10 @@ def make_model(model: config.Model, task: config.Task, inputs: Inputs, seed: int
         from stream_app.models.naive_bayes import NaiveBayes  # noqa: PLC0415  (it imports this module)
 
         return NaiveBayes(model.params, task, inputs)
+    if model.use == "hoeffding_tree":
+        from stream_app.models.hoeffding_tree import HoeffdingTree  # noqa: PLC0415  (it imports this module)
+
+        return HoeffdingTree(model.params, task, inputs)
     if model.use == "onnx":
         raise ValueError('an "onnx" model comes in by `driftline models add CONFIG FILE`, not by the configuration')
     if model.use == "auto":
@@ -102,7 +106,7 @@ def make_model(model: config.Model, task: config.Task, inputs: Inputs, seed: int
 
         return Auto(model, task, inputs, seed)
     if not model.use.startswith("river."):
-        known = "linear, naive_bayes, auto, or a river class such as river.tree.HoeffdingTreeClassifier"
+        known = "linear, naive_bayes, hoeffding_tree, auto, or a river class such as river.tree.HoeffdingTreeClassifier"
         raise ValueError(f'unknown model "{model.use}"; known: {known}')
     from stream_app.models.river_model import RiverModel  # noqa: PLC0415  (importing river takes a second)
 

@@ -1,0 +1,317 @@
+"""Whether a leaf of a compiled Hoeffding tree splits, and into what (Hulten, Spencer, Domingos 2001, section 2).
+
+A split is a matrix of weights [branches, classes], the classes in the order in which the column was seen with them. Its
+merit is what it gains: entropy before less entropy behind it, or 1 less the Gini impurity behind it.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from stream_app.messages import Floats
+from stream_app.models.tree_arrays import (
+    CELL_CODE,
+    CODE,
+    COLUMN,
+    DEPTH,
+    EACH,
+    FIRST,
+    HEAD,
+    HIGH,
+    INACTIVE,
+    KIND,
+    KNOWN,
+    LEAF,
+    LENGTH,
+    LOW,
+    MEAN,
+    NEXT,
+    NODES,
+    NUMBER,
+    ONE,
+    ROW,
+    ROWS,
+    SIBLING,
+    SQUARES,
+    THRESHOLD,
+    TRIED,
+    WATCHED,
+    WEIGHT,
+    N,
+    Small,
+    Tree,
+    fits,
+    forget_columns,
+    know,
+)
+from stream_app.models.tree_leaf import total
+from stream_app.models.tree_params import Rules
+
+POINTS = 10  # thresholds tried on a number, evenly between the least and the largest value
+NOTHING = -1  # in place of a column
+
+Weights = tuple[Floats, NDArray[np.bool_], Small]  # [branches, classes], whether a branch knows the class, the codes
+
+
+@njit(cache=True, error_model="numpy")
+def grow(tree: Tree, node: int, rules: Rules) -> None:
+    """What follows when a leaf has learned an event: nothing, an end of growth there, or a split."""
+    row = tree.node[node, ROW]
+    if tree.row[row, INACTIVE]:
+        return
+    if tree.node[node, DEPTH] >= rules.max_depth:
+        tree.row[row, INACTIVE] = 1
+        forget_columns(tree, row)
+        return
+    weight = total(tree, row)
+    if weight - tree.tally[row, TRIED] >= rules.grace_period:
+        if fits(tree, rules.size, 2, 0) and not _is_pure(tree, row):
+            _try(tree, node, row, weight, rules)
+        if tree.node[node, KIND] == LEAF:
+            tree.tally[row, TRIED] = weight
+
+
+@njit(cache=True, error_model="numpy")
+def new_leaf(tree: Tree, parent: int, code: int, row: int) -> int:
+    """A further node below `parent`, with nothing in its row."""
+    node = tree.meta[NODES]
+    tree.meta[NODES] += 1
+    tree.node[node, DEPTH] = tree.node[parent, DEPTH] + 1
+    tree.node[node, CODE] = code
+    tree.node[node, ROW] = row
+    if tree.node[parent, FIRST] == 0:
+        tree.node[parent, FIRST] = node
+        return node
+    last = tree.node[parent, FIRST]
+    while tree.node[last, SIBLING]:
+        last = tree.node[last, SIBLING]
+    tree.node[last, SIBLING] = node
+    return node
+
+
+@njit(cache=True, error_model="numpy")
+def _is_pure(tree: Tree, row: int) -> bool:
+    known = 0
+    for k in range(tree.row[row, KNOWN]):
+        known += tree.weight[row, tree.order[row, k]] != 0
+    return known < 2
+
+
+@njit(cache=True, error_model="numpy")
+def _try(tree: Tree, node: int, row: int, weight: float, rules: Rules) -> None:
+    """Splits at the best column if it leads the second best by more than chance, or they are as good as equal."""
+    column, kind, value, lead, many = _best(tree, row, weight, rules)
+    known = max(2, tree.row[row, KNOWN])
+    reach = 1.0 if rules.gini else math.log2(known)
+    bound = math.sqrt(reach * reach * math.log(1.0 / rules.delta) / (2.0 * weight))
+    if many == 0 or (many > 1 and not lead > bound and not bound < rules.tau):
+        return
+    if column == NOTHING:
+        forget_columns(tree, row)  # river: the leaf is disabled, and enabled again by the next look at the memory
+    else:
+        _split(tree, node, row, column, kind, value, rules)
+
+
+@njit(cache=True, error_model="numpy")
+def _best(tree: Tree, row: int, weight: float, rules: Rules) -> tuple[int, int, float, float, int]:
+    """Column, kind and value of the best split, its lead over the next, and how many there are, no split among them."""
+    column, kind, value, many = NOTHING, LEAF, 0.0, 0
+    best, second = -np.inf, -np.inf
+    highest = 0.0
+    for k in range(tree.row[row, KNOWN]):
+        highest = max(highest, tree.weight[row, tree.order[row, k]])
+    if highest / weight > rules.max_share_to_split:
+        return NOTHING, LEAF, 0.0, 0.0, 1
+    many = 1 if rules.merit_preprune else 0
+    before = _entropy(tree.weight[row][tree.order[row, : tree.row[row, KNOWN]]])
+    for a in range(tree.row[row, WATCHED]):
+        watched = tree.watched[row, a]
+        if watched < tree.numbers.shape[1]:
+            merit, its_kind, its_value = _best_threshold(tree, row, watched, before, rules)
+        else:
+            merit, its_kind, its_value = _best_category(tree, row, watched, before, rules)
+        if merit >= best:
+            second = best
+            best, kind, value = merit, its_kind, its_value
+            column = NOTHING if kind == LEAF else watched
+        elif merit > second:
+            second = merit
+        many += 1
+    return column, kind, value, best - second, many
+
+
+@njit(cache=True, error_model="numpy")
+def _best_threshold(tree: Tree, row: int, column: int, before: float, rules: Rules) -> tuple[float, int, float]:
+    low, high = np.inf, -np.inf
+    for k in range(tree.seen[row, column]):
+        cell = tree.numbers[row, column, tree.seen_order[row, column, k]]
+        low, high = min(low, cell[LOW]), max(high, cell[HIGH])
+    width = (high - low) / (POINTS + 1.0)
+    best, kind, value = -np.inf, LEAF, 0.0
+    for i in range(POINTS):
+        threshold = low + width * (i + 1)
+        if low < threshold < high:
+            merit = _merit(_by_number(tree, row, column, threshold)[0], before, rules)
+            if merit > best:
+                best, kind, value = merit, NUMBER, threshold
+    return best, kind, value
+
+
+@njit(cache=True, error_model="numpy")
+def _best_category(tree: Tree, row: int, column: int, before: float, rules: Rules) -> tuple[float, int, float]:
+    """A branch for each category, unless one category against the others is better; river's rule."""
+    field = column - tree.numbers.shape[1]
+    best, kind, value = -np.inf, LEAF, 0.0
+    if not rules.binary_split:
+        best, kind = _merit(_by_each(tree, row, field)[0], before, rules), EACH
+    cell = tree.lists[row, field, HEAD] - 1
+    while cell >= 0:
+        merit = _merit(_by_one(tree, row, column, cell)[0], before, rules)
+        if merit > best:
+            best, kind, value = merit, ONE, float(tree.cell[cell, CELL_CODE])
+        cell = tree.cell[cell, NEXT] - 1
+    return best, kind, value
+
+
+@njit(cache=True, error_model="numpy")
+def _by_number(tree: Tree, row: int, column: int, threshold: float) -> Weights:
+    """At most the threshold, and above it: by the normal distribution of each class."""
+    codes = tree.seen_order[row, column, : tree.seen[row, column]]
+    weights, there = np.zeros((2, len(codes))), np.ones((2, len(codes)), np.bool_)
+    for k in range(len(codes)):
+        cell = tree.numbers[row, column, codes[k]]
+        if threshold < cell[LOW]:
+            weights[1, k] = cell[N]
+            there[0, k] = False
+        elif threshold >= cell[HIGH]:
+            weights[0, k] = cell[N]
+            there[1, k] = False
+        else:
+            sd = (cell[SQUARES] / (cell[N] - 1.0)) ** 0.5 if cell[N] > 1 else 0.0
+            below = 0.5 * (1.0 + math.erf((threshold - cell[MEAN]) / sd / math.sqrt(2.0))) if sd > 0 else 0.0
+            weights[0, k] = below * cell[N]
+            weights[1, k] = cell[N] - weights[0, k]
+    return weights, there, codes.copy()
+
+
+@njit(cache=True, error_model="numpy")
+def _by_one(tree: Tree, row: int, column: int, cell: int) -> Weights:
+    """One category, and all others."""
+    codes = tree.seen_order[row, column, : tree.seen[row, column]]
+    weights = np.zeros((2, len(codes)))
+    for k in range(len(codes)):
+        weights[0, k] = tree.counts[cell, codes[k]]
+        weights[1, k] = tree.totals[row, column - tree.numbers.shape[1], codes[k]] - weights[0, k]
+    return weights, weights > 0, codes.copy()
+
+
+@njit(cache=True, error_model="numpy")
+def _by_each(tree: Tree, row: int, field: int) -> Weights:
+    """A branch for each category, in the order of their codes."""
+    weights = np.zeros((tree.lists[row, field, LENGTH], tree.counts.shape[1]))
+    cell = tree.lists[row, field, HEAD] - 1
+    for i in range(weights.shape[0]):
+        weights[i] = tree.counts[cell]
+        cell = tree.cell[cell, NEXT] - 1
+    return weights, weights > 0, np.arange(weights.shape[1]).astype(np.int32)
+
+
+@njit(cache=True, error_model="numpy")
+def _merit(weights: Floats, before: float, rules: Rules) -> float:
+    """-inf unless two branches have their share."""
+    all_of_them, large = 0.0, 0
+    for i in range(weights.shape[0]):
+        all_of_them += _sum(weights[i])
+    for i in range(weights.shape[0]):
+        large += all_of_them > 0 and _sum(weights[i]) / all_of_them > rules.min_branch_fraction
+    if large < 2:
+        return -np.inf
+    behind = 0.0
+    for i in range(weights.shape[0]):
+        if rules.gini:
+            behind += _sum(weights[i]) / all_of_them * _gini(weights[i])
+        else:
+            behind += _sum(weights[i]) * _entropy(weights[i])
+    return 1.0 - behind if rules.gini else before - behind / all_of_them
+
+
+@njit(cache=True, error_model="numpy")
+def _sum(weights: Floats) -> float:
+    found = 0.0
+    for weight in weights:
+        found += weight
+    return found
+
+
+@njit(cache=True, error_model="numpy")
+def _entropy(weights: Floats) -> float:
+    entropy, found = 0.0, 0.0
+    for weight in weights:
+        if weight > 0:
+            entropy -= weight * math.log2(weight)
+            found += weight
+    return (entropy + found * math.log2(found)) / found if found > 0 else 0.0
+
+
+@njit(cache=True, error_model="numpy")
+def _gini(weights: Floats) -> float:
+    gini, found = 1.0, _sum(weights)
+    for weight in weights:
+        if found != 0:
+            gini -= (weight / found) * (weight / found)
+    return gini
+
+
+@njit(cache=True, error_model="numpy")
+def _split(tree: Tree, node: int, row: int, column: int, kind: int, value: float, rules: Rules) -> None:
+    """The leaf becomes a branch; its row becomes the first child's."""
+    field = column - tree.numbers.shape[1]
+    codes = np.zeros(2, np.int32)
+    if kind == NUMBER:
+        weights, there, classes = _by_number(tree, row, column, value)
+    elif kind == ONE:
+        cell = tree.lists[row, field, HEAD] - 1
+        while tree.cell[cell, CELL_CODE] != value:
+            cell = tree.cell[cell, NEXT] - 1
+        weights, there, classes = _by_one(tree, row, column, cell)
+    else:
+        weights, there, classes = _by_each(tree, row, field)
+        codes = _codes(tree, row, field)
+    if not fits(tree, rules.size, weights.shape[0], 0):
+        return
+    forget_columns(tree, row)
+    tree.row[row] = 0
+    tree.tally[row] = 0
+    tree.weight[row] = 0
+    tree.node[node, KIND] = kind
+    tree.node[node, COLUMN] = column
+    tree.place[node, THRESHOLD] = value
+    tree.place[node, WEIGHT] = 0
+    for i in range(weights.shape[0]):
+        child = new_leaf(tree, node, codes[i] if kind == EACH else 0, row if i == 0 else tree.meta[ROWS])
+        tree.meta[ROWS] += i > 0
+        _fill(tree, child, weights[i], there[i], classes)
+        tree.place[node, WEIGHT] += tree.place[child, WEIGHT]
+
+
+@njit(cache=True, error_model="numpy")
+def _codes(tree: Tree, row: int, field: int) -> Small:
+    codes = np.zeros(tree.lists[row, field, LENGTH], np.int32)
+    cell = tree.lists[row, field, HEAD] - 1
+    for i in range(len(codes)):
+        codes[i] = tree.cell[cell, CELL_CODE]
+        cell = tree.cell[cell, NEXT] - 1
+    return codes
+
+
+@njit(cache=True, error_model="numpy")
+def _fill(tree: Tree, node: int, weights: Floats, there: NDArray[np.bool_], classes: Small) -> None:
+    """What a new leaf begins with: its part of what its parent has learned."""
+    row = tree.node[node, ROW]
+    for k in range(len(classes)):
+        if there[k]:
+            know(tree, row, classes[k], weights[k])
+    tree.tally[row, TRIED] = total(tree, row)
+    tree.place[node, WEIGHT] = tree.tally[row, TRIED]
