@@ -14,18 +14,22 @@ from stream_app.models.tree_arrays import (
     CLASSES,
     CODE,
     COLUMN,
+    DEPTH,
     EACH,
     FIRST,
+    INACTIVE,
     KIND,
-    KNOWN,
     LEAF,
+    MASS,
     NODES,
     NUMBER,
     ROW,
     ROWS,
     SIBLING,
     THRESHOLD,
+    TRIED,
     WEIGHT,
+    Small,
     Tree,
     fits,
     has_room,
@@ -34,7 +38,7 @@ from stream_app.models.tree_arrays import (
     restored,
     trimmed,
 )
-from stream_app.models.tree_leaf import answer, learn, present
+from stream_app.models.tree_leaf import answer, learn, present, total
 from stream_app.models.tree_params import Rules, rules_of
 from stream_app.models.tree_split import grow, new_leaf
 
@@ -73,8 +77,8 @@ class HoeffdingTree(CompiledClassifier):
     def __init__(self, params: dict[str, Any], task: config.Task, inputs: Inputs) -> None:
         super().__init__("hoeffding_tree", task)
         self._rules = rules_of(params, inputs)
-        self._shape = len(inputs.numbers), len(inputs.categories)
-        self._tree = new_tree(*self._shape)
+        self._columns = len(inputs.numbers) + len(inputs.categories)
+        self._tree = new_tree(self._columns)
 
     def _run(self, kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, scores: Floats) -> int:
         start = refused = 0
@@ -88,11 +92,11 @@ class HoeffdingTree(CompiledClassifier):
 
     def _make_room(self, c: int) -> None:
         """Twice as much of what is short: one label adds less than there is, but for a field with many categories."""
-        tree, classes = self._tree, self._tree.weight.shape[1]
+        tree, classes = self._tree, self._tree.counts.shape[1]
         if c >= classes:
-            self._tree = resized(tree, len(tree.node), len(tree.row), len(tree.cell), min(self.classes, 2 * c))
+            self._tree = resized(tree, len(tree.node), len(tree.known), len(tree.cell), min(self.classes, 2 * c))
         else:
-            self._tree = resized(tree, 2 * len(tree.node), 2 * len(tree.row), 2 * len(tree.cell) + 8, classes)
+            self._tree = resized(tree, 2 * len(tree.node), 2 * len(tree.known), 2 * len(tree.cell) + 8, classes)
 
     def contributions(self, X: Floats) -> tuple[str, Floats] | None:
         """Along each row's path, the change of the shares of the classes below (Saabas 2014); None without a split."""
@@ -104,7 +108,7 @@ class HoeffdingTree(CompiledClassifier):
 
     def reset(self) -> None:
         """Forgets all that was learned."""
-        self._tree = new_tree(*self._shape)
+        self._tree = new_tree(self._columns)
 
     def to_state(self) -> dict[str, Any]:
         """The arrays, as far as they are in use."""
@@ -112,7 +116,7 @@ class HoeffdingTree(CompiledClassifier):
 
     def load(self, state: dict[str, Any]) -> None:
         """Goes on from `to_state()`; ValueError if the inputs or classes were others."""
-        tree = restored(state, *self._shape)
+        tree = restored(state, self._columns)
         if tree.meta[CLASSES] > self.classes:
             raise ValueError(f"state of another hoeffding_tree model: it has {tree.meta[CLASSES]} classes")
         self._tree = tree
@@ -120,7 +124,7 @@ class HoeffdingTree(CompiledClassifier):
 
 def _shares_below(tree: Tree, outputs: int) -> Floats:
     """The mean share of each class below each node, by weight [nodes, classes]; children stand behind their parents."""
-    nodes, classes = int(tree.meta[NODES]), tree.weight.shape[1]
+    nodes, classes = int(tree.meta[NODES]), tree.counts.shape[1]
     weights, shares = np.zeros(nodes), np.zeros((nodes, classes))
     for node in reversed(range(nodes)):
         below = _children(tree, node)
@@ -129,7 +133,7 @@ def _shares_below(tree: Tree, outputs: int) -> Floats:
             part = weights[below] / weights[node] if weights[node] else np.full(len(below), 1 / len(below))
             shares[node] = part @ shares[below]
         else:
-            weight = tree.weight[tree.node[node, ROW]]
+            weight = tree.mass[tree.node[node, ROW], MASS:]
             weights[node] = weight.sum()
             shares[node] = weight / weights[node] if weights[node] else 1 / max(2, outputs)
     return shares
@@ -156,11 +160,11 @@ def _run(
 ) -> tuple[int, int]:
     """Runs the tape until there is no room for a label; answers how far, and how many targets are no class."""
     shares = np.zeros(classes)
-    refused = 0
+    node, place, refused = tree.node, tree.place, 0
     for i in range(kind.shape[0]):
         x = X[slot[i]]
         if kind[i] == PREDICT:
-            if answer(tree, tree.node[_leaf(tree, x), ROW], x, rules, shares):
+            if answer(tree, node[_leaf(node, place, x), ROW], x, rules, shares):
                 write(scores[slot[i]], shares)
             else:
                 scores[slot[i]] = np.nan
@@ -168,9 +172,8 @@ def _run(
             if not is_class(target[i], classes):
                 refused += 1
                 continue
-            if target[i] >= tree.weight.shape[1] or not has_room(tree):
+            if target[i] >= tree.counts.shape[1] or not has_room(tree):
                 return i, refused
-            tree.meta[CLASSES] = max(tree.meta[CLASSES], int(target[i]) + 1)
             _learn(tree, x, int(target[i]), rules, shares)
     return kind.shape[0], refused
 
@@ -178,64 +181,75 @@ def _run(
 @njit(cache=True, error_model="numpy")
 def _learn(tree: Tree, x: Floats, c: int, rules: Rules, shares: Floats) -> None:
     """Down to a leaf, which learns; it may split unless the way there led over a missing value, as in river."""
-    node, straight = 0, True
-    tree.place[node, WEIGHT] += 1
+    tree.meta[CLASSES] = max(tree.meta[CLASSES], c + 1)
+    node = _pass_down(tree.node, tree.place, 0, x)
+    straight = tree.node[node, KIND] == LEAF
     while tree.node[node, KIND] != LEAF:
-        child = _child(tree, node, x)
-        if child < 0:
-            straight = False
-            child = _new_branch(tree, node, x, rules)
-        node = child
-        tree.place[node, WEIGHT] += 1
-    learn(tree, tree.node[node, ROW], x, c, rules, shares)
-    if straight:
-        grow(tree, node, rules)
+        node = _pass_down(tree.node, tree.place, _branch(tree, node, x, rules), x)
+    row = tree.node[node, ROW]
+    learn(tree, row, x, c, rules, shares)
+    if straight and not tree.known[row, INACTIVE]:
+        since = total(tree.known[row], tree.mass[row]) - tree.mass[row, TRIED]
+        if since >= rules.grace_period or tree.node[node, DEPTH] >= rules.max_depth:
+            grow(tree, node, rules)
 
 
 @njit(cache=True, error_model="numpy")
-def _new_branch(tree: Tree, node: int, x: Floats, rules: Rules) -> int:
-    """For a category that comes here first, if there is room; else the heaviest."""
-    column = tree.node[node, COLUMN]
-    new = tree.node[node, KIND] == EACH and present(x[column], column, tree)
+def _pass_down(node: Small, place: Floats, at: int, x: Floats) -> int:
+    """Counts an event on its way down; ends at a leaf, or where the row does not say which branch."""
+    place[at, WEIGHT] += 1
+    while node[at, KIND] != LEAF:
+        child = _child(node, place, at, x)
+        if child < 0:
+            return at
+        at = child
+        place[at, WEIGHT] += 1
+    return at
+
+
+@njit(cache=True, error_model="numpy")
+def _branch(tree: Tree, at: int, x: Floats, rules: Rules) -> int:
+    """A new one for a category that comes here first, if there is room; else the heaviest."""
+    column = tree.node[at, COLUMN]
+    new = tree.node[at, KIND] == EACH and present(x[column])
     if not (new and fits(tree, rules.size, 2, 0)):
-        return _heaviest(tree, node)
-    child = new_leaf(tree, node, int(x[column]), tree.meta[ROWS])
+        return _heaviest(tree.node, tree.place, at)
+    child = new_leaf(tree, at, int(x[column]), tree.meta[ROWS])
     tree.meta[ROWS] += 1
     return child
 
 
 @njit(cache=True, error_model="numpy")
-def _leaf(tree: Tree, x: Floats) -> int:
+def _leaf(node: Small, place: Floats, x: Floats) -> int:
     """Where a row ends; by the heaviest branch where it does not say which."""
-    node = 0
-    while tree.node[node, KIND] != LEAF:
-        child = _child(tree, node, x)
-        node = child if child >= 0 else _heaviest(tree, node)
-    return node
+    at = 0
+    while node[at, KIND] != LEAF:
+        child = _child(node, place, at, x)
+        at = child if child >= 0 else _heaviest(node, place, at)
+    return at
 
 
 @njit(cache=True, error_model="numpy")
-def _child(tree: Tree, node: int, x: Floats) -> int:
+def _child(node: Small, place: Floats, at: int, x: Floats) -> int:
     """The branch of a row, -1 if its value is missing or has none."""
-    kind, column, child = tree.node[node, KIND], tree.node[node, COLUMN], tree.node[node, FIRST]
-    if not present(x[column], column, tree):
+    kind, value, child = node[at, KIND], x[node[at, COLUMN]], node[at, FIRST]
+    if not present(value):
         return -1
     if kind == EACH:
-        while child and tree.node[child, CODE] != x[column]:
-            child = tree.node[child, SIBLING]
+        while child and node[child, CODE] != value:
+            child = node[child, SIBLING]
         return child or -1
-    threshold = tree.place[node, THRESHOLD]
-    first = x[column] <= threshold if kind == NUMBER else x[column] == threshold
-    return child if first else tree.node[child, SIBLING]
+    first = value <= place[at, THRESHOLD] if kind == NUMBER else value == place[at, THRESHOLD]
+    return child if first else node[child, SIBLING]
 
 
 @njit(cache=True, error_model="numpy")
-def _heaviest(tree: Tree, node: int) -> int:
-    best = child = tree.node[node, FIRST]
+def _heaviest(node: Small, place: Floats, at: int) -> int:
+    best = child = node[at, FIRST]
     while child:
-        if tree.place[child, WEIGHT] > tree.place[best, WEIGHT]:
+        if place[child, WEIGHT] > place[best, WEIGHT]:
             best = child
-        child = tree.node[child, SIBLING]
+        child = node[child, SIBLING]
     return best
 
 
@@ -243,10 +257,10 @@ def _heaviest(tree: Tree, node: int) -> int:
 def _add_paths(tree: Tree, X: Floats, shares: Floats, parts: Floats) -> None:
     """Adds what each branch on the way of each row changes to the part of its column."""
     for i in range(X.shape[0]):
-        node = 0
-        while tree.node[node, KIND] != LEAF:
-            child = _child(tree, node, X[i])
-            child = child if child >= 0 else _heaviest(tree, node)
+        at = 0
+        while tree.node[at, KIND] != LEAF:
+            child = _child(tree.node, tree.place, at, X[i])
+            child = child if child >= 0 else _heaviest(tree.node, tree.place, at)
             for c in range(shares.shape[1]):
-                parts[i, tree.node[node, COLUMN], c] += shares[child, c] - shares[node, c]
-            node = child
+                parts[i, tree.node[at, COLUMN], c] += shares[child, c] - shares[at, c]
+            at = child

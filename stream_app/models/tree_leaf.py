@@ -1,4 +1,8 @@
-"""The leaf of a compiled Hoeffding tree: what it answers and what it learns. Sums run in the order of river's dicts."""
+"""The leaf of a compiled Hoeffding tree: what it answers and what it learns. Sums run in the order of river's dicts.
+
+Kernels that run for each event take the leaf's own part of each array: calls with the whole tree cost more than their
+work.
+"""
 
 import math
 
@@ -16,11 +20,17 @@ from stream_app.models.tree_arrays import (
     INACTIVE,
     KNOWN,
     LOW,
+    MASS,
     MEAN,
+    ORDER,
+    PLACE,
     RIGHT,
+    SEEN,
+    SEEN_ORDER,
     SQUARES,
     WATCHED,
     N,
+    Small,
     Tree,
     add_cell,
     cell_of,
@@ -33,196 +43,206 @@ HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 
 @njit(cache=True, error_model="numpy")
-def total(tree: Tree, row: int) -> float:
+def total(known: Small, mass: Floats) -> float:
     """The weight of all classes of a leaf."""
     weight = 0.0
-    for k in range(tree.row[row, KNOWN]):
-        weight += tree.weight[row, tree.order[row, k]]
+    for k in range(known[KNOWN]):
+        weight += mass[MASS + known[ORDER + k]]
     return weight
+
+
+@njit(cache=True, error_model="numpy")
+def present(x: float) -> bool:
+    """Whether a value is there: a number that is not too large, or the code of a category."""
+    return bool(abs(x) <= LARGEST)
 
 
 @njit(cache=True, error_model="numpy")
 def answer(tree: Tree, row: int, x: Floats, rules: Rules, shares: Floats) -> bool:
     """Writes the share of each class; False if the leaf has nothing to say."""
     shares[:] = 0.0
-    bayes = tree.row[row, INACTIVE] == 0 and rules.leaf != MAJORITY
+    known, mass = tree.known[row], tree.mass[row]
+    bayes = known[INACTIVE] == 0 and rules.leaf != MAJORITY
     if bayes and rules.leaf == BAYES:
-        bayes = total(tree, row) >= rules.nb_threshold
+        bayes = total(known, mass) >= rules.nb_threshold
     elif bayes:
-        bayes = tree.tally[row, BAYES_RIGHT] >= tree.tally[row, RIGHT]
+        bayes = mass[BAYES_RIGHT] >= mass[RIGHT]
     if not bayes:
-        _majority(tree, row, shares)
-    elif not _bayes(tree, row, x, shares):
+        _majority(known, mass, shares)
+    elif not _bayes(known, mass, tree.seen[row], tree.moments[row], tree.cell, tree.counts, x, shares, rules.numbers):
         return False
-    for c in range(shares.shape[0]):
-        if shares[c] != 0:
-            return True
-    return False
+    return bool(shares.any())
 
 
 @njit(cache=True, error_model="numpy")
 def learn(tree: Tree, row: int, x: Floats, c: int, rules: Rules, shares: Floats) -> None:
     """Takes one event of class `c` into a leaf; `shares` is scratch."""
-    active = tree.row[row, INACTIVE] == 0
+    known, mass, seen, moments = tree.known[row], tree.mass[row], tree.seen[row], tree.moments[row]
+    active = known[INACTIVE] == 0
     if active and rules.leaf > BAYES:
-        _compare(tree, row, x, c, shares)
+        _majority(known, mass, shares)
+        mass[RIGHT] += known[KNOWN] == 0 or _likeliest(known, shares) == c
+        bayes = _bayes(known, mass, seen, moments, tree.cell, tree.counts, x, shares, rules.numbers)
+        mass[BAYES_RIGHT] += bayes and _likeliest(known, shares) == c
     if active and rules.leaf != MAJORITY:
-        _name_classes(tree, row, x)
-    if _knows(tree, row, c):
-        tree.weight[row, c] += 1
-    else:
-        know(tree, row, c, 1.0)
+        _ask_categories(known, mass, seen, x, rules.numbers)
+    _count(known, mass, c)
     if active:
-        _watch(tree, row, x, c, rules)
+        _watch_numbers(known, seen, moments, x, c, rules.numbers)
+        for column in range(rules.numbers, x.shape[0]):
+            if present(x[column]):
+                _watch_category(tree, row, column, int(x[column]), c, rules)
 
 
 @njit(cache=True, error_model="numpy")
-def present(x: float, column: int, tree: Tree) -> bool:
-    """Whether a row has a value there: a number that is not too large, the code of a category."""
-    return bool(abs(x) <= LARGEST if column < tree.numbers.shape[1] else x >= 0)
+def _count(known: Small, mass: Floats, c: int) -> None:
+    for k in range(known[KNOWN]):
+        if known[ORDER + k] == c:
+            mass[MASS + c] += 1
+            return
+    know(known, mass, c, 1.0)
 
 
 @njit(cache=True, error_model="numpy")
-def _knows(tree: Tree, row: int, c: int) -> bool:
-    for k in range(tree.row[row, KNOWN]):
-        if tree.order[row, k] == c:
-            return True
-    return False
-
-
-@njit(cache=True, error_model="numpy")
-def _majority(tree: Tree, row: int, shares: Floats) -> None:
-    weight = total(tree, row)
+def _majority(known: Small, mass: Floats, shares: Floats) -> None:
+    weight = total(known, mass)
     factor = 1 / weight if weight != 0 else 1.0
-    for k in range(tree.row[row, KNOWN]):
-        c = tree.order[row, k]
-        shares[c] = tree.weight[row, c] * factor
+    for k in range(known[KNOWN]):
+        c = known[ORDER + k]
+        shares[c] = mass[MASS + c] * factor
 
 
 @njit(cache=True, error_model="numpy")
-def _bayes(tree: Tree, row: int, x: Floats, shares: Floats) -> bool:
-    """Naive Bayes over the columns that the leaf has watched; False before its first event."""
-    known, weight, order = tree.row[row, KNOWN], total(tree, row), tree.order[row]
-    if known == 0 or weight == 0:
-        return False
-    for k in range(known):
-        mine = tree.weight[row, order[k]]
-        shares[order[k]] = math.log(mine / weight) if mine > 0 else 0.0  # 0 as in river
-    for a in range(tree.row[row, WATCHED]):
-        column = tree.watched[row, a]
-        if present(x[column], column, tree):
-            _add_log_densities(tree, row, column, x[column], shares)
-    highest = -np.inf
-    for k in range(known):
-        highest = max(highest, shares[order[k]])
-    norm = 0.0
-    for k in range(known):
-        norm += math.exp(shares[order[k]] - highest)
-    norm = highest + math.log(norm)
-    for k in range(known):
-        shares[order[k]] = math.exp(shares[order[k]] - norm)
-    return True
-
-
-@njit(cache=True, error_model="numpy")
-def _add_log_densities(tree: Tree, row: int, column: int, x: float, shares: Floats) -> None:
-    field = column - tree.numbers.shape[1]
-    cell = cell_of(tree, row, field, int(x)) if field >= 0 else -1
-    for k in range(tree.row[row, KNOWN]):
-        c = tree.order[row, k]
-        if not tree.weight[row, c] > 0:
-            continue
-        if field < 0:
-            of_class = tree.numbers[row, column, c]
-            if of_class[DOUBLE] < 0:
-                away = x - of_class[MEAN]
-                density = away * away / of_class[DOUBLE] - HALF_LOG_TAU - of_class[HALF]
-                if density > -np.inf:
-                    shares[c] += density
-        elif cell >= 0 and tree.counts[cell, c] > 0:
-            shares[c] += math.log(tree.counts[cell, c] / tree.totals[row, field, c])
-
-
-@njit(cache=True, error_model="numpy")
-def _compare(tree: Tree, row: int, x: Floats, c: int, shares: Floats) -> None:
-    """Counts whether the majority and naive Bayes would have been right."""
-    _majority(tree, row, shares)
-    if tree.row[row, KNOWN] == 0 or _likeliest(tree, row, shares) == c:
-        tree.tally[row, RIGHT] += 1
-    if _bayes(tree, row, x, shares) and _likeliest(tree, row, shares) == c:
-        tree.tally[row, BAYES_RIGHT] += 1
-
-
-@njit(cache=True, error_model="numpy")
-def _likeliest(tree: Tree, row: int, shares: Floats) -> int:
+def _likeliest(known: Small, shares: Floats) -> int:
     """Of equals, the class that the leaf has known longest."""
-    best = tree.order[row, 0]
-    for k in range(1, tree.row[row, KNOWN]):
-        if shares[tree.order[row, k]] > shares[best]:
-            best = tree.order[row, k]
+    best = known[ORDER]
+    for k in range(1, known[KNOWN]):
+        if shares[known[ORDER + k]] > shares[best]:
+            best = known[ORDER + k]
     return best
 
 
 @njit(cache=True, error_model="numpy")
-def _name_classes(tree: Tree, row: int, x: Floats) -> None:
-    """River's naive Bayes makes a table for each class it asks about; splits on one category have their order."""
-    numbers = tree.numbers.shape[1]
-    for column in range(numbers, x.shape[0]):
-        if tree.seen[row, column] and present(x[column], column, tree):
-            for k in range(tree.row[row, KNOWN]):
-                c = tree.order[row, k]
-                if tree.weight[row, c] > 0:
-                    _see(tree, row, column, c)
-
-
-@njit(cache=True, error_model="numpy")
-def _see(tree: Tree, row: int, column: int, c: int) -> None:
-    """Remembers in which order a column was seen with the classes."""
-    seen = tree.seen[row, column]
-    for k in range(seen):
-        if tree.seen_order[row, column, k] == c:
-            return
-    tree.seen_order[row, column, seen] = c
-    tree.seen[row, column] = seen + 1
-
-
-@njit(cache=True, error_model="numpy")
-def _watch(tree: Tree, row: int, x: Floats, c: int, rules: Rules) -> None:
-    """Takes the values of a row into what is watched."""
-    numbers = tree.numbers.shape[1]
-    for column in range(x.shape[0]):
-        if not present(x[column], column, tree):
+def _bayes(
+    known: Small,
+    mass: Floats,
+    seen: Small,
+    moments: Floats,
+    cell: Small,
+    counts: Floats,
+    x: Floats,
+    shares: Floats,
+    numbers: int,
+) -> bool:
+    """Naive Bayes over the columns that the leaf has watched; False before its first event."""
+    weight = total(known, mass)
+    if known[KNOWN] == 0 or weight == 0:
+        return False
+    for k in range(known[KNOWN]):
+        c = known[ORDER + k]
+        shares[c] = math.log(mass[MASS + c] / weight) if mass[MASS + c] > 0 else 0.0  # 0 as in river
+    for a in range(known[WATCHED]):
+        column = seen[a, PLACE]
+        if not present(x[column]):
             continue
-        cell = -1
-        if column >= numbers:
-            cell = cell_of(tree, row, column - numbers, int(x[column]))
-            if cell < 0 and (tree.meta[FREE] or fits(tree, rules.size, 0, 1)):
-                cell = add_cell(tree, row, column - numbers, int(x[column]))
-            if cell < 0:
-                continue  # no room for another category: as if it were missing
-        if tree.seen[row, column] == 0:
-            tree.watched[row, tree.row[row, WATCHED]] = column
-            tree.row[row, WATCHED] += 1
-        _see(tree, row, column, c)
-        if cell >= 0:
-            tree.counts[cell, c] += 1
-            tree.totals[row, column - numbers, c] += 1
-        else:
-            _observe(tree.numbers[row, column, c], x[column])
+        place = cell_of(seen, cell, column, int(x[column])) if column >= numbers else -1
+        for k in range(known[KNOWN]):
+            c = known[ORDER + k]
+            if not mass[MASS + c] > 0:
+                continue
+            if place >= 0 and counts[place, c] > 0:
+                shares[c] += math.log(counts[place, c] / moments[column, c, N])
+            elif moments[column, c, DOUBLE] < 0:
+                away = x[column] - moments[column, c, MEAN]
+                density = away * away / moments[column, c, DOUBLE] - HALF_LOG_TAU - moments[column, c, HALF]
+                if density > -np.inf:
+                    shares[c] += density
+    _to_shares(known, shares)
+    return True
 
 
 @njit(cache=True, error_model="numpy")
-def _observe(cell: Floats, x: float) -> None:
+def _to_shares(known: Small, shares: Floats) -> None:
+    """Logarithms → shares that add up to 1."""
+    highest, norm = -np.inf, 0.0
+    for k in range(known[KNOWN]):
+        highest = max(highest, shares[known[ORDER + k]])
+    for k in range(known[KNOWN]):
+        norm += math.exp(shares[known[ORDER + k]] - highest)
+    norm = highest + math.log(norm)
+    for k in range(known[KNOWN]):
+        c = known[ORDER + k]
+        shares[c] = math.exp(shares[c] - norm)
+
+
+@njit(cache=True, error_model="numpy")
+def _ask_categories(known: Small, mass: Floats, seen: Small, x: Floats, numbers: int) -> None:
+    """River's naive Bayes makes a table for each class it asks about; splits on one category have their order."""
+    for column in range(numbers, x.shape[0]):
+        if seen[column, SEEN] and present(x[column]):
+            for k in range(known[KNOWN]):
+                if mass[MASS + known[ORDER + k]] > 0:
+                    _see(seen, column, known[ORDER + k])
+
+
+@njit(cache=True, error_model="numpy")
+def _see(seen: Small, column: int, c: int) -> None:
+    """Remembers in which order a column was seen with the classes."""
+    many = seen[column, SEEN]
+    for k in range(many):
+        if seen[column, SEEN_ORDER + k] == c:
+            return
+    seen[column, SEEN_ORDER + many] = c
+    seen[column, SEEN] = many + 1
+
+
+@njit(cache=True, error_model="numpy")
+def _watch(known: Small, seen: Small, column: int) -> None:
+    """Lists a column that the leaf has not seen yet."""
+    if seen[column, SEEN] == 0:
+        seen[known[WATCHED], PLACE] = column
+        known[WATCHED] += 1
+
+
+@njit(cache=True, error_model="numpy")
+def _watch_numbers(known: Small, seen: Small, moments: Floats, x: Floats, c: int, numbers: int) -> None:
     """Welford's mean and sum of squares, as river has them, and what a density needs of them."""
-    if cell[N] == 0:
-        cell[LOW] = cell[HIGH] = x
-    cell[LOW] = min(cell[LOW], x)
-    cell[HIGH] = max(cell[HIGH], x)
-    before = cell[MEAN]
-    cell[N] += 1
-    cell[MEAN] += (1.0 / cell[N]) * (x - before)
-    cell[SQUARES] += (x - before) * (x - cell[MEAN])
-    if cell[N] > 1:
-        variance = cell[SQUARES] / (cell[N] - 1)
-        cell[DOUBLE] = -2.0 * variance
-        cell[HALF] = 0.5 * math.log(variance) if variance > 0 else 0.0
+    for column in range(numbers):
+        if not present(x[column]):
+            continue
+        _watch(known, seen, column)
+        _see(seen, column, c)
+        cell = moments[column, c]
+        if cell[N] == 0:
+            cell[LOW] = cell[HIGH] = x[column]
+        cell[LOW] = min(cell[LOW], x[column])
+        cell[HIGH] = max(cell[HIGH], x[column])
+        before = cell[MEAN]
+        cell[N] += 1
+        cell[MEAN] += (1.0 / cell[N]) * (x[column] - before)
+        cell[SQUARES] += (x[column] - before) * (x[column] - cell[MEAN])
+        if cell[N] > 1:
+            set_density(cell)
+
+
+@njit(cache=True, error_model="numpy")
+def set_density(cell: Floats) -> None:
+    """What the density of a number of which there are two values or more needs."""
+    variance = cell[SQUARES] / (cell[N] - 1)
+    cell[DOUBLE] = -2.0 * variance
+    cell[HALF] = 0.5 * math.log(variance) if variance > 0 else 0.0
+
+
+@njit(cache=True, error_model="numpy")
+def _watch_category(tree: Tree, row: int, column: int, code: int, c: int, rules: Rules) -> None:
+    """Where there is no room for another category, it counts as missing."""
+    seen = tree.seen[row]
+    cell = cell_of(seen, tree.cell, column, code)
+    if cell < 0:
+        if not (tree.meta[FREE] or fits(tree, rules.size, 0, 1)):
+            return
+        cell = add_cell(tree, row, column, code)
+    _watch(tree.known[row], seen, column)
+    _see(seen, column, c)
+    tree.counts[cell, c] += 1
+    tree.moments[row, column, c, N] += 1

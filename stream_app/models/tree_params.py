@@ -44,6 +44,7 @@ class Rules(NamedTuple):
     min_branch_fraction: float
     max_share_to_split: float
     merit_preprune: bool
+    numbers: int  # columns from here on are categories
     size: tuple[float, float, float, float, float, float]  # bytes of each part, and of the tree at most
 
 
@@ -55,7 +56,7 @@ def rules_of(params: dict[str, Any], inputs: Inputs) -> Rules:
             raise ValueError(f'unknown parameter "{name}" of hoeffding_tree; {known}')
         _check(name, value)
     values = DEFAULTS | params
-    each = bytes_each(len(inputs.numbers), len(inputs.categories))
+    each = bytes_each(len(inputs.numbers) + len(inputs.categories))
     return Rules(
         grace_period=float(values["grace_period"]),
         max_depth=int(values["max_depth"]),
@@ -68,6 +69,7 @@ def rules_of(params: dict[str, Any], inputs: Inputs) -> Rules:
         min_branch_fraction=float(values["min_branch_fraction"]),
         max_share_to_split=float(values["max_share_to_split"]),
         merit_preprune=values["merit_preprune"],
+        numbers=len(inputs.numbers),
         size=(*map(float, each), float(values["max_size"]) * 2**20),  # type: ignore[arg-type]
     )
 

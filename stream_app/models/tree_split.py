@@ -26,13 +26,18 @@ from stream_app.models.tree_arrays import (
     LEAF,
     LENGTH,
     LOW,
+    MASS,
     MEAN,
     NEXT,
     NODES,
     NUMBER,
     ONE,
+    ORDER,
+    PLACE,
     ROW,
     ROWS,
+    SEEN,
+    SEEN_ORDER,
     SIBLING,
     SQUARES,
     THRESHOLD,
@@ -57,20 +62,17 @@ Weights = tuple[Floats, NDArray[np.bool_], Small]  # [branches, classes], whethe
 
 @njit(cache=True, error_model="numpy")
 def grow(tree: Tree, node: int, rules: Rules) -> None:
-    """What follows when a leaf has learned an event: nothing, an end of growth there, or a split."""
+    """A leaf that is due: a split, an end of growth there, or nothing."""
     row = tree.node[node, ROW]
-    if tree.row[row, INACTIVE]:
-        return
     if tree.node[node, DEPTH] >= rules.max_depth:
-        tree.row[row, INACTIVE] = 1
+        tree.known[row, INACTIVE] = 1
         forget_columns(tree, row)
         return
-    weight = total(tree, row)
-    if weight - tree.tally[row, TRIED] >= rules.grace_period:
-        if fits(tree, rules.size, 2, 0) and not _is_pure(tree, row):
-            _try(tree, node, row, weight, rules)
-        if tree.node[node, KIND] == LEAF:
-            tree.tally[row, TRIED] = weight
+    weight = total(tree.known[row], tree.mass[row])
+    if fits(tree, rules.size, 2, 0) and not _is_pure(tree, row):
+        _try(tree, node, row, weight, rules)
+    if tree.node[node, KIND] == LEAF:
+        tree.mass[row, TRIED] = weight
 
 
 @njit(cache=True, error_model="numpy")
@@ -93,17 +95,23 @@ def new_leaf(tree: Tree, parent: int, code: int, row: int) -> int:
 
 @njit(cache=True, error_model="numpy")
 def _is_pure(tree: Tree, row: int) -> bool:
-    known = 0
-    for k in range(tree.row[row, KNOWN]):
-        known += tree.weight[row, tree.order[row, k]] != 0
-    return known < 2
+    return (_masses(tree, row) != 0).sum() < 2
+
+
+@njit(cache=True, error_model="numpy")
+def _masses(tree: Tree, row: int) -> Floats:
+    """The weights of the classes, in the order in which the leaf knew them."""
+    found = np.empty(tree.known[row, KNOWN])
+    for k in range(len(found)):
+        found[k] = tree.mass[row, MASS + tree.known[row, ORDER + k]]
+    return found
 
 
 @njit(cache=True, error_model="numpy")
 def _try(tree: Tree, node: int, row: int, weight: float, rules: Rules) -> None:
     """Splits at the best column if it leads the second best by more than chance, or they are as good as equal."""
     column, kind, value, lead, many = _best(tree, row, weight, rules)
-    known = max(2, tree.row[row, KNOWN])
+    known = max(2, tree.known[row, KNOWN])
     reach = 1.0 if rules.gini else math.log2(known)
     bound = math.sqrt(reach * reach * math.log(1.0 / rules.delta) / (2.0 * weight))
     if many == 0 or (many > 1 and not lead > bound and not bound < rules.tau):
@@ -119,16 +127,14 @@ def _best(tree: Tree, row: int, weight: float, rules: Rules) -> tuple[int, int, 
     """Column, kind and value of the best split, its lead over the next, and how many there are, no split among them."""
     column, kind, value, many = NOTHING, LEAF, 0.0, 0
     best, second = -np.inf, -np.inf
-    highest = 0.0
-    for k in range(tree.row[row, KNOWN]):
-        highest = max(highest, tree.weight[row, tree.order[row, k]])
-    if highest / weight > rules.max_share_to_split:
+    masses = _masses(tree, row)
+    if masses.max() / weight > rules.max_share_to_split:
         return NOTHING, LEAF, 0.0, 0.0, 1
     many = 1 if rules.merit_preprune else 0
-    before = _entropy(tree.weight[row][tree.order[row, : tree.row[row, KNOWN]]])
-    for a in range(tree.row[row, WATCHED]):
-        watched = tree.watched[row, a]
-        if watched < tree.numbers.shape[1]:
+    before = _entropy(masses)
+    for a in range(tree.known[row, WATCHED]):
+        watched = tree.seen[row, a, PLACE]
+        if watched < rules.numbers:
             merit, its_kind, its_value = _best_threshold(tree, row, watched, before, rules)
         else:
             merit, its_kind, its_value = _best_category(tree, row, watched, before, rules)
@@ -145,8 +151,8 @@ def _best(tree: Tree, row: int, weight: float, rules: Rules) -> tuple[int, int, 
 @njit(cache=True, error_model="numpy")
 def _best_threshold(tree: Tree, row: int, column: int, before: float, rules: Rules) -> tuple[float, int, float]:
     low, high = np.inf, -np.inf
-    for k in range(tree.seen[row, column]):
-        cell = tree.numbers[row, column, tree.seen_order[row, column, k]]
+    for c in _classes(tree, row, column):
+        cell = tree.moments[row, column, c]
         low, high = min(low, cell[LOW]), max(high, cell[HIGH])
     width = (high - low) / (POINTS + 1.0)
     best, kind, value = -np.inf, LEAF, 0.0
@@ -162,11 +168,10 @@ def _best_threshold(tree: Tree, row: int, column: int, before: float, rules: Rul
 @njit(cache=True, error_model="numpy")
 def _best_category(tree: Tree, row: int, column: int, before: float, rules: Rules) -> tuple[float, int, float]:
     """A branch for each category, unless one category against the others is better; river's rule."""
-    field = column - tree.numbers.shape[1]
     best, kind, value = -np.inf, LEAF, 0.0
     if not rules.binary_split:
-        best, kind = _merit(_by_each(tree, row, field)[0], before, rules), EACH
-    cell = tree.lists[row, field, HEAD] - 1
+        best, kind = _merit(_by_each(tree, row, column)[0], before, rules), EACH
+    cell = tree.seen[row, column, HEAD] - 1
     while cell >= 0:
         merit = _merit(_by_one(tree, row, column, cell)[0], before, rules)
         if merit > best:
@@ -176,12 +181,17 @@ def _best_category(tree: Tree, row: int, column: int, before: float, rules: Rule
 
 
 @njit(cache=True, error_model="numpy")
+def _classes(tree: Tree, row: int, column: int) -> Small:
+    return tree.seen[row, column, SEEN_ORDER : SEEN_ORDER + tree.seen[row, column, SEEN]].copy()
+
+
+@njit(cache=True, error_model="numpy")
 def _by_number(tree: Tree, row: int, column: int, threshold: float) -> Weights:
     """At most the threshold, and above it: by the normal distribution of each class."""
-    codes = tree.seen_order[row, column, : tree.seen[row, column]]
+    codes = _classes(tree, row, column)
     weights, there = np.zeros((2, len(codes))), np.ones((2, len(codes)), np.bool_)
     for k in range(len(codes)):
-        cell = tree.numbers[row, column, codes[k]]
+        cell = tree.moments[row, column, codes[k]]
         if threshold < cell[LOW]:
             weights[1, k] = cell[N]
             there[0, k] = False
@@ -193,25 +203,25 @@ def _by_number(tree: Tree, row: int, column: int, threshold: float) -> Weights:
             below = 0.5 * (1.0 + math.erf((threshold - cell[MEAN]) / sd / math.sqrt(2.0))) if sd > 0 else 0.0
             weights[0, k] = below * cell[N]
             weights[1, k] = cell[N] - weights[0, k]
-    return weights, there, codes.copy()
+    return weights, there, codes
 
 
 @njit(cache=True, error_model="numpy")
 def _by_one(tree: Tree, row: int, column: int, cell: int) -> Weights:
     """One category, and all others."""
-    codes = tree.seen_order[row, column, : tree.seen[row, column]]
+    codes = _classes(tree, row, column)
     weights = np.zeros((2, len(codes)))
     for k in range(len(codes)):
         weights[0, k] = tree.counts[cell, codes[k]]
-        weights[1, k] = tree.totals[row, column - tree.numbers.shape[1], codes[k]] - weights[0, k]
-    return weights, weights > 0, codes.copy()
+        weights[1, k] = tree.moments[row, column, codes[k], N] - weights[0, k]
+    return weights, weights > 0, codes
 
 
 @njit(cache=True, error_model="numpy")
-def _by_each(tree: Tree, row: int, field: int) -> Weights:
+def _by_each(tree: Tree, row: int, column: int) -> Weights:
     """A branch for each category, in the order of their codes."""
-    weights = np.zeros((tree.lists[row, field, LENGTH], tree.counts.shape[1]))
-    cell = tree.lists[row, field, HEAD] - 1
+    weights = np.zeros((tree.seen[row, column, LENGTH], tree.counts.shape[1]))
+    cell = tree.seen[row, column, HEAD] - 1
     for i in range(weights.shape[0]):
         weights[i] = tree.counts[cell]
         cell = tree.cell[cell, NEXT] - 1
@@ -267,24 +277,22 @@ def _gini(weights: Floats) -> float:
 @njit(cache=True, error_model="numpy")
 def _split(tree: Tree, node: int, row: int, column: int, kind: int, value: float, rules: Rules) -> None:
     """The leaf becomes a branch; its row becomes the first child's."""
-    field = column - tree.numbers.shape[1]
     codes = np.zeros(2, np.int32)
     if kind == NUMBER:
         weights, there, classes = _by_number(tree, row, column, value)
     elif kind == ONE:
-        cell = tree.lists[row, field, HEAD] - 1
+        cell = tree.seen[row, column, HEAD] - 1
         while tree.cell[cell, CELL_CODE] != value:
             cell = tree.cell[cell, NEXT] - 1
         weights, there, classes = _by_one(tree, row, column, cell)
     else:
-        weights, there, classes = _by_each(tree, row, field)
-        codes = _codes(tree, row, field)
+        weights, there, classes = _by_each(tree, row, column)
+        codes = _codes(tree, row, column)
     if not fits(tree, rules.size, weights.shape[0], 0):
         return
     forget_columns(tree, row)
-    tree.row[row] = 0
-    tree.tally[row] = 0
-    tree.weight[row] = 0
+    tree.known[row] = 0
+    tree.mass[row] = 0
     tree.node[node, KIND] = kind
     tree.node[node, COLUMN] = column
     tree.place[node, THRESHOLD] = value
@@ -297,9 +305,9 @@ def _split(tree: Tree, node: int, row: int, column: int, kind: int, value: float
 
 
 @njit(cache=True, error_model="numpy")
-def _codes(tree: Tree, row: int, field: int) -> Small:
-    codes = np.zeros(tree.lists[row, field, LENGTH], np.int32)
-    cell = tree.lists[row, field, HEAD] - 1
+def _codes(tree: Tree, row: int, column: int) -> Small:
+    codes = np.zeros(tree.seen[row, column, LENGTH], np.int32)
+    cell = tree.seen[row, column, HEAD] - 1
     for i in range(len(codes)):
         codes[i] = tree.cell[cell, CELL_CODE]
         cell = tree.cell[cell, NEXT] - 1
@@ -312,6 +320,6 @@ def _fill(tree: Tree, node: int, weights: Floats, there: NDArray[np.bool_], clas
     row = tree.node[node, ROW]
     for k in range(len(classes)):
         if there[k]:
-            know(tree, row, classes[k], weights[k])
-    tree.tally[row, TRIED] = total(tree, row)
-    tree.place[node, WEIGHT] = tree.tally[row, TRIED]
+            know(tree.known[row], tree.mass[row], classes[k], weights[k])
+    tree.mass[row, TRIED] = total(tree.known[row], tree.mass[row])
+    tree.place[node, WEIGHT] = tree.mass[row, TRIED]
