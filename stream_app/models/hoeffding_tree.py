@@ -23,6 +23,7 @@ from stream_app.models.tree_arrays import (
     MASS,
     NODES,
     NUMBER,
+    PARENT,
     ROW,
     ROWS,
     SIBLING,
@@ -161,6 +162,7 @@ def _run(
     """Runs the tape until there is no room for a label; answers how far, and how many targets are no class."""
     shares = np.zeros(classes)
     node, place, refused = tree.node, tree.place, 0
+    meta, known, cell, room = tree.meta, tree.known, tree.cell, tree.counts.shape[1]
     for i in range(kind.shape[0]):
         x = X[slot[i]]
         if kind[i] == PREDICT:
@@ -172,7 +174,7 @@ def _run(
             if not is_class(target[i], classes):
                 refused += 1
                 continue
-            if target[i] >= tree.counts.shape[1] or not has_room(tree):
+            if target[i] >= room or not has_room(meta, node, known, cell, X.shape[1]):
                 return i, refused
             _learn(tree, x, int(target[i]), rules, shares)
     return kind.shape[0], refused
@@ -182,29 +184,45 @@ def _run(
 def _learn(tree: Tree, x: Floats, c: int, rules: Rules, shares: Floats) -> None:
     """Down to a leaf, which learns; it may split unless the way there led over a missing value, as in river."""
     tree.meta[CLASSES] = max(tree.meta[CLASSES], c + 1)
-    node = _pass_down(tree.node, tree.place, 0, x)
-    straight = tree.node[node, KIND] == LEAF
-    while tree.node[node, KIND] != LEAF:
-        node = _pass_down(tree.node, tree.place, _branch(tree, node, x, rules), x)
-    row = tree.node[node, ROW]
+    at = _descend(tree.node, tree.place, 0, x)
+    straight = tree.node[at, KIND] == LEAF
+    while tree.node[at, KIND] != LEAF:
+        at = _descend(tree.node, tree.place, _branch(tree, at, x, rules), x)
+    row = tree.node[at, ROW]
     learn(tree, row, x, c, rules, shares)
+    weight = total(tree.known[row], tree.mass[row])
+    tree.place[at, WEIGHT] = weight
     if straight and not tree.known[row, INACTIVE]:
-        since = total(tree.known[row], tree.mass[row]) - tree.mass[row, TRIED]
-        if since >= rules.grace_period or tree.node[node, DEPTH] >= rules.max_depth:
-            grow(tree, node, rules)
+        if weight - tree.mass[row, TRIED] >= rules.grace_period or tree.node[at, DEPTH] >= rules.max_depth:
+            grow(tree, at, rules)
+    _weigh(tree.node, tree.place, at)
 
 
 @njit(cache=True, error_model="numpy")
-def _pass_down(node: Small, place: Floats, at: int, x: Floats) -> int:
-    """Counts an event on its way down; ends at a leaf, or where the row does not say which branch."""
-    place[at, WEIGHT] += 1
+def _descend(node: Small, place: Floats, at: int, x: Floats) -> int:
+    """Down to a leaf, or to where the row does not say which branch."""
     while node[at, KIND] != LEAF:
         child = _child(node, place, at, x)
         if child < 0:
             return at
         at = child
-        place[at, WEIGHT] += 1
     return at
+
+
+@njit(cache=True, error_model="numpy")
+def _weigh(node: Small, place: Floats, at: int) -> None:
+    """From a node up, the weight of a branch is that of its children, summed anew: that is how river finds ties."""
+    if node[at, KIND] == LEAF and at:
+        at = node[at, PARENT]
+    while node[at, KIND] != LEAF:
+        weight, child = 0.0, node[at, FIRST]
+        while child:
+            weight += place[child, WEIGHT]
+            child = node[child, SIBLING]
+        place[at, WEIGHT] = weight
+        if at == 0:
+            return
+        at = node[at, PARENT]
 
 
 @njit(cache=True, error_model="numpy")
@@ -222,10 +240,9 @@ def _branch(tree: Tree, at: int, x: Floats, rules: Rules) -> int:
 @njit(cache=True, error_model="numpy")
 def _leaf(node: Small, place: Floats, x: Floats) -> int:
     """Where a row ends; by the heaviest branch where it does not say which."""
-    at = 0
+    at = _descend(node, place, 0, x)
     while node[at, KIND] != LEAF:
-        child = _child(node, place, at, x)
-        at = child if child >= 0 else _heaviest(node, place, at)
+        at = _descend(node, place, _heaviest(node, place, at), x)
     return at
 
 

@@ -17,7 +17,7 @@ from stream_app.messages import Floats
 Small = NDArray[np.int32]
 
 NODES, ROWS, CELLS, FREE, CLASSES, VALUES = range(6)  # in `meta`: what is in use; a free cell + 1; most cells of a list
-KIND, COLUMN, FIRST, SIBLING, DEPTH, ROW, CODE = range(7)  # of a node; CODE: by which category its parent comes to it
+KIND, COLUMN, PARENT, FIRST, SIBLING, DEPTH, ROW, CODE = range(8)  # of a node; CODE: the category that leads to it
 LEAF, NUMBER, ONE, EACH = range(4)  # kinds: a leaf; x <= threshold; one category or another; a branch for each category
 THRESHOLD, WEIGHT = range(2)  # of a node; the threshold of ONE is the code of its category
 INACTIVE, KNOWN, WATCHED, ORDER = range(4)  # of a row: whether it watches nothing; how many classes and columns; codes
@@ -31,7 +31,7 @@ class Tree(NamedTuple):
     """The arrays."""
 
     meta: NDArray[np.int64]  # [6]
-    node: Small  # [nodes, 7]
+    node: Small  # [nodes, 8]
     place: Floats  # [nodes, 2]: threshold and weight
     known: Small  # [rows, 3 + classes]: from ORDER on codes of classes, as the leaf came to know them
     mass: Floats  # [rows, 3 + classes]: from MASS on the weight of each class
@@ -45,7 +45,7 @@ def shapes(columns: int, nodes: int, rows: int, cells: int, classes: int) -> dic
     """The shape of each array for so many of each."""
     return {
         "meta": (6,),
-        "node": (nodes, 7),
+        "node": (nodes, 8),
         "place": (nodes, 2),
         "known": (rows, 3 + classes),
         "mass": (rows, 3 + classes),
@@ -123,14 +123,11 @@ def fits(tree: Tree, size: tuple[float, float, float, float, float, float], node
 
 
 @njit(cache=True, error_model="numpy")
-def has_room(tree: Tree) -> bool:
+def has_room(meta: NDArray[np.int64], node: Small, known: Small, cell: Small, columns: int) -> bool:
     """Whether the arrays have room for all that one label may add."""
-    most = max(2, tree.meta[VALUES] + 1) + 1
-    return bool(
-        tree.node.shape[0] - tree.meta[NODES] >= most
-        and tree.known.shape[0] - tree.meta[ROWS] >= most
-        and tree.cell.shape[0] - tree.meta[CELLS] >= tree.seen.shape[1]
-    )
+    most = max(2, meta[VALUES] + 1) + 1
+    room = min(node.shape[0] - meta[NODES], known.shape[0] - meta[ROWS])
+    return bool(room >= most and cell.shape[0] - meta[CELLS] >= columns)
 
 
 @njit(cache=True, error_model="numpy")

@@ -207,30 +207,28 @@ def _watch(known: Small, seen: Small, column: int) -> None:
 @njit(cache=True, error_model="numpy")
 def _watch_numbers(known: Small, seen: Small, moments: Floats, x: Floats, c: int, numbers: int) -> None:
     """Welford's mean and sum of squares, as river has them, and what a density needs of them."""
-    for column in range(numbers):
-        if not present(x[column]):
+    for j in range(numbers):
+        value = x[j]
+        if not present(value):
             continue
-        _watch(known, seen, column)
-        _see(seen, column, c)
-        cell = moments[column, c]
-        if cell[N] == 0:
-            cell[LOW] = cell[HIGH] = x[column]
-        cell[LOW] = min(cell[LOW], x[column])
-        cell[HIGH] = max(cell[HIGH], x[column])
-        before = cell[MEAN]
-        cell[N] += 1
-        cell[MEAN] += (1.0 / cell[N]) * (x[column] - before)
-        cell[SQUARES] += (x[column] - before) * (x[column] - cell[MEAN])
-        if cell[N] > 1:
-            set_density(cell)
+        before, n = moments[j, c, MEAN], moments[j, c, N] + 1
+        if n == 1:
+            _watch(known, seen, j)
+            _see(seen, j, c)
+            moments[j, c, LOW] = moments[j, c, HIGH] = value
+        mean = before + (1.0 / n) * (value - before)
+        squares = moments[j, c, SQUARES] + (value - before) * (value - mean)
+        moments[j, c, N], moments[j, c, MEAN], moments[j, c, SQUARES] = n, mean, squares
+        moments[j, c, LOW] = min(moments[j, c, LOW], value)
+        moments[j, c, HIGH] = max(moments[j, c, HIGH], value)
+        if n > 1:
+            moments[j, c, DOUBLE], moments[j, c, HALF] = density_of(squares / (n - 1))
 
 
 @njit(cache=True, error_model="numpy")
-def set_density(cell: Floats) -> None:
-    """What the density of a number of which there are two values or more needs."""
-    variance = cell[SQUARES] / (cell[N] - 1)
-    cell[DOUBLE] = -2.0 * variance
-    cell[HALF] = 0.5 * math.log(variance) if variance > 0 else 0.0
+def density_of(variance: float) -> tuple[float, float]:
+    """What the logarithm of a normal density needs of the variance."""
+    return -2.0 * variance, 0.5 * math.log(variance) if variance > 0 else 0.0
 
 
 @njit(cache=True, error_model="numpy")

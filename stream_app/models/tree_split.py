@@ -33,6 +33,7 @@ from stream_app.models.tree_arrays import (
     NUMBER,
     ONE,
     ORDER,
+    PARENT,
     PLACE,
     ROW,
     ROWS,
@@ -81,6 +82,7 @@ def new_leaf(tree: Tree, parent: int, code: int, row: int) -> int:
     node = tree.meta[NODES]
     tree.meta[NODES] += 1
     tree.node[node, DEPTH] = tree.node[parent, DEPTH] + 1
+    tree.node[node, PARENT] = parent
     tree.node[node, CODE] = code
     tree.node[node, ROW] = row
     if tree.node[parent, FIRST] == 0:
@@ -296,12 +298,10 @@ def _split(tree: Tree, node: int, row: int, column: int, kind: int, value: float
     tree.node[node, KIND] = kind
     tree.node[node, COLUMN] = column
     tree.place[node, THRESHOLD] = value
-    tree.place[node, WEIGHT] = 0
     for i in range(weights.shape[0]):
         child = new_leaf(tree, node, codes[i] if kind == EACH else 0, row if i == 0 else tree.meta[ROWS])
         tree.meta[ROWS] += i > 0
         _fill(tree, child, weights[i], there[i], classes)
-        tree.place[node, WEIGHT] += tree.place[child, WEIGHT]
 
 
 @njit(cache=True, error_model="numpy")

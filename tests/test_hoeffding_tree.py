@@ -1,0 +1,140 @@
+"""The compiled Hoeffding tree against river's, cut anywhere, resumed anywhere, in little memory, on bad input."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from river.tree import hoeffding_tree, utils
+from river.tree.nodes import branch, htc_nodes
+from river.tree.split_criterion import gini_split_criterion, info_gain_split_criterion
+from river.tree.splitter import nominal_splitter_classif
+from river.utils import norm
+from tapes import rows_of, run, run_interrupted, tape_of
+
+from stream_app import config
+from stream_app.models import LEARN, PREDICT, Inputs, make_model
+from stream_app.models.tree_arrays import CELLS, CLASSES, NODES, ROWS, bytes_each
+
+TASKS = ("binary", "multiclass")
+INPUTS = Inputs(("a", "b", "c"), ("k", "m"), 8, [["p", "q", "r", "s"], ["w", "x", "y", "z"]])
+RIVER = "river.tree.HoeffdingTreeClassifier"
+EAGER = {"grace_period": 20, "tau": 0.2, "delta": 1e-3}  # splits within a few hundred rows
+
+
+def plain_sum(values):
+    """As Python 3.11 sums: later ones compensate what rounding loses, and river's trees with them differ in a bit."""
+    total = 0
+    for value in values:
+        total += value
+    return total
+
+
+class Sorted(set):
+    """Where river goes through texts in the order of their hashes, which are drawn anew for each process."""
+
+    def __iter__(self):
+        return iter(sorted(super().__iter__()))
+
+
+@pytest.fixture(autouse=True)
+def settled_river(monkeypatch):
+    for module in (utils, branch, htc_nodes, gini_split_criterion, info_gain_split_criterion, norm, hoeffding_tree):
+        monkeypatch.setattr(module, "sum", plain_sum, raising=False)
+    monkeypatch.setattr(nominal_splitter_classif, "set", Sorted, raising=False)
+
+
+def model_of(task, params=None, use="hoeffding_tree", inputs=INPUTS, classes=5):
+    spec = config.Task(type=task, max_classes=classes)
+    return make_model(config.Model(use=use, params=params or {}), spec, inputs, 0)
+
+
+def same(task, X, y, params=None, delay=0, inputs=INPUTS):
+    """Both trees over the same tape: as many nodes, and probabilities to 1e-9. Answers how many nodes."""
+    tape = tape_of(y, delay)
+    mine, river = model_of(task, params, inputs=inputs), model_of(task, params, RIVER, inputs)
+    (ours, told), (theirs, complaints) = run(mine, tape, X), run(river, tape, X)
+
+    assert [i for i, _ in told] == [i for i, _ in complaints]
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-9)
+    assert mine.to_state()["meta"][NODES] == (river._estimator.n_nodes or 1)
+    return mine.to_state()["meta"][NODES]
+
+
+PARAMS = [
+    {},
+    {"leaf_prediction": "mc"},
+    {"leaf_prediction": "nb", "nb_threshold": 30},
+    {"binary_split": True},
+    {"split_criterion": "gini", "tau": 0.4},
+    {"max_depth": 2},
+    {"merit_preprune": False, "max_share_to_split": 0.95},
+    {"min_branch_fraction": 0.3, "delta": 0.1},
+]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("params", PARAMS)
+def test_agrees_with_river(task, params):
+    X, y = rows_of(task, 2500, seed=len(params))
+
+    assert same(task, X, y, EAGER | params, delay=3) > 4
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("delay", [0, 200])
+def test_agrees_with_river_by_default(task, delay):
+    X, y = rows_of(task, 6000, seed=9)
+    inputs = Inputs(INPUTS.numbers, (), 8, [])
+
+    assert same(task, X, y, delay=delay) > 2
+    assert same(task, X[:, :3], y, delay=delay, inputs=inputs) > 2
+
+
+def test_agrees_with_river_on_interactions_ties_and_constants():
+    rng = np.random.default_rng(3)
+    X = np.column_stack([rng.poisson(2, 4000), rng.normal(size=4000), np.full(4000, 3.0), rng.integers(0, 2, 4000)])
+    X = np.column_stack([X, X[:, 3]])  # twice the same category: of equals, river takes the last
+    y = np.where(X[:, 3] == 1, X[:, 0] > 2, X[:, 1] > 0.3)
+
+    assert same("binary", X, y.astype(float), {"grace_period": 50}) > 5
+
+
+def test_categories_that_come_late_get_branches_of_their_own():
+    rng = np.random.default_rng(4)
+    X = np.column_stack([rng.normal(size=3000), np.repeat([0, 1, 2], 1000) - rng.integers(0, 2, 3000)])
+    X[X < 0] = 0
+    X[2500:, 1] = 3
+    y = (X[:, 1] == 1) | (X[:, 0] > 1)
+    inputs = Inputs(("a",), ("k",), 8, INPUTS.vocabulary[:1])
+
+    assert same("binary", X, y.astype(float), {"grace_period": 30}, inputs=inputs) > 4
+
+
+cells = st.one_of(st.integers(-3, 3).map(float), st.floats(-5, 5), st.sampled_from([math.nan, math.inf, 1e300, -1e150]))
+codes = st.sampled_from([0.0, 1.0, 2.0, 3.0, math.nan])
+tables = st.lists(st.tuples(cells, cells, codes, codes, st.integers(0, 4)), min_size=1, max_size=60)
+choices = st.fixed_dictionaries(
+    {"grace_period": st.sampled_from([1, 5, 12]), "tau": st.sampled_from([0.0, 0.05, 0.6])},
+    optional={
+        "delta": st.sampled_from([1e-7, 0.1, 0.9]),
+        "max_depth": st.integers(0, 3),
+        "leaf_prediction": st.sampled_from(["mc", "nb", "nba"]),
+        "nb_threshold": st.sampled_from([0, 3]),
+        "split_criterion": st.sampled_from(["info_gain", "gini"]),
+        "binary_split": st.booleans(),
+        "merit_preprune": st.booleans(),
+        "min_branch_fraction": st.sampled_from([0.0, 0.1, 0.4]),
+        "max_share_to_split": st.sampled_from([0.6, 1.0]),
+    },
+)
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(TASKS), tables, choices, st.integers(0, 5))
+def test_any_stream_agrees_with_river(task, rows, params, delay):
+    X = np.array([row[:4] for row in rows])
+    y = np.array([min(row[4], 1 if task == "binary" else 4) for row in rows], float)
+    same(task, X, y, params, delay, Inputs(("a", "b"), ("k", "m"), 8, INPUTS.vocabulary))
