@@ -1,6 +1,5 @@
 """The compiled Hoeffding tree against river's, cut anywhere, resumed anywhere, in little memory, on bad input."""
 
-import json
 import math
 
 import numpy as np
@@ -97,9 +96,9 @@ def test_agrees_with_river_on_interactions_ties_and_constants():
     rng = np.random.default_rng(3)
     X = np.column_stack([rng.poisson(2, 4000), rng.normal(size=4000), np.full(4000, 3.0), rng.integers(0, 2, 4000)])
     X = np.column_stack([X, X[:, 3]])  # twice the same category: of equals, river takes the last
-    y = np.where(X[:, 3] == 1, X[:, 0] > 2, X[:, 1] > 0.3)
+    y = np.where(X[:, 3] == 1, X[:, 0] > 2, X[:, 1] > 0.3) & (rng.random(4000) < 0.9)
 
-    assert same("binary", X, y.astype(float), {"grace_period": 50}) > 5
+    assert same("binary", X, y.astype(float), {"grace_period": 50, "tau": 0.1}) > 5
 
 
 def test_categories_that_come_late_get_branches_of_their_own():
@@ -138,3 +137,126 @@ def test_any_stream_agrees_with_river(task, rows, params, delay):
     X = np.array([row[:4] for row in rows])
     y = np.array([min(row[4], 1 if task == "binary" else 4) for row in rows], float)
     same(task, X, y, params, delay, Inputs(("a", "b"), ("k", "m"), 8, INPUTS.vocabulary))
+
+
+VARIANTS = [("binary", {}), ("multiclass", {}), ("binary", {"leaf_prediction": "mc", "binary_split": True})]
+
+
+@pytest.mark.parametrize(("task", "params"), VARIANTS)
+def test_the_cut_does_not_matter_nor_does_an_interruption(task, params):
+    X, y = rows_of(task, 300, seed=1)
+    tape = tape_of(y, 5)
+    whole, _ = run(model_of(task, EAGER | params), tape, X)
+    every, _ = run_interrupted(lambda: model_of(task, EAGER | params), tape, X, range(1, len(tape[0])))
+
+    assert every.tobytes() == whole.tobytes()
+
+
+def test_the_state_does_not_tell_where_it_was_cut_and_restored():
+    X, y = rows_of("multiclass", 400, seed=1)
+    tape = tape_of(y, 5)
+    first, second = model_of("multiclass", EAGER), model_of("multiclass", EAGER)
+    run(first, tape, X)
+    for start in range(0, len(tape[0]), 50):
+        second.run(*(part[start : start + 50] for part in tape), X, np.empty((len(X), 5)))
+        state, second = second.to_state(), model_of("multiclass", EAGER)
+        second.load(state)
+
+    for name, array in first.to_state().items():
+        assert second.to_state()[name].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("categories", [0, 2])
+def test_memory_is_bounded(categories):
+    """With no room left a tree keeps learning in the leaves it has."""
+    rng = np.random.default_rng(5)
+    X = np.column_stack([rng.normal(size=(4000, 2)), rng.integers(0, 12, (4000, categories))])
+    y = ((X[:, 0] > 0) != (X[:, 1] > 0)).astype(float)
+    inputs = Inputs(("a", "b"), ("k", "m")[:categories], 12, [[f"{i:02}" for i in range(12)]] * categories)
+    params = EAGER | {"tau": 0.9, "max_size": 0.03 if categories else 0.008}
+    model = model_of("binary", params, inputs=inputs)
+    scores, _ = run(model, tape_of(y, 0), X)
+    used = model.to_state()["meta"]
+    node, row, row_class, cell, cell_class = bytes_each(2 + categories)
+    size = used[NODES] * node + used[ROWS] * (row + 2 * row_class) + used[CELLS] * (cell + 2 * cell_class)
+
+    limit = params["max_size"] * 2**20
+
+    assert size <= limit < size + 13 * (node + row + 2 * row_class)
+    assert sum(array.nbytes for array in model.to_state().values()) <= size + 48
+    assert np.isfinite(scores[7:]).all()
+    one_by_one, _ = run_interrupted(
+        lambda: model_of("binary", params, inputs=inputs), tape_of(y, 0), X, range(1, 8000, 97)
+    )
+    assert one_by_one.tobytes() == scores.tobytes()
+
+
+def test_the_path_through_the_tree_tells_what_each_input_adds():
+    X, y = rows_of("multiclass", 2500, seed=2)
+    mine, river = model_of("multiclass", EAGER), model_of("multiclass", EAGER, RIVER)
+    assert mine.contributions(X[:9]) is None
+    for model in (mine, river):
+        run(model, tape_of(y, 0), X)
+    (how, ours), (also, theirs) = mine.contributions(X[:300]), river.contributions(X[:300])
+
+    assert how == also == "tree path"
+    np.testing.assert_allclose(ours, theirs, atol=1e-9)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_targets_that_are_no_class_are_messages_and_nothing_else(task):
+    bad = np.array([-1.0, 0.5, 5.0, math.nan, math.inf])
+    model = model_of(task)
+    before = {name: array.tobytes() for name, array in model.to_state().items()}
+    tape = np.full(len(bad), LEARN, np.uint8), np.arange(len(bad)), bad
+    _, messages = run(model, tape, rows_of(task, len(bad))[0])
+
+    assert [i for i, _ in messages] == list(range(len(bad)))
+    assert all(f"not a class code below {2 if task == 'binary' else 5}" in text for _, text in messages)
+    assert {name: array.tobytes() for name, array in model.to_state().items()} == before
+
+
+def test_nothing_is_said_before_the_first_label_and_after_a_reset():
+    X, y = rows_of("binary", 300)
+    model = model_of("binary", EAGER)
+    ask = np.array([PREDICT], np.uint8), np.array([0]), np.array([math.nan])
+
+    assert np.isnan(run(model, ask, X)[0][0]).all()
+    first, _ = run(model, tape_of(y, 0), X)
+    assert np.isfinite(model.peek(X)).all()
+    model.reset()
+    assert np.isnan(model.peek(X)).all()
+    assert run(model, tape_of(y, 0), X)[0].tobytes() == first.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"grace_perid": 5}, 'unknown parameter "grace_perid" of hoeffding_tree; .*did you mean "grace_period"'),
+        ({"grace_period": 2.5}, "grace_period must be a whole number of at least 0, not 2.5"),
+        ({"grace_period": True}, "grace_period must be a whole number"),
+        ({"delta": 0}, "delta must be a number of from 1e-300 to 1, not 0"),
+        ({"tau": math.inf}, "tau must be a number of at least 0"),
+        ({"leaf_prediction": "best"}, "leaf_prediction must be one of mc, nb, nba, not 'best'"),
+        ({"split_criterion": "hellinger"}, "split_criterion must be one of info_gain, gini"),
+        ({"binary_split": 1}, "binary_split must be true or false, not 1"),
+    ],
+)
+def test_wrong_parameters(params, said):
+    with pytest.raises(ValueError, match=said):
+        model_of("binary", params)
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match=r"hoeffding_tree tells classes apart; task\.type is regression"):
+        model_of("regression")
+    state = model_of("binary").to_state()
+    with pytest.raises(ValueError, match="meta does not have the shape"):
+        model_of("binary").load({})
+    with pytest.raises(ValueError, match="seen does not have the shape"):
+        model_of("binary", inputs=Inputs(("a",), (), 8, [])).load(state)
+    many = model_of("multiclass")
+    run(many, tape_of(rows_of("multiclass", 300)[1], 0), rows_of("multiclass", 300)[0])
+    assert many.to_state()["meta"][CLASSES] == 3
+    with pytest.raises(ValueError, match="it has 3 classes"):
+        model_of("binary").load(many.to_state())

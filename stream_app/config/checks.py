@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # the package imports this file
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _MODEL_PATH = re.compile(r"river(\.[A-Za-z_][A-Za-z0-9_]*){2,}")
-_CLASSIFIERS = ("naive_bayes",)  # compiled
+_CLASSIFIERS = ("naive_bayes", "hoeffding_tree")  # compiled
 TOPICS = (
     *("events", "labels", "control", "predictions", "outcomes", "metrics", "alerts", "triggers", "features"),
     *("dead-letters", "models", "archive", "audit", "panes", "commits", "snapshots"),

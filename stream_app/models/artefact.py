@@ -24,10 +24,23 @@ import msgspec
 
 from stream_app import config
 from stream_app.config.reading import nearest
-from stream_app.models import Choosing, Inputs, ScoringModel, bayes_names, linear_names, make_model
+from stream_app.models import (
+    Choosing,
+    Inputs,
+    ScoringModel,
+    bayes_names,
+    linear_names,
+    make_model,
+    tree_names,
+    tree_reading,
+)
 from stream_app.models.document import FORMAT, MAX_BYTES, Document, Names, bounded, decoded, encoded, state_as
 
-NAMED: dict[str, Any] = {"linear": linear_names, "naive_bayes": bayes_names}  # State, to_names and from_names of each
+NAMED: dict[str, tuple[Any, Any, Any]] = {  # how each compiled model is written, and read
+    "linear": (linear_names.State, linear_names.to_names, linear_names.from_names),
+    "naive_bayes": (bayes_names.State, bayes_names.to_names, bayes_names.from_names),
+    "hoeffding_tree": (tree_names.State, tree_names.to_names, tree_reading.from_names),
+}
 CODED = ("binary", "multiclass")  # tasks whose labels are classes
 
 
@@ -100,7 +113,7 @@ def export(
     known = tuple(classes) if task.type in CODED else ()
     learned: msgspec.Struct
     if model.use in NAMED:
-        learned, known = NAMED[model.use].to_names(state, task, inputs, known)
+        learned, known = NAMED[model.use][1](state, task, inputs, known)
     elif model.use == "onnx":
         names, known = Names(tuple(state["numbers"]), tuple(state["categories"])), tuple(state["classes"])
         learned = OnnxState(state["onnx"])
@@ -201,12 +214,12 @@ def _check_inputs(names: Names, inputs: Inputs) -> None:
 
 def _load_named(found: Document, task: config.Task, inputs: Inputs, classes: list[str]) -> Loaded:
     _check_two(found, task, classes)
-    model, names = config.Model(use=found.use, params=found.params), NAMED[found.use]
+    model, (form, _, from_names) = config.Model(use=found.use, params=found.params), NAMED[found.use]
     try:
         scoring = make_model(model, task, inputs, 0)
     except ValueError as error:
         raise ValueError(f"$.params: {error}") from None
-    state, unknown = names.from_names(state_as(found, names.State), found, inputs, classes, scoring.outputs)
+    state, unknown = from_names(state_as(found, form), found, inputs, classes, scoring.outputs)
     scoring.load(scoring.to_state() | state)  # the counts of class_weight = "balanced" begin anew
     foreign = tuple(text for text in found.classes if text not in classes) if task.type == "multiclass" else ()
     return Loaded(model, scoring, unknown, foreign, _unused(found, inputs), found.about)

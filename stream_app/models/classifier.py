@@ -27,7 +27,9 @@ class CompiledClassifier:
         self, kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, scores: Floats
     ) -> list[tuple[int, str]]:
         """See `ScoringModel.run`; a target that is no class is an error of its operation."""
-        if not self._run(kind, slot, target, X, scores):
+        answers, refused = self._answers(kind, slot, target, X)
+        scores[slot[kind == PREDICT]] = answers
+        if not refused:
             return []
         learned = np.flatnonzero(kind == LEARN).tolist()
         bad = [i for i in learned if not is_class(target[i], self.classes)]
@@ -35,12 +37,19 @@ class CompiledClassifier:
 
     def peek(self, X: Floats) -> Floats:
         """See `ScoringModel.peek`."""
-        scores = np.full((len(X), self.outputs), np.nan)
-        self._run(np.full(len(X), PREDICT, np.uint8), np.arange(len(X)), np.full(len(X), np.nan), X, scores)
-        return scores
+        rows = len(X)
+        return self._answers(np.full(rows, PREDICT, np.uint8), np.arange(rows), np.full(rows, np.nan), X)[0]
 
-    def _run(self, kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, scores: Floats) -> int:
-        """Runs the tape; answers how many targets are no class."""
+    def _answers(self, kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats) -> tuple[Floats, int]:
+        """What PREDICT answers [predictions, outputs], and how many targets are no class.
+
+        All arrays are contiguous to the kernels: each other layout would be compiled anew.
+        """
+        answers = np.full((np.count_nonzero(kind == PREDICT), self.outputs), np.nan)
+        return answers, self._run(kind, slot, target, np.ascontiguousarray(X), answers)
+
+    def _run(self, kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, answers: Floats) -> int:
+        """Runs the tape; answers how many targets are no class. An answer that is not written is NaN."""
         raise NotImplementedError
 
 

@@ -32,6 +32,7 @@ from stream_app.models.tree_arrays import (
     WEIGHT,
     Small,
     Tree,
+    children,
     fits,
     has_room,
     new_tree,
@@ -81,12 +82,12 @@ class HoeffdingTree(CompiledClassifier):
         self._columns = len(inputs.numbers) + len(inputs.categories)
         self._tree = new_tree(self._columns)
 
-    def _run(self, kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, scores: Floats) -> int:
-        start = refused = 0
+    def _run(self, kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, answers: Floats) -> int:
+        start = predicted = refused = 0
         while True:
             rest = kind[start:], slot[start:], target[start:]
-            done, bad = _run(*rest, X, scores, self._tree, self._rules, self.classes)
-            start, refused = start + done, refused + bad
+            done, more, bad = _run(*rest, X, answers[predicted:], self._tree, self._rules, self.classes)
+            start, predicted, refused = start + done, predicted + more, refused + bad
             if start == len(kind):
                 return refused
             self._make_room(int(target[start]))
@@ -128,7 +129,7 @@ def _shares_below(tree: Tree, outputs: int) -> Floats:
     nodes, classes = int(tree.meta[NODES]), tree.counts.shape[1]
     weights, shares = np.zeros(nodes), np.zeros((nodes, classes))
     for node in reversed(range(nodes)):
-        below = _children(tree, node)
+        below = children(tree, node)
         if below:
             weights[node] = weights[below].sum()
             part = weights[below] / weights[node] if weights[node] else np.full(len(below), 1 / len(below))
@@ -140,44 +141,36 @@ def _shares_below(tree: Tree, outputs: int) -> Floats:
     return shares
 
 
-def _children(tree: Tree, node: int) -> list[int]:
-    found, child = [], int(tree.node[node, FIRST])
-    while child:
-        found.append(child)
-        child = int(tree.node[child, SIBLING])
-    return found
-
-
 @njit(cache=True, error_model="numpy")
 def _run(
     kind: NDArray[np.uint8],
     slot: Ints,
     target: Floats,
     X: Floats,
-    scores: Floats,
+    answers: Floats,
     tree: Tree,
     rules: Rules,
     classes: int,
-) -> tuple[int, int]:
-    """Runs the tape until there is no room for a label; answers how far, and how many targets are no class."""
+) -> tuple[int, int, int]:
+    """Runs the tape until there is no room for a label; how far, how many predictions, how many targets no class."""
     shares = np.zeros(classes)
-    node, place, refused = tree.node, tree.place, 0
+    refused = predicted = 0
+    node, place = tree.node, tree.place
     meta, known, cell, room = tree.meta, tree.known, tree.cell, tree.counts.shape[1]
     for i in range(kind.shape[0]):
         x = X[slot[i]]
         if kind[i] == PREDICT:
             if answer(tree, node[_leaf(node, place, x), ROW], x, rules, shares):
-                write(scores[slot[i]], shares)
-            else:
-                scores[slot[i]] = np.nan
+                write(answers[predicted], shares)
+            predicted += 1
         elif kind[i] == LEARN:
             if not is_class(target[i], classes):
                 refused += 1
                 continue
             if target[i] >= room or not has_room(meta, node, known, cell, X.shape[1]):
-                return i, refused
+                return i, predicted, refused
             _learn(tree, x, int(target[i]), rules, shares)
-    return kind.shape[0], refused
+    return kind.shape[0], predicted, refused
 
 
 @njit(cache=True, error_model="numpy")
@@ -192,9 +185,9 @@ def _learn(tree: Tree, x: Floats, c: int, rules: Rules, shares: Floats) -> None:
     learn(tree, row, x, c, rules, shares)
     weight = total(tree.known[row], tree.mass[row])
     tree.place[at, WEIGHT] = weight
-    if straight and not tree.known[row, INACTIVE]:
-        if weight - tree.mass[row, TRIED] >= rules.grace_period or tree.node[at, DEPTH] >= rules.max_depth:
-            grow(tree, at, rules)
+    due = weight - tree.mass[row, TRIED] >= rules.grace_period or tree.node[at, DEPTH] >= rules.max_depth
+    if straight and due and not tree.known[row, INACTIVE]:
+        grow(tree, at, rules)
     _weigh(tree.node, tree.place, at)
 
 
@@ -255,9 +248,9 @@ def _child(node: Small, place: Floats, at: int, x: Floats) -> int:
     if kind == EACH:
         while child and node[child, CODE] != value:
             child = node[child, SIBLING]
-        return child or -1
+        return int(child or -1)
     first = value <= place[at, THRESHOLD] if kind == NUMBER else value == place[at, THRESHOLD]
-    return child if first else node[child, SIBLING]
+    return int(child if first else node[child, SIBLING])
 
 
 @njit(cache=True, error_model="numpy")
@@ -267,7 +260,7 @@ def _heaviest(node: Small, place: Floats, at: int) -> int:
         if place[child, WEIGHT] > place[best, WEIGHT]:
             best = child
         child = node[child, SIBLING]
-    return best
+    return int(best)
 
 
 @njit(cache=True, error_model="numpy")

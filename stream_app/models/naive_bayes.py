@@ -54,8 +54,8 @@ class NaiveBayes(CompiledClassifier):
             "numbers": np.zeros((self.classes, len(inputs.numbers), 4)),
         }
 
-    def _run(self, kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, scores: Floats) -> int:
-        return _run(kind, slot, target, X, scores, (self._arrays["counts"], self._arrays["numbers"]))
+    def _run(self, kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, answers: Floats) -> int:
+        return _run(kind, slot, target, X, answers, (self._arrays["counts"], self._arrays["numbers"]))
 
     def contributions(self, X: Floats) -> None:
         """Not told: what an input adds depends on the others."""
@@ -76,18 +76,17 @@ class NaiveBayes(CompiledClassifier):
 
 
 @njit(cache=True, error_model="numpy")
-def _run(kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, scores: Floats, state: State) -> int:
+def _run(kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, answers: Floats, state: State) -> int:
     """Runs the tape; answers how many targets could not be learned."""
     counts, numbers = state
     shares = np.zeros(counts.shape[0])
-    refused = 0
+    refused = predicted = 0
     for i in range(kind.shape[0]):
         row = X[slot[i]]
         if kind[i] == PREDICT:
             if _shares(row, counts, numbers, shares):
-                write(scores[slot[i]], shares)
-            else:
-                scores[slot[i]] = np.nan
+                write(answers[predicted], shares)
+            predicted += 1
         elif kind[i] == LEARN:
             if is_class(target[i], counts.shape[0]):
                 _learn(row, int(target[i]), counts, numbers)

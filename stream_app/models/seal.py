@@ -15,7 +15,7 @@ from stream_app.errors import StateError
 from stream_app.models.document import MAX_BYTES
 
 KEY_VARIABLE = "DRIFTLINE_STATE_KEY"
-HARMLESS = ("linear", "naive_bayes", "onnx")  # whose state is plain data
+HARMLESS = ("linear", "naive_bayes", "hoeffding_tree", "onnx")  # whose state is plain data
 
 
 def sign(document: bytes, key: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """Where a compiled Hoeffding tree lives: arrays of nodes, of leaves, and of the categories that leaves have seen.
 
 Node 0 is the root; the children of a node have larger numbers and are linked by SIBLING. Each leaf has a row with all
-that it has learned; a category that it has seen has a cell, linked by NEXT in the order of the codes. Links to cells are
-1 more than what they point to, so that zeros mean nothing. Arrays only grow; how much of them is in use stands in
+that it has learned; a category that it has seen has a cell, linked by NEXT in the order of the codes. Links to cells
+are 1 more than what they point to, so that zeros mean nothing. Arrays only grow; how much of them is in use stands in
 `meta`, and nothing depends on how much is not.
 """
 
@@ -66,7 +66,8 @@ def new_tree(columns: int) -> Tree:
 def resized(tree: Tree, nodes: int, rows: int, cells: int, classes: int) -> Tree:
     """The same with room for so many of each."""
     larger = _zeros(shapes(tree.seen.shape[1], nodes, rows, cells, classes))
-    for old, new in zip(tree, larger, strict=True):
+    for name in Tree._fields:
+        old, new = getattr(tree, name), getattr(larger, name)
         common = tuple(slice(min(pair)) for pair in zip(old.shape, new.shape, strict=True))
         new[common] = old[common]
     return larger
@@ -91,6 +92,15 @@ def restored(state: dict[str, Any], columns: int) -> Tree:
     return Tree(**{name: state[name].copy() for name in wanted})
 
 
+def children(tree: Tree, node: int) -> list[int]:
+    """The nodes right below one, in their order."""
+    found, child = [], int(tree.node[node, FIRST])
+    while child:
+        found.append(child)
+        child = int(tree.node[child, SIBLING])
+    return found
+
+
 def bytes_each(columns: int) -> tuple[int, int, int, int, int]:
     """Bytes of a node; of a row, and more for each class; of a cell, and more for each class."""
 
@@ -102,7 +112,7 @@ def bytes_each(columns: int) -> tuple[int, int, int, int, int]:
     return size(1, 0, 0, 0), row, size(0, 1, 0, 1) - row, cell, size(0, 0, 1, 1) - cell
 
 
-_TYPES = {name: np.dtype(np.float64) for name in Tree._fields} | {
+_TYPES: dict[str, np.dtype[Any]] = {name: np.dtype(np.float64) for name in Tree._fields} | {
     name: np.dtype(np.int32) for name in ("node", "known", "seen", "cell")
 }
 _TYPES["meta"] = np.dtype(np.int64)
@@ -119,7 +129,7 @@ def fits(tree: Tree, size: tuple[float, float, float, float, float, float], node
     meta = tree.meta
     rows = meta[ROWS] + max(0, nodes - 1)
     needed = (meta[NODES] + nodes) * node + rows * (row + row_class * meta[CLASSES])
-    return needed + (meta[CELLS] + cells) * (cell + cell_class * meta[CLASSES]) <= limit
+    return bool(needed + (meta[CELLS] + cells) * (cell + cell_class * meta[CLASSES]) <= limit)
 
 
 @njit(cache=True, error_model="numpy")
@@ -161,7 +171,7 @@ def add_cell(tree: Tree, row: int, column: int, code: int) -> int:
         tree.cell[before, NEXT] = new + 1
     tree.seen[row, column, LENGTH] += 1
     meta[VALUES] = max(meta[VALUES], tree.seen[row, column, LENGTH])
-    return new
+    return int(new)
 
 
 @njit(cache=True, error_model="numpy")

@@ -119,7 +119,7 @@ def _likeliest(known: Small, shares: Floats) -> int:
     for k in range(1, known[KNOWN]):
         if shares[known[ORDER + k]] > shares[best]:
             best = known[ORDER + k]
-    return best
+    return int(best)
 
 
 @njit(cache=True, error_model="numpy")

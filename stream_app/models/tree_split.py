@@ -87,17 +87,17 @@ def new_leaf(tree: Tree, parent: int, code: int, row: int) -> int:
     tree.node[node, ROW] = row
     if tree.node[parent, FIRST] == 0:
         tree.node[parent, FIRST] = node
-        return node
+        return int(node)
     last = tree.node[parent, FIRST]
     while tree.node[last, SIBLING]:
         last = tree.node[last, SIBLING]
     tree.node[last, SIBLING] = node
-    return node
+    return int(node)
 
 
 @njit(cache=True, error_model="numpy")
 def _is_pure(tree: Tree, row: int) -> bool:
-    return (_masses(tree, row) != 0).sum() < 2
+    return bool((_masses(tree, row) != 0).sum() < 2)
 
 
 @njit(cache=True, error_model="numpy")
