@@ -74,4 +74,5 @@ def write(out: Floats, shares: Floats) -> None:
     if out.shape[0] == 1:
         out[0] = shares[1]
     else:
-        out[:] = shares
+        for c in range(out.shape[0]):
+            out[c] = shares[c]

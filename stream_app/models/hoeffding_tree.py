@@ -23,7 +23,6 @@ from stream_app.models.tree_arrays import (
     MASS,
     NODES,
     NUMBER,
-    PARENT,
     ROW,
     ROWS,
     SIBLING,
@@ -42,7 +41,7 @@ from stream_app.models.tree_arrays import (
 )
 from stream_app.models.tree_leaf import answer, learn, present, total
 from stream_app.models.tree_params import Rules, rules_of
-from stream_app.models.tree_split import grow, new_leaf
+from stream_app.models.tree_split import grow, new_leaf, weigh
 
 
 class HoeffdingTree(CompiledClassifier):
@@ -86,11 +85,14 @@ class HoeffdingTree(CompiledClassifier):
         start = predicted = refused = 0
         while True:
             rest = kind[start:], slot[start:], target[start:]
-            done, more, bad = _run(*rest, X, answers[predicted:], self._tree, self._rules, self.classes)
+            done, more, bad, due = _run(*rest, X, answers[predicted:], self._tree, self._rules, self.classes)
             start, predicted, refused = start + done, predicted + more, refused + bad
-            if start == len(kind):
+            if due >= 0:
+                grow(self._tree, due, self._rules)
+            elif start == len(kind):
                 return refused
-            self._make_room(int(target[start]))
+            else:
+                self._make_room(int(target[start]))
 
     def _make_room(self, c: int) -> None:
         """Twice as much of what is short: one label adds less than there is, but for a field with many categories."""
@@ -151,8 +153,12 @@ def _run(
     tree: Tree,
     rules: Rules,
     classes: int,
-) -> tuple[int, int, int]:
-    """Runs the tape until there is no room for a label; how far, how many predictions, how many targets no class."""
+) -> tuple[int, int, int, int]:
+    """Runs the tape until a leaf is due to grow, or there is no room for a label.
+
+    How many operations, predictions, targets that are no class; and the leaf, -1 if none. A kernel that let it grow
+    itself would take twice as long to compile.
+    """
     shares = np.zeros(classes)
     refused = predicted = 0
     node, place = tree.node, tree.place
@@ -168,14 +174,16 @@ def _run(
                 refused += 1
                 continue
             if target[i] >= room or not has_room(meta, node, known, cell, X.shape[1]):
-                return i, predicted, refused
-            _learn(tree, x, int(target[i]), rules, shares)
-    return kind.shape[0], predicted, refused
+                return i, predicted, refused, -1
+            due = _learn(tree, x, int(target[i]), rules, shares)
+            if due >= 0:
+                return i + 1, predicted, refused, due
+    return kind.shape[0], predicted, refused, -1
 
 
 @njit(cache=True, error_model="numpy")
-def _learn(tree: Tree, x: Floats, c: int, rules: Rules, shares: Floats) -> None:
-    """Down to a leaf, which learns; it may split unless the way there led over a missing value, as in river."""
+def _learn(tree: Tree, x: Floats, c: int, rules: Rules, shares: Floats) -> int:
+    """Down to a leaf, which learns; the leaf if it is due, else -1: as in river, if a missing value led there, too."""
     tree.meta[CLASSES] = max(tree.meta[CLASSES], c + 1)
     at = _descend(tree.node, tree.place, 0, x)
     straight = tree.node[at, KIND] == LEAF
@@ -186,9 +194,8 @@ def _learn(tree: Tree, x: Floats, c: int, rules: Rules, shares: Floats) -> None:
     weight = total(tree.known[row], tree.mass[row])
     tree.place[at, WEIGHT] = weight
     due = weight - tree.mass[row, TRIED] >= rules.grace_period or tree.node[at, DEPTH] >= rules.max_depth
-    if straight and due and not tree.known[row, INACTIVE]:
-        grow(tree, at, rules)
-    _weigh(tree.node, tree.place, at)
+    weigh(tree.node, tree.place, at)
+    return at if straight and due and not tree.known[row, INACTIVE] else -1
 
 
 @njit(cache=True, error_model="numpy")
@@ -200,22 +207,6 @@ def _descend(node: Small, place: Floats, at: int, x: Floats) -> int:
             return at
         at = child
     return at
-
-
-@njit(cache=True, error_model="numpy")
-def _weigh(node: Small, place: Floats, at: int) -> None:
-    """From a node up, the weight of a branch is that of its children, summed anew: that is how river finds ties."""
-    if node[at, KIND] == LEAF and at:
-        at = node[at, PARENT]
-    while node[at, KIND] != LEAF:
-        weight, child = 0.0, node[at, FIRST]
-        while child:
-            weight += place[child, WEIGHT]
-            child = node[child, SIBLING]
-        place[at, WEIGHT] = weight
-        if at == 0:
-            return
-        at = node[at, PARENT]
 
 
 @njit(cache=True, error_model="numpy")

@@ -74,6 +74,24 @@ def grow(tree: Tree, node: int, rules: Rules) -> None:
         _try(tree, node, row, weight, rules)
     if tree.node[node, KIND] == LEAF:
         tree.mass[row, TRIED] = weight
+    else:
+        weigh(tree.node, tree.place, node)
+
+
+@njit(cache=True, error_model="numpy")
+def weigh(node: Small, place: Floats, at: int) -> None:
+    """From a node up, the weight of a branch is that of its children, summed anew: that is how river finds ties."""
+    if node[at, KIND] == LEAF and at:
+        at = node[at, PARENT]
+    while node[at, KIND] != LEAF:
+        weight, child = 0.0, node[at, FIRST]
+        while child:
+            weight += place[child, WEIGHT]
+            child = node[child, SIBLING]
+        place[at, WEIGHT] = weight
+        if at == 0:
+            return
+        at = node[at, PARENT]
 
 
 @njit(cache=True, error_model="numpy")
