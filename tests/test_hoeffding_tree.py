@@ -18,7 +18,7 @@ from stream_app.models import LEARN, PREDICT, Inputs, make_model
 from stream_app.models.tree_arrays import CELLS, CLASSES, NODES, ROWS, bytes_each
 
 TASKS = ("binary", "multiclass")
-INPUTS = Inputs(("a", "b", "c"), ("k", "m"), 8, [["p", "q", "r", "s"], ["w", "x", "y", "z"]])
+INPUTS = Inputs(("a", "b", "c"), ("k", "m"), 8, [["r", "p", "s", "q"], ["w", "x", "y", "z"]])
 RIVER = "river.tree.HoeffdingTreeClassifier"
 EAGER = {"grace_period": 20, "tau": 0.2, "delta": 1e-3}  # splits within a few hundred rows
 

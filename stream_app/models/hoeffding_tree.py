@@ -56,10 +56,10 @@ class HoeffdingTree(CompiledClassifier):
     The answers are those of river 0.26.1's `tree.HoeffdingTreeClassifier` behind
     `use = "river.tree.HoeffdingTreeClassifier"`, with the parameters that have its names: probabilities to 1e-9, on
     numbers and categories (its nominal attributes) with missing values, two classes or many; predictions the same but
-    for ties (tests/test_hoeffding_tree.py). Not so where river itself leaves it open: of equally good categories it
-    takes the one that Python's hashes put first, and of a category's branches those with the first text, this tree
-    those that the stream brought first; and from Python 3.12 on its sums round otherwise, which may move a split by an
-    event. Not taken over: other splitters, `hellinger`, `remove_poor_attrs`, and river's limit of memory.
+    for ties (tests/test_hoeffding_tree.py). Not so where river leaves it open: of categories that are equally good to
+    part from the rest it takes the one that Python's hashes put first, this tree the first by its text; and from Python
+    3.12 on river's sums round otherwise, which may move a split by an event. Not taken over: other splitters,
+    `hellinger`, `remove_poor_attrs`, and river's limit of memory.
 
     `max_size` (MiB) bounds the memory: a split or a new category for which there is no room is left out, and the leaves
     go on learning. A missing (NaN, inf) or absurdly large value takes the heaviest branch, and counts nowhere. No
@@ -80,6 +80,9 @@ class HoeffdingTree(CompiledClassifier):
         self._rules = rules_of(params, inputs)
         self._columns = len(inputs.numbers) + len(inputs.categories)
         self._tree = new_tree(self._columns)
+        self._vocabulary, self._width = inputs.vocabulary, inputs.width
+        self._ranks = np.zeros((0, 0), np.int32)
+        self._ranked_texts = -1  # how many there were
 
     def _run(self, kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, answers: Floats) -> int:
         start = predicted = refused = 0
@@ -88,11 +91,21 @@ class HoeffdingTree(CompiledClassifier):
             done, more, bad, due = _run(*rest, X, answers[predicted:], self._tree, self._rules, self.classes)
             start, predicted, refused = start + done, predicted + more, refused + bad
             if due >= 0:
-                grow(self._tree, due, self._rules)
+                grow(self._tree, due, self._rules, self._ranked())
             elif start == len(kind):
                 return refused
             else:
                 self._make_room(int(target[start]))
+
+    def _ranked(self) -> Small:
+        """Where the text of each category stands among those of its field [fields, codes]."""
+        texts = sum(map(len, self._vocabulary))
+        if texts != self._ranked_texts:
+            self._ranked_texts = texts
+            self._ranks = np.tile(np.arange(self._width, dtype=np.int32), (len(self._vocabulary), 1))
+            for ranks, known in zip(self._ranks, self._vocabulary, strict=True):
+                ranks[np.argsort(np.array(known, object), kind="stable")] = np.arange(len(known))
+        return self._ranks
 
     def _make_room(self, c: int) -> None:
         """Twice as much of what is short: one label adds less than there is, but for a field with many categories."""

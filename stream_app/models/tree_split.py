@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from stream_app.messages import Floats
+from stream_app.messages import Floats, Ints
 from stream_app.models.tree_arrays import (
     CELL_CODE,
     CODE,
@@ -48,6 +48,7 @@ from stream_app.models.tree_arrays import (
     N,
     Small,
     Tree,
+    cell_of,
     fits,
     forget_columns,
     know,
@@ -58,12 +59,10 @@ from stream_app.models.tree_params import Rules
 POINTS = 10  # thresholds tried on a number, evenly between the least and the largest value
 NOTHING = -1  # in place of a column
 
-Weights = tuple[Floats, NDArray[np.bool_], Small]  # [branches, classes], whether a branch knows the class, the codes
-
 
 @njit(cache=True, error_model="numpy")
-def grow(tree: Tree, node: int, rules: Rules) -> None:
-    """A leaf that is due: a split, an end of growth there, or nothing."""
+def grow(tree: Tree, node: int, rules: Rules, ranks: Small) -> None:
+    """A leaf that is due: a split, an end of growth there, or nothing; `ranks` [fields, codes] are those of texts."""
     row = tree.node[node, ROW]
     if tree.node[node, DEPTH] >= rules.max_depth:
         tree.known[row, INACTIVE] = 1
@@ -71,7 +70,7 @@ def grow(tree: Tree, node: int, rules: Rules) -> None:
         return
     weight = total(tree.known[row], tree.mass[row])
     if fits(tree, rules.size, 2, 0) and not _is_pure(tree, row):
-        _try(tree, node, row, weight, rules)
+        _try(tree, node, row, weight, rules, ranks)
     if tree.node[node, KIND] == LEAF:
         tree.mass[row, TRIED] = weight
     else:
@@ -128,9 +127,9 @@ def _masses(tree: Tree, row: int) -> Floats:
 
 
 @njit(cache=True, error_model="numpy")
-def _try(tree: Tree, node: int, row: int, weight: float, rules: Rules) -> None:
+def _try(tree: Tree, node: int, row: int, weight: float, rules: Rules, ranks: Small) -> None:
     """Splits at the best column if it leads the second best by more than chance, or they are as good as equal."""
-    column, kind, value, lead, many = _best(tree, row, weight, rules)
+    column, kind, value, lead, many = _best(tree, row, weight, rules, ranks)
     known = max(2, tree.known[row, KNOWN])
     reach = 1.0 if rules.gini else math.log2(known)
     bound = math.sqrt(reach * reach * math.log(1.0 / rules.delta) / (2.0 * weight))
@@ -139,11 +138,11 @@ def _try(tree: Tree, node: int, row: int, weight: float, rules: Rules) -> None:
     if column == NOTHING:
         forget_columns(tree, row)  # river: the leaf is disabled, and enabled again by the next look at the memory
     else:
-        _split(tree, node, row, column, kind, value, rules)
+        _split(tree, node, row, column, kind, value, rules, ranks)
 
 
 @njit(cache=True, error_model="numpy")
-def _best(tree: Tree, row: int, weight: float, rules: Rules) -> tuple[int, int, float, float, int]:
+def _best(tree: Tree, row: int, weight: float, rules: Rules, ranks: Small) -> tuple[int, int, float, float, int]:
     """Column, kind and value of the best split, its lead over the next, and how many there are, no split among them."""
     column, kind, value, many = NOTHING, LEAF, 0.0, 0
     best, second = -np.inf, -np.inf
@@ -157,7 +156,7 @@ def _best(tree: Tree, row: int, weight: float, rules: Rules) -> tuple[int, int, 
         if watched < rules.numbers:
             merit, its_kind, its_value = _best_threshold(tree, row, watched, before, rules)
         else:
-            merit, its_kind, its_value = _best_category(tree, row, watched, before, rules)
+            merit, its_kind, its_value = _best_category(tree, row, watched, before, rules, ranks)
         if merit >= best:
             second = best
             best, kind, value = merit, its_kind, its_value
@@ -170,33 +169,39 @@ def _best(tree: Tree, row: int, weight: float, rules: Rules) -> tuple[int, int, 
 
 @njit(cache=True, error_model="numpy")
 def _best_threshold(tree: Tree, row: int, column: int, before: float, rules: Rules) -> tuple[float, int, float]:
+    classes = _classes(tree, row, column)
+    weights = np.zeros((2, len(classes)))
     low, high = np.inf, -np.inf
-    for c in _classes(tree, row, column):
-        cell = tree.moments[row, column, c]
-        low, high = min(low, cell[LOW]), max(high, cell[HIGH])
+    for c in classes:
+        low, high = min(low, tree.moments[row, column, c, LOW]), max(high, tree.moments[row, column, c, HIGH])
     width = (high - low) / (POINTS + 1.0)
     best, kind, value = -np.inf, LEAF, 0.0
     for i in range(POINTS):
         threshold = low + width * (i + 1)
         if low < threshold < high:
-            merit = _merit(_by_number(tree, row, column, threshold)[0], before, rules)
+            _by_number(tree.moments[row, column], classes, threshold, weights)
+            merit = _merit(weights, before, rules)
             if merit > best:
                 best, kind, value = merit, NUMBER, threshold
     return best, kind, value
 
 
 @njit(cache=True, error_model="numpy")
-def _best_category(tree: Tree, row: int, column: int, before: float, rules: Rules) -> tuple[float, int, float]:
+def _best_category(
+    tree: Tree, row: int, column: int, before: float, rules: Rules, ranks: Small
+) -> tuple[float, int, float]:
     """A branch for each category, unless one category against the others is better; river's rule."""
+    classes = _classes(tree, row, column)
+    weights = np.zeros((2, len(classes)))
+    cells = _cells(tree, row, column, ranks[column - rules.numbers])
     best, kind, value = -np.inf, LEAF, 0.0
     if not rules.binary_split:
-        best, kind = _merit(_by_each(tree, row, column)[0], before, rules), EACH
-    cell = tree.seen[row, column, HEAD] - 1
-    while cell >= 0:
-        merit = _merit(_by_one(tree, row, column, cell)[0], before, rules)
+        best, kind = _merit(tree.counts[cells], before, rules), EACH
+    for cell in cells:
+        _by_one(tree.moments[row, column], classes, tree.counts[cell], weights)
+        merit = _merit(weights, before, rules)
         if merit > best:
             best, kind, value = merit, ONE, float(tree.cell[cell, CELL_CODE])
-        cell = tree.cell[cell, NEXT] - 1
     return best, kind, value
 
 
@@ -206,46 +211,39 @@ def _classes(tree: Tree, row: int, column: int) -> Small:
 
 
 @njit(cache=True, error_model="numpy")
-def _by_number(tree: Tree, row: int, column: int, threshold: float) -> Weights:
+def _cells(tree: Tree, row: int, column: int, ranks: Small) -> Ints:
+    """The categories that a leaf has seen, in the order of their texts."""
+    cells = np.zeros(tree.seen[row, column, LENGTH], np.int64)
+    order = np.zeros(len(cells), np.int64)
+    cell = tree.seen[row, column, HEAD] - 1
+    for i in range(len(cells)):
+        cells[i], order[i] = cell, ranks[tree.cell[cell, CELL_CODE]]
+        cell = tree.cell[cell, NEXT] - 1
+    return cells[np.argsort(order)]
+
+
+@njit(cache=True, error_model="numpy")
+def _by_number(moments: Floats, classes: Small, threshold: float, weights: Floats) -> None:
     """At most the threshold, and above it: by the normal distribution of each class."""
-    codes = _classes(tree, row, column)
-    weights, there = np.zeros((2, len(codes))), np.ones((2, len(codes)), np.bool_)
-    for k in range(len(codes)):
-        cell = tree.moments[row, column, codes[k]]
+    for k in range(len(classes)):
+        cell = moments[classes[k]]
         if threshold < cell[LOW]:
-            weights[1, k] = cell[N]
-            there[0, k] = False
+            weights[0, k], weights[1, k] = 0.0, cell[N]
         elif threshold >= cell[HIGH]:
-            weights[0, k] = cell[N]
-            there[1, k] = False
+            weights[0, k], weights[1, k] = cell[N], 0.0
         else:
             sd = (cell[SQUARES] / (cell[N] - 1.0)) ** 0.5 if cell[N] > 1 else 0.0
             below = 0.5 * (1.0 + math.erf((threshold - cell[MEAN]) / sd / math.sqrt(2.0))) if sd > 0 else 0.0
             weights[0, k] = below * cell[N]
             weights[1, k] = cell[N] - weights[0, k]
-    return weights, there, codes
 
 
 @njit(cache=True, error_model="numpy")
-def _by_one(tree: Tree, row: int, column: int, cell: int) -> Weights:
+def _by_one(moments: Floats, classes: Small, counts: Floats, weights: Floats) -> None:
     """One category, and all others."""
-    codes = _classes(tree, row, column)
-    weights = np.zeros((2, len(codes)))
-    for k in range(len(codes)):
-        weights[0, k] = tree.counts[cell, codes[k]]
-        weights[1, k] = tree.moments[row, column, codes[k], N] - weights[0, k]
-    return weights, weights > 0, codes
-
-
-@njit(cache=True, error_model="numpy")
-def _by_each(tree: Tree, row: int, column: int) -> Weights:
-    """A branch for each category, in the order of their codes."""
-    weights = np.zeros((tree.seen[row, column, LENGTH], tree.counts.shape[1]))
-    cell = tree.seen[row, column, HEAD] - 1
-    for i in range(weights.shape[0]):
-        weights[i] = tree.counts[cell]
-        cell = tree.cell[cell, NEXT] - 1
-    return weights, weights > 0, np.arange(weights.shape[1]).astype(np.int32)
+    for k in range(len(classes)):
+        weights[0, k] = counts[classes[k]]
+        weights[1, k] = moments[classes[k], N] - weights[0, k]
 
 
 @njit(cache=True, error_model="numpy")
@@ -295,19 +293,24 @@ def _gini(weights: Floats) -> float:
 
 
 @njit(cache=True, error_model="numpy")
-def _split(tree: Tree, node: int, row: int, column: int, kind: int, value: float, rules: Rules) -> None:
-    """The leaf becomes a branch; its row becomes the first child's."""
-    codes = np.zeros(2, np.int32)
-    if kind == NUMBER:
-        weights, there, classes = _by_number(tree, row, column, value)
+def _split(tree: Tree, node: int, row: int, column: int, kind: int, value: float, rules: Rules, ranks: Small) -> None:
+    """The leaf becomes a branch, if there is room; its row becomes the first child's."""
+    classes, codes = _classes(tree, row, column), np.zeros(2, np.int32)
+    weights = np.zeros((2, len(classes)))
+    if kind == EACH:
+        cells = _cells(tree, row, column, ranks[column - rules.numbers])
+        weights, codes = tree.counts[cells], tree.cell[cells, CELL_CODE]
+        classes = np.arange(weights.shape[1]).astype(np.int32)
     elif kind == ONE:
-        cell = tree.seen[row, column, HEAD] - 1
-        while tree.cell[cell, CELL_CODE] != value:
-            cell = tree.cell[cell, NEXT] - 1
-        weights, there, classes = _by_one(tree, row, column, cell)
+        cell = cell_of(tree.seen[row], tree.cell, column, int(value))
+        _by_one(tree.moments[row, column], classes, tree.counts[cell], weights)
     else:
-        weights, there, classes = _by_each(tree, row, column)
-        codes = _codes(tree, row, column)
+        _by_number(tree.moments[row, column], classes, value, weights)
+    there = weights > 0
+    if kind == NUMBER:  # river knows a class in a branch even if its weight there is rounded to 0
+        for k in range(len(classes)):
+            there[0, k] = value >= tree.moments[row, column, classes[k], LOW]
+            there[1, k] = value < tree.moments[row, column, classes[k], HIGH]
     if not fits(tree, rules.size, weights.shape[0], 0):
         return
     forget_columns(tree, row)
@@ -317,19 +320,9 @@ def _split(tree: Tree, node: int, row: int, column: int, kind: int, value: float
     tree.node[node, COLUMN] = column
     tree.place[node, THRESHOLD] = value
     for i in range(weights.shape[0]):
-        child = new_leaf(tree, node, codes[i] if kind == EACH else 0, row if i == 0 else tree.meta[ROWS])
+        child = new_leaf(tree, node, codes[i], row if i == 0 else tree.meta[ROWS])
         tree.meta[ROWS] += i > 0
         _fill(tree, child, weights[i], there[i], classes)
-
-
-@njit(cache=True, error_model="numpy")
-def _codes(tree: Tree, row: int, column: int) -> Small:
-    codes = np.zeros(tree.seen[row, column, LENGTH], np.int32)
-    cell = tree.seen[row, column, HEAD] - 1
-    for i in range(len(codes)):
-        codes[i] = tree.cell[cell, CELL_CODE]
-        cell = tree.cell[cell, NEXT] - 1
-    return codes
 
 
 @njit(cache=True, error_model="numpy")
