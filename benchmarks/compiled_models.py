@@ -2,8 +2,9 @@
 
 Each data set is a matrix in memory for one and dicts for the other; river's loop is `predict_proba_one(x);
 learn_one(x, y)`, ours a tape of the same operations in chunks of 4,096 rows, as the score stage gives it. Reading,
-imports and the compilation of kernels are not counted. The two take turns; each turn gives one ratio, and their median
-is judged. River's naive Bayes gets the numbers alone: categories would only slow it down.
+imports and the compilation of kernels are not counted. The two take turns; each turn gives one ratio of processor
+times, which other processes disturb least, and their median is judged. River's naive Bayes gets the numbers alone:
+categories would only slow it down.
 
 Run: python benchmarks/compiled_models.py DATA_DIR [--rows N] [--turns N] [--out FILE] [--json FILE]   (5 minutes)
 """
@@ -40,9 +41,10 @@ HEAD = """<!-- made by benchmarks/compiled_models.py: do not edit -->
 # Compiled classifiers beside river's
 
 `use = "naive_bayes"` and `use = "hoeffding_tree"` beside river {river}'s `GaussianNB` and `HoeffdingTreeClassifier`,
-both with their defaults: test, then train, on the first {rows:,} rows of each set. Microseconds an event, median of
-{turns} turns; the ratios are those within a turn, median (least to most). Difference: the largest between two
-probabilities, and how many predicted classes are others. {processor}, {cores} cores, shared with other work.
+both with their defaults: test, then train, on the first {rows:,} rows of each set. Columns: numbers + categories.
+Microseconds of the processor an event, medians of {turns} turns; the ratios are those within a turn, median (least to
+most). Difference: the largest between two probabilities. Others: predicted classes that are not the same. {processor},
+{cores} cores, shared with other work.
 
 | data | columns | classes | model | ours | river | times as fast | difference | others | accuracy |
 |---|---|---|---|---|---|---|---|---|---|"""
@@ -116,18 +118,18 @@ def read(folder: Path, source: Source, most: int) -> Data:
 
 
 def ours(data: Data, use: str) -> tuple[float, np.ndarray]:
-    """Seconds, and the scores [rows, outputs]."""
+    """Seconds of the processor, and the scores [rows, outputs]."""
     binary = data.classes == 2
     task = config.Task(type="binary" if binary else "multiclass", max_classes=data.classes)
     model = make_model(config.Model(use=use), task, data.inputs, 0)
     scores = np.empty((len(data.y), model.outputs))
     kind, slot = np.tile(np.array([PREDICT, LEARN], np.uint8), CHUNK), np.repeat(np.arange(CHUNK), 2)
     gc.collect()
-    start = time.perf_counter()
+    start = time.process_time()
     for first in range(0, len(data.y), CHUNK):
         X, y = data.X[first : first + CHUNK], data.y[first : first + CHUNK]
         model.run(kind[: 2 * len(y)], slot[: 2 * len(y)], np.repeat(y, 2), X, scores[first : first + CHUNK])
-    return time.perf_counter() - start, scores
+    return time.process_time() - start, scores
 
 
 def rivers(data: Data, use: str) -> tuple[float, np.ndarray]:
@@ -137,11 +139,11 @@ def rivers(data: Data, use: str) -> tuple[float, np.ndarray]:
     if use == "naive_bayes":
         rows = [{name: row[name] for name in data.inputs.numbers if name in row} for row in rows]
     gc.collect()
-    start = time.perf_counter()
+    start = time.process_time()
     for row, label in zip(rows, labels, strict=True):
         answers.append(model.predict_proba_one(row))
         model.learn_one(row, label)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     codes = [1] if data.classes == 2 else range(data.classes)
     nothing = [math.nan] * len(codes)
     return seconds, np.array([[p.get(c, 0.0) for c in codes] if any(p.values()) else nothing for p in answers])

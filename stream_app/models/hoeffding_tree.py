@@ -39,7 +39,7 @@ from stream_app.models.tree_arrays import (
     restored,
     trimmed,
 )
-from stream_app.models.tree_leaf import answer, learn, present, total
+from stream_app.models.tree_leaf import answer, learn, present
 from stream_app.models.tree_params import Rules, rules_of
 from stream_app.models.tree_split import grow, new_leaf, weigh
 
@@ -175,7 +175,7 @@ def _run(
     shares = np.zeros(classes)
     refused = predicted = 0
     node, place = tree.node, tree.place
-    meta, known, cell, room = tree.meta, tree.known, tree.cell, tree.counts.shape[1]
+    meta, known, mass, cell, room = tree.meta, tree.known, tree.mass, tree.cell, tree.counts.shape[1]
     for i in range(kind.shape[0]):
         x = X[slot[i]]
         if kind[i] == PREDICT:
@@ -188,27 +188,31 @@ def _run(
                 continue
             if target[i] >= room or not has_room(meta, node, known, cell, X.shape[1]):
                 return i, predicted, refused, -1
-            due = _learn(tree, x, int(target[i]), rules, shares)
-            if due >= 0:
-                return i + 1, predicted, refused, due
+            c = int(target[i])
+            meta[CLASSES] = max(meta[CLASSES], c + 1)
+            at = _descend(node, place, 0, x)
+            straight = node[at, KIND] == LEAF
+            if not straight:
+                at = _go_on(tree, at, x, rules)
+            row = node[at, ROW]
+            place[at, WEIGHT] = learn(tree, row, x, c, rules, shares)
+            weigh(node, place, at)
+            if straight and not known[row, INACTIVE] and _is_due(place[at, WEIGHT], mass[row, TRIED], node[at], rules):
+                return i + 1, predicted, refused, at
     return kind.shape[0], predicted, refused, -1
 
 
 @njit(cache=True, error_model="numpy")
-def _learn(tree: Tree, x: Floats, c: int, rules: Rules, shares: Floats) -> int:
-    """Down to a leaf, which learns; the leaf if it is due, else -1: as in river, if a missing value led there, too."""
-    tree.meta[CLASSES] = max(tree.meta[CLASSES], c + 1)
-    at = _descend(tree.node, tree.place, 0, x)
-    straight = tree.node[at, KIND] == LEAF
+def _is_due(weight: float, tried: float, node: Small, rules: Rules) -> bool:
+    return bool(weight - tried >= rules.grace_period or node[DEPTH] >= rules.max_depth)
+
+
+@njit(cache=True, error_model="numpy")
+def _go_on(tree: Tree, at: int, x: Floats, rules: Rules) -> int:
+    """Down to a leaf from where the value is missing, or new; as in river, that leaf may not split by this event."""
     while tree.node[at, KIND] != LEAF:
         at = _descend(tree.node, tree.place, _branch(tree, at, x, rules), x)
-    row = tree.node[at, ROW]
-    learn(tree, row, x, c, rules, shares)
-    weight = total(tree.known[row], tree.mass[row])
-    tree.place[at, WEIGHT] = weight
-    due = weight - tree.mass[row, TRIED] >= rules.grace_period or tree.node[at, DEPTH] >= rules.max_depth
-    weigh(tree.node, tree.place, at)
-    return at if straight and due and not tree.known[row, INACTIVE] else -1
+    return at
 
 
 @njit(cache=True, error_model="numpy")

@@ -75,14 +75,15 @@ def answer(tree: Tree, row: int, x: Floats, rules: Rules, shares: Floats) -> boo
 
 
 @njit(cache=True, error_model="numpy")
-def learn(tree: Tree, row: int, x: Floats, c: int, rules: Rules, shares: Floats) -> None:
-    """Takes one event of class `c` into a leaf; `shares` is scratch."""
+def learn(tree: Tree, row: int, x: Floats, c: int, rules: Rules, shares: Floats) -> float:
+    """Takes one event of class `c` into a leaf, and answers the leaf's weight; `shares` is scratch."""
     known, mass, seen, moments = tree.known[row], tree.mass[row], tree.seen[row], tree.moments[row]
+    cell, counts = tree.cell, tree.counts
     active = known[INACTIVE] == 0
     if active and rules.leaf > BAYES:
         _majority(known, mass, shares)
         mass[RIGHT] += known[KNOWN] == 0 or _likeliest(known, shares) == c
-        bayes = _bayes(known, mass, seen, moments, tree.cell, tree.counts, x, shares, rules.numbers)
+        bayes = _bayes(known, mass, seen, moments, cell, counts, x, shares, rules.numbers)
         mass[BAYES_RIGHT] += bayes and _likeliest(known, shares) == c
     if active and rules.leaf != MAJORITY:
         _ask_categories(known, mass, seen, x, rules.numbers)
@@ -91,7 +92,23 @@ def learn(tree: Tree, row: int, x: Floats, c: int, rules: Rules, shares: Floats)
         _watch_numbers(known, seen, moments, x, c, rules.numbers)
         for column in range(rules.numbers, x.shape[0]):
             if present(x[column]):
-                _watch_category(tree, row, column, int(x[column]), c, rules)
+                place = cell_of(seen, cell, column, int(x[column]))
+                if place < 0:
+                    place = _new_cell(tree, row, column, int(x[column]), rules)
+                if place >= 0:
+                    _watch(known, seen, column)
+                    _see(seen, column, c)
+                    counts[place, c] += 1
+                    moments[column, c, N] += 1
+    return total(known, mass)
+
+
+@njit(cache=True, error_model="numpy")
+def _new_cell(tree: Tree, row: int, column: int, code: int, rules: Rules) -> int:
+    """For a category that comes to a leaf first; -1 if there is no room: then it counts as missing."""
+    if tree.meta[FREE] or fits(tree, rules.size, 0, 1):
+        return add_cell(tree, row, column, code)
+    return -1
 
 
 @njit(cache=True, error_model="numpy")
@@ -229,18 +246,3 @@ def _watch_numbers(known: Small, seen: Small, moments: Floats, x: Floats, c: int
 def density_of(variance: float) -> tuple[float, float]:
     """What the logarithm of a normal density needs of the variance."""
     return -2.0 * variance, 0.5 * math.log(variance) if variance > 0 else 0.0
-
-
-@njit(cache=True, error_model="numpy")
-def _watch_category(tree: Tree, row: int, column: int, code: int, c: int, rules: Rules) -> None:
-    """Where there is no room for another category, it counts as missing."""
-    seen = tree.seen[row]
-    cell = cell_of(seen, tree.cell, column, code)
-    if cell < 0:
-        if not (tree.meta[FREE] or fits(tree, rules.size, 0, 1)):
-            return
-        cell = add_cell(tree, row, column, code)
-    _watch(tree.known[row], seen, column)
-    _see(seen, column, c)
-    tree.counts[cell, c] += 1
-    tree.moments[row, column, c, N] += 1
