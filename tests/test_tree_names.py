@@ -49,6 +49,8 @@ def test_it_comes_back_and_learns_on_alike(task, params):
     assert back.told() == []
     assert export(model, back.scoring, task_of(task), INPUTS, CLASSES[task]) == document
     assert {node["node"] for node in json.loads(document)["state"]["nodes"]} >= {"leaf", "number"}
+    shuffled = back_from(json.dumps(json.loads(document), sort_keys=True).encode(), task)
+    assert export(model, shuffled.scoring, task_of(task), INPUTS, CLASSES[task]) == document
     again, _ = run(back.scoring, tape_of(y, 3), X)
     assert again.tobytes() == run(mine, tape_of(y, 3), X)[0].tobytes()
 
@@ -91,7 +93,8 @@ def test_what_this_monitor_has_not_seen_is_left_out_and_told():
 
 LEAF = {"node": "leaf", "counts": {"0": 3.0}}
 NUMBER = {"node": "number", "input": "a", "threshold": 1.0, "branches": [1, 2]}
-COLUMN = {"0": {"count": 3, "mean": 1, "squares": 2, "least": 0, "most": 2}}
+MOMENTS = {"count": 3, "mean": 1, "squares": 2, "least": 0, "most": 2}
+SEEN = {"input": "a", "moments": {"0": MOMENTS}}
 
 
 def document_of(*nodes):
@@ -123,11 +126,17 @@ def test_another_program_can_write_one():
         ([{"node": "categories", "input": "k", "categories": [], "branches": []}], r"must be one or more, not 0"),
         ([LEAF | {"counts": {"2": 1.0}}], r'nodes\[0\]\.counts: class "2" does not stand in \$\.classes: 0, 1'),
         ([LEAF | {"counts": {"0": -1.0}}], r"nodes\[0\]\.counts: must be at least 0, not -1"),
-        ([LEAF | {"watched": ["a"]}], r"nodes\[0\]\.watched: must name what stands in its numbers and categories"),
-        ([LEAF | {"watched": ["k"], "numbers": {"k": COLUMN}}], r'"k" does not stand in \$\.inputs\.numbers'),
+        ([LEAF | {"classes": ["0", "1"]}], r"nodes\[0\]\.counts: its classes must name each of 0 once"),
+        ([LEAF | {"watched": [{"input": "a"}]}], r"nodes\[0\]\.watched\[0\]\.input: \"a\" does not stand in"),
+        ([LEAF | {"watched": [{"input": "k"}]}], r"nodes\[0\]\.watched\[0\]: must have moments or counts"),
         (
-            [LEAF | {"watched": ["a"], "numbers": {"a": {"0": COLUMN["0"] | {"mean": 1e200}}}}],
-            r'nodes\[0\]\.numbers\["a"\]: mean, least and most must be within',
+            [LEAF | {"watched": [SEEN, SEEN]}],
+            r"watched\[1\]: must have moments or counts, of an input that",
+        ),
+        ([LEAF | {"watched": [SEEN | {"input": "k"}]}], r'\.input: "k" does not stand in \$\.inputs\.numbers'),
+        (
+            [LEAF | {"watched": [SEEN | {"moments": {"0": MOMENTS | {"mean": 1e200}}}]}],
+            r"nodes\[0\]\.watched\[0\]: mean, least and most must be within",
         ),
         ([{"node": "twig"}], r"\$\.state\.nodes\[0\]\.node: invalid value 'twig'"),
     ],

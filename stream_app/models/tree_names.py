@@ -5,15 +5,17 @@ The list `nodes` begins with the root; `branches` are places in it, behind the n
     {"node": "number", "input": "distance", "threshold": 800.0, "branches": [1, 2]}      at most that, or above it
     {"node": "category", "input": "carrier", "category": "UA", "branches": [1, 2]}       this one, or another
     {"node": "categories", "input": "carrier", "categories": ["UA", "EV"], "branches": [1, 2]}      one for each
-    {"node": "leaf", "counts": {"0": 80.0, "1": 20.0}, "tried": 60.0, "right": 33.0, "bayes_right": 35.0,
-     "watched": ["distance", "carrier"],
-     "numbers": {"distance": {"0": {"count": 80, "mean": 1040.2, "squares": 4.3e7, "least": 80, "most": 2586}, …}},
-     "categories": {"carrier": {"0": {"UA": 50.0, "EV": 30.0}, "1": {…}}}}
+    {"node": "leaf", "counts": {"0": 80.0, "1": 20.0}, "classes": ["1", "0"],
+     "tried": 60.0, "right": 33.0, "bayes_right": 35.0,
+     "watched": [{"input": "distance", "classes": ["0", "1"], "moments": {
+                    "0": {"count": 80, "mean": 1040.2, "squares": 4.3e7, "least": 80, "most": 2586}, "1": {…}}},
+                 {"input": "carrier", "classes": ["0", "1"], "counts": {"0": {"UA": 50.0, "EV": 30.0}, "1": {…}}}]}
 
-The order of the classes and of `watched` is that in which the leaf came to know them. `counts` are weights (a leaf
-begins with its part of what its parent had), `tried` their sum when a split was last tried, `right` and `bayes_right`
-how often the majority and naive Bayes would have been right. With `"active": false` a leaf watches no inputs any more.
-A category that is null was not known where the tree was loaded.
+`counts` are weights (a leaf begins with its part of what its parent had), `tried` their sum when a split was last
+tried, `right` and `bayes_right` how often the majority and naive Bayes would have been right. `watched` stands in the
+order in which the leaf saw the inputs, `classes` in that in which it came to know them (it decides between equals; left
+out, that of the object). With `"active": false` a leaf watches no inputs any more. A category that is null was not
+known where the tree was loaded.
 """
 
 from typing import Any, TypeAlias
@@ -66,17 +68,25 @@ class Moments(msgspec.Struct, forbid_unknown_fields=True):
     most: float
 
 
+class Watched(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What a leaf has seen of a number (`moments`) or of a category field (`counts`), by class."""
+
+    input: str
+    classes: list[str] = []
+    moments: dict[str, Moments] | None = None
+    counts: dict[str, dict[str, float]] | None = None
+
+
 class Leaf(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, tag_field="node", tag="leaf"):
     """What a leaf has learned."""
 
     counts: dict[str, float]
+    classes: list[str] = []
     tried: float = 0.0
     right: float = 0.0
     bayes_right: float = 0.0
     active: bool = True
-    watched: list[str] = []
-    numbers: dict[str, dict[str, Moments]] = {}
-    categories: dict[str, dict[str, dict[str, float]]] = {}
+    watched: list[Watched] = []
 
 
 class AtNumber(msgspec.Struct, forbid_unknown_fields=True, tag_field="node", tag="number"):
@@ -139,22 +149,26 @@ def _node(tree: Tree, at: int, inputs: Inputs, classes: tuple[str, ...]) -> Node
 
 
 def _leaf(tree: Tree, row: int, inputs: Inputs, classes: tuple[str, ...]) -> Leaf:
-    names, numbers = (*inputs.numbers, *inputs.categories), len(inputs.numbers)
     known, mass, seen = tree.known[row], tree.mass[row], tree.seen[row]
-    leaf = Leaf({classes[c]: float(mass[MASS + c]) for c in known[ORDER : ORDER + known[KNOWN]]})
+    order = known[ORDER : ORDER + known[KNOWN]].tolist()
+    leaf = Leaf({classes[c]: float(mass[MASS + c]) for c in order}, [classes[c] for c in order])
     leaf.tried, leaf.right, leaf.bayes_right = mass[[TRIED, RIGHT, BAYES_RIGHT]].tolist()
     leaf.active = not known[INACTIVE]
-    columns = seen[: known[WATCHED], PLACE].tolist()
-    leaf.watched = [names[column] for column in columns]
-    for column in columns:
-        order = seen[column, SEEN_ORDER : SEEN_ORDER + seen[column, SEEN]].tolist()
-        if column < numbers:
-            cells = {c: tree.moments[row, column, c, [N, MEAN, SQUARES, LOW, HIGH]].tolist() for c in order}
-            leaf.numbers[names[column]] = {classes[c]: Moments(*cells[c]) for c in order}
-        else:
-            texts = inputs.vocabulary[column - numbers]
-            leaf.categories[names[column]] = {classes[c]: _counts(tree, row, column, c, texts) for c in order}
+    leaf.watched = [_watched(tree, row, column, inputs, classes) for column in seen[: known[WATCHED], PLACE].tolist()]
     return leaf
+
+
+def _watched(tree: Tree, row: int, column: int, inputs: Inputs, classes: tuple[str, ...]) -> Watched:
+    seen, numbers = tree.seen[row, column], len(inputs.numbers)
+    order = seen[SEEN_ORDER : SEEN_ORDER + seen[SEEN]].tolist()
+    found = Watched((*inputs.numbers, *inputs.categories)[column], [classes[c] for c in order])
+    if column < numbers:
+        cells = tree.moments[row, column][:, [N, MEAN, SQUARES, LOW, HIGH]].tolist()
+        found.moments = {classes[c]: Moments(*cells[c]) for c in order}
+    else:
+        texts = inputs.vocabulary[column - numbers]
+        found.counts = {classes[c]: _counts(tree, row, column, c, texts) for c in order}
+    return found
 
 
 def _counts(tree: Tree, row: int, column: int, c: int, texts: list[str]) -> dict[str, float]:

@@ -49,7 +49,7 @@ from stream_app.models.tree_arrays import (
     trimmed,
 )
 from stream_app.models.tree_leaf import density_of, total
-from stream_app.models.tree_names import AtCategories, AtCategory, AtNumber, Leaf, Moments, State
+from stream_app.models.tree_names import AtCategories, AtCategory, AtNumber, Leaf, Moments, State, Watched
 
 
 class Names(NamedTuple):
@@ -76,13 +76,15 @@ class Names(NamedTuple):
             self.unknown[field][text] = None
         return -1 if text is None else self.codes[field].get(text, -1)
 
-    def coded(self, by_class: dict[str, Any], path: str) -> dict[int, Any]:
-        """What is given by class, by its code; without classes that have none here."""
+    def coded(self, by_class: dict[str, Any], order: list[str], path: str) -> dict[int, Any]:
+        """What is given by class, by its code, in that order; without classes that have none here."""
         for text in by_class:
             if text not in self.classes:
                 known = ", ".join(self.classes)
                 raise ValueError(f'{path}: class "{text}" does not stand in $.classes: {known}')
-        return {self.classes[text]: value for text, value in by_class.items() if self.classes[text] >= 0}
+        if order and sorted(order) != sorted(by_class):
+            raise ValueError(f"{path}: its classes must name each of {', '.join(by_class)} once")
+        return {self.classes[text]: by_class[text] for text in order or by_class if self.classes[text] >= 0}
 
 
 def from_names(
@@ -109,7 +111,7 @@ def _read(named: State, names: Names, columns: int, classes: int) -> Tree:
     many, cells = len(named.nodes), 0
     for node in named.nodes:
         if isinstance(node, Leaf):
-            cells += sum(len(texts) for by_class in node.categories.values() for texts in by_class.values())
+            cells += sum(len(texts) for each in node.watched for texts in (each.counts or {}).values())
     tree = resized(new_tree(columns), max(1, many), max(1, many), cells, classes)
     tree.meta[[NODES, ROWS, CLASSES]] = many, 0, classes
     for at, node in enumerate(named.nodes):
@@ -157,24 +159,21 @@ def _put_leaf(tree: Tree, at: int, leaf: Leaf, names: Names, path: str) -> None:
     tree.meta[ROWS] += 1
     tree.node[at, ROW] = row
     known, mass = tree.known[row], tree.mass[row]
-    for c, weight in names.coded(leaf.counts, f"{path}.counts").items():
+    for c, weight in names.coded(leaf.counts, leaf.classes, f"{path}.counts").items():
         know(known, mass, c, _positive(weight, f"{path}.counts"))
     tree.place[at, WEIGHT] = total(known, mass)
     rights = leaf.tried, leaf.right, leaf.bayes_right
     mass[[TRIED, RIGHT, BAYES_RIGHT]] = [_positive(value, path) for value in rights]
     known[INACTIVE] = not leaf.active
-    if sorted(leaf.watched) != sorted([*leaf.numbers, *leaf.categories]):
-        raise ValueError(f"{path}.watched: must name what stands in its numbers and categories, once each")
-    for name in leaf.watched:
-        _put_column(tree, row, name, leaf, names, path)
+    for j, watched in enumerate(leaf.watched):
+        _put_watched(tree, row, watched, names, f"{path}.watched[{j}]")
 
 
-def _put_column(tree: Tree, row: int, name: str, leaf: Leaf, names: Names, path: str) -> None:
-    number = name in leaf.numbers
-    kind, given = ("numbers", leaf.numbers) if number else ("categories", leaf.categories)
-    path = f'{path}.{kind}["{name}"]'
-    column = names.column(name, path, number=number)
-    by_class = names.coded(given[name], path)
+def _put_watched(tree: Tree, row: int, watched: Watched, names: Names, path: str) -> None:
+    column = names.column(watched.input, f"{path}.input", number=watched.moments is not None)
+    if (watched.moments is None) == (watched.counts is None) or tree.seen[row, column, SEEN]:
+        raise ValueError(f"{path}: must have moments or counts, of an input that stands here once")
+    by_class = names.coded(watched.moments or watched.counts or {}, watched.classes, path)
     if not by_class:
         return  # of other classes only
     tree.seen[row, tree.known[row, WATCHED], PLACE] = column
