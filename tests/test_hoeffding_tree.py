@@ -112,6 +112,23 @@ def test_categories_that_come_late_get_branches_of_their_own():
     assert same("binary", X, y.astype(float), {"grace_period": 30}, inputs=inputs) > 4
 
 
+def test_texts_that_become_known_while_it_runs_have_their_place():
+    X, y = rows_of("binary", 2000, seed=6)
+    order = np.argsort(X[:, 3], kind="stable")  # one category after the other
+    X, y = X[order], y[order]
+    vocabulary = [["r"], ["w", "x", "y", "z"]]
+    inputs = Inputs(("a", "b", "c"), ("k", "m"), 8, vocabulary)
+    models = [model_of("binary", EAGER, use, inputs) for use in ("hoeffding_tree", RIVER)]
+    answers = [[], []]
+    for code, text in enumerate("rpsq"):
+        vocabulary[0][code:] = [text]
+        rows = X[:, 3] == code
+        for model, found in zip(models, answers, strict=True):
+            found.append(run(model, tape_of(y[rows], 0), X[rows])[0])
+
+    np.testing.assert_allclose(np.vstack(answers[0]), np.vstack(answers[1]), rtol=0, atol=1e-9)
+
+
 cells = st.one_of(st.integers(-3, 3).map(float), st.floats(-5, 5), st.sampled_from([math.nan, math.inf, 1e300, -1e150]))
 codes = st.sampled_from([0.0, 1.0, 2.0, 3.0, math.nan])
 tables = st.lists(st.tuples(cells, cells, codes, codes, st.integers(0, 4)), min_size=1, max_size=60)
@@ -235,7 +252,8 @@ def test_nothing_is_said_before_the_first_label_and_after_a_reset():
         ({"grace_perid": 5}, 'unknown parameter "grace_perid" of hoeffding_tree; .*did you mean "grace_period"'),
         ({"grace_period": 2.5}, "grace_period must be a whole number of at least 0, not 2.5"),
         ({"grace_period": True}, "grace_period must be a whole number"),
-        ({"delta": 0}, "delta must be a number of from 1e-300 to 1, not 0"),
+        ({"delta": 0}, "delta must be a number from 1e-300 to 1, not 0"),
+        ({"max_depth": 10**30}, "max_depth must be a whole number from 0 to 1e[+]09"),
         ({"tau": math.inf}, "tau must be a number of at least 0"),
         ({"leaf_prediction": "best"}, "leaf_prediction must be one of mc, nb, nba, not 'best'"),
         ({"split_criterion": "hellinger"}, "split_criterion must be one of info_gain, gini"),

@@ -61,8 +61,8 @@ class HoeffdingTree(CompiledClassifier):
     3.12 on river's sums round otherwise, which may move a split by an event. Not taken over: other splitters,
     `hellinger`, `remove_poor_attrs`, and river's limit of memory.
 
-    `max_size` (MiB) bounds the memory: a split or a new category for which there is no room is left out, and the leaves
-    go on learning. A missing (NaN, inf) or absurdly large value takes the heaviest branch, and counts nowhere. No
+    `max_size` (MiB) bounds what is in use of arrays that grow by doubling: a split or a new category for which there is
+    no room is left out, and the leaves go on learning. A missing (NaN, inf) or absurdly large value takes the heaviest branch, and counts nowhere. No
     prediction (NaN) before the first label. Cost: O(depth + columns · classes) time per operation, times the number of
     categories where they are looked for; a leaf holds 56 · numbers · classes bytes, and 8 · classes per category seen.
 

@@ -26,7 +26,12 @@ DEFAULTS: dict[str, Any] = {
     "max_size": 32.0,  # MiB
 }
 _TEXTS = {"split_criterion": CRITERIA, "leaf_prediction": tuple(LEAVES)}
-_RANGES = {"delta": (1e-300, 1.0), "min_branch_fraction": (0.0, 0.5), "max_share_to_split": (0.0, 1.0)}
+_RANGES = {
+    "delta": (1e-300, 1.0),
+    "min_branch_fraction": (0.0, 0.5),
+    "max_share_to_split": (0.0, 1.0),
+    "max_depth": (0.0, 1e9),
+}
 _WHOLE = ("grace_period", "max_depth")
 
 
@@ -85,6 +90,6 @@ def _check(name: str, value: Any) -> None:
         low, high = _RANGES.get(name, (0.0, math.inf))
         number = not isinstance(value, bool) and isinstance(value, int | float) and low <= value <= high
         if not number or not value < math.inf or (name in _WHOLE and value != int(value)):
-            least = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+            least = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
             whole = "whole " if name in _WHOLE else ""
-            raise ValueError(f"{name} must be a {whole}number of {least}, not {value!r}")
+            raise ValueError(f"{name} must be a {whole}number {least}, not {value!r}")
