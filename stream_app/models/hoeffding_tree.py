@@ -62,9 +62,10 @@ class HoeffdingTree(CompiledClassifier):
     `hellinger`, `remove_poor_attrs`, and river's limit of memory.
 
     `max_size` (MiB) bounds what is in use of arrays that grow by doubling: a split or a new category for which there is
-    no room is left out, and the leaves go on learning. A missing (NaN, inf) or absurdly large value takes the heaviest branch, and counts nowhere. No
-    prediction (NaN) before the first label. Cost: O(depth + columns · classes) time per operation, times the number of
-    categories where they are looked for; a leaf holds 56 · numbers · classes bytes, and 8 · classes per category seen.
+    no room is left out, and the leaves go on learning. A missing (NaN, inf) or absurdly large value takes the heaviest
+    branch, and counts nowhere. No prediction (NaN) before the first label. Cost: O(depth + columns · classes) time per
+    operation, times the number of categories where they are looked for; a leaf holds some 60 · columns · classes bytes,
+    and 8 · classes for each category it has seen.
 
     >>> model = HoeffdingTree({"grace_period": 20}, config.Task(), Inputs(("x",), (), 8, []))
     >>> X = np.linspace(0, 1, 200)[:, None]
