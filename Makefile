@@ -8,7 +8,7 @@ READY := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka-demo secrets test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-dashboard bench-incidents bench-auto bench-retraining chaos calibrate states dashboards lock clean
+.PHONY: help setup demo kafka-demo secrets test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-dashboard bench-incidents bench-auto bench-models bench-retraining chaos calibrate states dashboards lock clean
 
 help: ## Lists what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ bench-estimates: $(READY) ## Measures how often the estimates' intervals hold th
 
 bench-auto: $(READY) ## Measures `use = "auto"` beside each model of its set, over DATA_DIR; ten minutes
 	$(BIN)/python benchmarks/auto.py "$(DATA_DIR)" --out docs/auto.md
+
+bench-models: $(READY) ## Measures the compiled classifiers beside river's, over DATA_DIR; five minutes
+	$(BIN)/python benchmarks/compiled_models.py "$(DATA_DIR)" --out docs/compiled_models.md
 
 bench-retraining: $(READY) ## Retraining by the loop against none and by the calendar over DATA_DIR, false promotions, the stream's rate; half an hour
 	$(BIN)/python benchmarks/retraining.py "$(DATA_DIR)" --out docs/retraining_gain.md

@@ -53,14 +53,34 @@ def test_metrics_are_scraped_meanwhile(tmp_path: Path) -> None:
     assert "the logs differ" not in found["missed"]
 
 
-def test_auto_runs_beside_each_model_of_its_set(tmp_path: Path) -> None:
+def write_elec2(folder: Path) -> None:
+    """A seeded table with the columns of Elec2."""
     rng = random.Random(5)
     lines = ["period,nswprice,nswdemand,vicprice,vicdemand,transfer,day,class"]
     for i in range(EVENTS):
         x = [rng.random() for _ in range(6)]
         label = "UP" if x[1] + rng.gauss(0, 0.2) > 0.5 else "DOWN"
         lines.append(",".join([*(f"{value:.4f}" for value in x), str(1 + i % 7), label]))
-    (tmp_path / "elec2.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    (folder / "elec2.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+
+
+def test_compiled_models_answer_as_rivers_do(tmp_path: Path) -> None:
+    write_elec2(tmp_path)
+    figures, page = tmp_path / "figures.json", tmp_path / "page.md"
+
+    found = run("compiled_models.py", figures, tmp_path, "--only", "elec2", "--turns", 2, "--out", page)
+
+    for use in ("naive_bayes", "hoeffding_tree"):
+        told = found["elec2"][use]
+        assert {way: len(taken) for way, taken in told["us"].items()} == {"ours": 2, "river": 2}
+        assert told["difference"] < 1e-9
+        assert told["others"] == 0
+        assert min(told["ratios"]) > 1
+        assert f"| elec2 | 6 + 1 | 2 | `{use}` |" in page.read_text()
+
+
+def test_auto_runs_beside_each_model_of_its_set(tmp_path: Path) -> None:
+    write_elec2(tmp_path)
 
     found = run("auto.py", tmp_path / "figures.json", tmp_path, "--only", "elec2", "--out", tmp_path / "auto.md")
 

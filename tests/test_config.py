@@ -205,6 +205,7 @@ MISTAKES = [
     ('"carrier_delay_1h"', '"distance"', "$.features[0].name", "already a field"),
     # models
     ('use = "linear"', 'use = "linea"', "$.model.use", 'did you mean "linear"?'),
+    ('use = "linear"', 'use = "hoefding_tree"', "$.model.use", 'did you mean "hoeffding_tree"?'),
     ('use = "linear"', 'use = "sklearn.svm.SVC"', "$.model.use", "unknown model"),
     ('use = "linear"', 'use = "os.system"', "$.model.use", "unknown model"),
     ('use = "linear"', 'use = "river.linear_model.LinearRegression"', "$.model.use", "does not fit"),

@@ -86,6 +86,22 @@ VARIANTS = {
         ('use = "linear"', 'use = "river.naive_bayes.GaussianNB"'),
         ("[[watch]]", '[[challengers]]\nname = "tree"\nuse = "river.tree.HoeffdingTreeClassifier"\n[[watch]]'),
     ],
+    "compiled classifiers": [
+        (LOOP[0], LOOP[1].replace("challenge", "fine-tune")),
+        ('use = "linear"', 'use = "hoeffding_tree"\nparams = { grace_period = 10, tau = 0.6 }'),
+        ("[[watch]]", '[[challengers]]\nname = "bayes"\nuse = "naive_bayes"\n[[watch]]'),
+    ],
+    "compiled classifiers, multiclass": [
+        ('type = "binary"', 'type = "multiclass"\nmax_classes = 3'),
+        ('signal = "prediction"\ndetector = "ks"', 'signal = "prediction"\ndetector = "psi"'),
+        ("params = { window = 40 }\narl0 = 200\n[alarms]", "arl0 = 200\n[alarms]"),
+        ('stat = "target_mean"', 'stat = "count"'),
+        ('use = "linear"', 'use = "naive_bayes"'),
+        (
+            "[[watch]]",
+            '[[challengers]]\nname = "tree"\nuse = "hoeffding_tree"\nparams = { grace_period = 5 }\n[[watch]]',
+        ),
+    ],
     "steps and sampling": [
         ('use = "linear"', 'use = "river.linear_model.LogisticRegression"\n' + STEPS_AND_SAMPLING),
         ("[[watch]]", '[[challengers]]\nname = "weighted"\nparams = { class_weight = "balanced" }\n[[watch]]'),

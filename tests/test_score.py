@@ -113,7 +113,7 @@ def test_a_reset_makes_a_new_version_and_names_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "use", ["linear", "river.linear_model.LogisticRegression", "river.tree.HoeffdingTreeClassifier"]
+    "use", ["linear", "hoeffding_tree", "river.linear_model.LogisticRegression", "river.tree.HoeffdingTreeClassifier"]
 )
 def test_rows_with_nothing_in_them_poison_nothing(use: str) -> None:
     config = config_of(f'[model]\nuse = "{use}"\n')

@@ -44,7 +44,7 @@ def test_any_pace_gives_the_same_model(paces: list[int], passes: int, n: int) ->
     assert np.array_equal(training.judged, scores, equal_nan=True)
 
 
-@pytest.mark.parametrize("use", ["linear", "river.naive_bayes.GaussianNB"])
+@pytest.mark.parametrize("use", ["linear", "naive_bayes", "hoeffding_tree", "river.naive_bayes.GaussianNB"])
 @pytest.mark.parametrize("done", [0, 7, 40, 55, 80])
 def test_it_goes_on_from_its_state(use: str, done: int) -> None:
     training = Training(model(use), {"kind": "fresh"}, *data(40), 2)

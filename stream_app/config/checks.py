@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the package imports this file
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _MODEL_PATH = re.compile(r"river(\.[A-Za-z_][A-Za-z0-9_]*){2,}")
+_CLASSIFIERS = ("naive_bayes", "hoeffding_tree")  # compiled
 TOPICS = (
     *("events", "labels", "control", "predictions", "outcomes", "metrics", "alerts", "triggers", "features"),
     *("dead-letters", "models", "archive", "audit", "panes", "commits", "snapshots"),
@@ -202,12 +203,17 @@ def _model(config: "Config", model: "Model", path: str) -> Found:
         if task == "anomaly":
             yield path, 'linear finds no anomalies; use for example "river.anomaly.HalfSpaceTrees"'
         return
+    if model.use in _CLASSIFIERS:
+        if task not in ("binary", "multiclass"):
+            yield path, f"{model.use} tells classes apart; it does not fit task.type = {quoted(task)}"
+        return
     steps = [step.strip() for step in model.use.split("|")]
     for step in steps:
         if not _MODEL_PATH.fullmatch(step):
             river = '"river.tree.HoeffdingTreeClassifier", or "river.a.B | river.c.D"'
-            known = f'write "linear", "auto", a river class such as {river}'
-            yield path, f"unknown model {quoted(step)}; {known}{nearest(step, ['linear', 'auto'])}"
+            names = ["linear", *_CLASSIFIERS, "auto"]
+            known = f"write {', '.join(map(quoted, names))}, a river class such as {river}"
+            yield path, f"unknown model {quoted(step)}; {known}{nearest(step, names)}"
             return
     name = steps[-1].rpartition(".")[2]
     if (task == "anomaly") != steps[-1].startswith("river.anomaly."):

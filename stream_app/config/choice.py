@@ -14,8 +14,8 @@ SCALED = "river.preprocessing.StandardScaler"
 LINEAR = tuple(Model(use="linear", params={"lr": lr}) for lr in (0.01, 0.1, 0.001, 0.3))
 CLASSES = (
     *LINEAR,
-    Model(use="river.naive_bayes.GaussianNB"),
-    Model(use="river.tree.HoeffdingTreeClassifier"),
+    Model(use="naive_bayes"),
+    Model(use="hoeffding_tree"),
     Model(use="river.tree.HoeffdingAdaptiveTreeClassifier"),
 )
 NUMBERS = (

@@ -91,6 +91,14 @@ def make_model(model: config.Model, task: config.Task, inputs: Inputs, seed: int
         from stream_app.models.linear import LinearModel  # noqa: PLC0415  (it imports this module)
 
         return LinearModel(model.params, task, inputs)
+    if model.use == "naive_bayes":
+        from stream_app.models.naive_bayes import NaiveBayes  # noqa: PLC0415  (it imports this module)
+
+        return NaiveBayes(model.params, task, inputs)
+    if model.use == "hoeffding_tree":
+        from stream_app.models.hoeffding_tree import HoeffdingTree  # noqa: PLC0415  (it imports this module)
+
+        return HoeffdingTree(model.params, task, inputs)
     if model.use == "onnx":
         raise ValueError('an "onnx" model comes in by `driftline models add CONFIG FILE`, not by the configuration')
     if model.use == "auto":
@@ -98,7 +106,7 @@ def make_model(model: config.Model, task: config.Task, inputs: Inputs, seed: int
 
         return Auto(model, task, inputs, seed)
     if not model.use.startswith("river."):
-        known = "linear, auto, or a river class such as river.tree.HoeffdingTreeClassifier"
+        known = "linear, naive_bayes, hoeffding_tree, auto, or a river class such as river.tree.HoeffdingTreeClassifier"
         raise ValueError(f'unknown model "{model.use}"; known: {known}')
     from stream_app.models.river_model import RiverModel  # noqa: PLC0415  (importing river takes a second)
 

@@ -3,12 +3,12 @@
 An artefact is one JSON object (UTF-8), the same for a model that this monitor trained and for one from outside:
 
     {"artefact": 1,                     version of the format
-     "use": "linear",                   or "onnx", or a river class (or pipe of them), as in a configuration
+     "use": "linear",                   or another compiled model, "onnx", or a river class (or pipe of them)
      "params": {…},                     as in a configuration
      "task": "binary",                  must be the monitor's
      "classes": ["0", "1"],             texts of the classes: binary (negative, positive); else in the model's order
      "inputs": {"numbers": […], "categories": […]},
-     "state": {…},                      what was learned: `models.linear_names`, or {"onnx": base64}, or {"pickle": …}
+     "state": {…},                      what was learned: by names (`NAMED`), or {"onnx": base64}, or {"pickle": …}
      "about": {…}}                      anything, for people: who trained it, when, on what
 
 Categories and classes are matched by their text, for codes differ between monitors. What a monitor does not know yet
@@ -24,10 +24,23 @@ import msgspec
 
 from stream_app import config
 from stream_app.config.reading import nearest
-from stream_app.models import Choosing, Inputs, ScoringModel, make_model
+from stream_app.models import (
+    Choosing,
+    Inputs,
+    ScoringModel,
+    bayes_names,
+    linear_names,
+    make_model,
+    tree_names,
+    tree_reading,
+)
 from stream_app.models.document import FORMAT, MAX_BYTES, Document, Names, bounded, decoded, encoded, state_as
-from stream_app.models.linear_names import LinearState, from_names, to_names
 
+NAMED: dict[str, tuple[Any, Any, Any]] = {  # how each compiled model is written, and read
+    "linear": (linear_names.State, linear_names.to_names, linear_names.from_names),
+    "naive_bayes": (bayes_names.State, bayes_names.to_names, bayes_names.from_names),
+    "hoeffding_tree": (tree_names.State, tree_names.to_names, tree_reading.from_names),
+}
 CODED = ("binary", "multiclass")  # tasks whose labels are classes
 
 
@@ -99,8 +112,8 @@ def export(
     names, state = Names(inputs.numbers, inputs.categories), scoring.to_state()
     known = tuple(classes) if task.type in CODED else ()
     learned: msgspec.Struct
-    if model.use == "linear":
-        learned, known = to_names(state, task, inputs, known)
+    if model.use in NAMED:
+        learned, known = NAMED[model.use][1](state, task, inputs, known)
     elif model.use == "onnx":
         names, known = Names(tuple(state["numbers"]), tuple(state["categories"])), tuple(state["classes"])
         learned = OnnxState(state["onnx"])
@@ -118,8 +131,8 @@ def load(document: bytes, task: config.Task, inputs: Inputs, classes: list[str],
     if found.task != task.type:
         raise ValueError(f"$.task: the model is for a {found.task} task, this monitor's is {task.type}")
     _check_inputs(found.inputs, inputs)
-    if found.use == "linear":
-        return _load_linear(found, task, inputs, classes)
+    if found.use in NAMED:
+        return _load_named(found, task, inputs, classes)
     if found.use == "onnx":
         return _load_onnx(found, task, inputs, classes)
     return _load_river(found, task, inputs, classes, seed)
@@ -199,16 +212,14 @@ def _check_inputs(names: Names, inputs: Inputs) -> None:
             raise ValueError(f"$.inputs: a {kind} stands there twice")
 
 
-def _load_linear(found: Document, task: config.Task, inputs: Inputs, classes: list[str]) -> Loaded:
+def _load_named(found: Document, task: config.Task, inputs: Inputs, classes: list[str]) -> Loaded:
     _check_two(found, task, classes)
-    model = config.Model(use="linear", params=found.params)
+    model, (form, _, from_names) = config.Model(use=found.use, params=found.params), NAMED[found.use]
     try:
         scoring = make_model(model, task, inputs, 0)
     except ValueError as error:
         raise ValueError(f"$.params: {error}") from None
-    named = state_as(found, LinearState)
-    scaled = task.type == "regression" and found.params.get("scale_target", True)
-    state, unknown = from_names(named, found, inputs, classes, (scoring.outputs, scaled))
+    state, unknown = from_names(state_as(found, form), found, inputs, classes, scoring.outputs)
     scoring.load(scoring.to_state() | state)  # the counts of class_weight = "balanced" begin anew
     foreign = tuple(text for text in found.classes if text not in classes) if task.type == "multiclass" else ()
     return Loaded(model, scoring, unknown, foreign, _unused(found, inputs), found.about)

@@ -1,6 +1,7 @@
 """The form of an artefact: one versioned JSON document, its reading and writing, and what is refused at once."""
 
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterable
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -10,6 +11,7 @@ FORMAT = 1
 MAX_BYTES = 64 << 20  # of a document: more than any model that scores a stream needs, and a snapshot holds it too
 
 State = TypeVar("State")
+Foreign: TypeAlias = dict[str, tuple[str, ...]]  # by category field, texts of the document that a monitor has not seen
 
 
 class Names(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +69,17 @@ def decoded(data: bytes) -> Document:
 def state_as(document: Document, kind: type[State]) -> State:
     """What was learned, in the form that its `use` has; ValueError names the place."""
     return _read(bytes(document.state), kind, "$.state")
+
+
+def check_names(document: Document, numbers: Iterable[str], categories: Iterable[str]) -> None:
+    """ValueError unless the state speaks of the inputs that the document promises."""
+    for part, listed, found in (
+        ("numbers", document.inputs.numbers, numbers),
+        ("categories", document.inputs.categories, categories),
+    ):
+        odd = sorted(set(listed) ^ set(found))
+        if odd:
+            raise ValueError(f"$.state.{part}: {', '.join(odd)} must stand both here and in $.inputs.{part}")
 
 
 def bounded(data: bytes, most: int = MAX_BYTES) -> bytes:

@@ -23,7 +23,7 @@ import numpy as np
 from stream_app import config
 from stream_app.messages import Floats
 from stream_app.models import Inputs
-from stream_app.models.document import Document
+from stream_app.models.document import Document, Foreign, check_names
 from stream_app.models.linear import COUNT, LARGEST, MEAN, SCALE, VAR
 
 Weight: TypeAlias = float | dict[str, float]  # one, or one for each class by its text
@@ -44,7 +44,7 @@ class Number(Spread, forbid_unknown_fields=True):
     weight: Weight
 
 
-class LinearState(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+class State(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """All that a linear model has learned."""
 
     intercept: Weight
@@ -55,7 +55,7 @@ class LinearState(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
 
 def to_names(
     state: dict[str, Any], task: config.Task, inputs: Inputs, classes: tuple[str, ...]
-) -> tuple[LinearState, tuple[str, ...]]:
+) -> tuple[State, tuple[str, ...]]:
     """The state of a `LinearModel` by names, and the classes it names: of many, those learned."""
     stats, weights = state["stats"], state["weights"]
     columns: Columns | None = None
@@ -72,19 +72,18 @@ def to_names(
         for j, (field, texts) in enumerate(zip(inputs.categories, inputs.vocabulary, strict=True))
     }
     target = spreads[-1] if task.type == "regression" else None
-    return LinearState(_weight(weights[-1], columns), numbers, categories, target), classes
+    return State(_weight(weights[-1], columns), numbers, categories, target), classes
 
 
 def from_names(
-    named: LinearState, document: Document, inputs: Inputs, classes: list[str], shape: tuple[int, bool]
-) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+    named: State, document: Document, inputs: Inputs, classes: list[str], outputs: int
+) -> tuple[dict[str, Any], Foreign]:
     """The state for `LinearModel.load`, and by category field the texts that have no code here.
 
-    `shape` is how many score columns there are, and whether the target is scaled; ValueError names the place of what
-    does not fit. Classes that have no code here are left out: the caller sees which.
+    ValueError names the place of what does not fit. Classes that have no code here are left out: the caller sees which.
     """
-    _check_names(named, document)
-    outputs, scaled = shape
+    check_names(document, named.numbers, named.categories)
+    scaled = document.task == "regression" and document.params.get("scale_target", True)
     columns = {text: classes.index(text) if text in classes else -1 for text in document.classes}
     of_classes = columns if document.task == "multiclass" else None
     stats = np.zeros((4, len(inputs.numbers) + 1))
@@ -105,21 +104,8 @@ def from_names(
     return {"stats": stats, "weights": weights, "seen": seen}, unknown
 
 
-def _check_names(named: LinearState, document: Document) -> None:
-    """ValueError unless the state speaks of the inputs that the document promises."""
-    for part, listed, found in (
-        ("numbers", document.inputs.numbers, named.numbers),
-        ("categories", document.inputs.categories, named.categories),
-    ):
-        odd = sorted(set(listed) ^ set(found))
-        if odd:
-            raise ValueError(f"$.state.{part}: {', '.join(odd)} must stand both here and in $.inputs.{part}")
-
-
-def _put_categories(
-    weights: Floats, named: LinearState, inputs: Inputs, columns: Columns | None
-) -> dict[str, tuple[str, ...]]:
-    unknown: dict[str, tuple[str, ...]] = {}
+def _put_categories(weights: Floats, named: State, inputs: Inputs, columns: Columns | None) -> Foreign:
+    unknown: Foreign = {}
     for j, (field, texts) in enumerate(zip(inputs.categories, inputs.vocabulary, strict=True)):
         given = named.categories.get(field, {})
         codes = {text: code for code, text in enumerate(texts)}

@@ -1,7 +1,7 @@
 """The seal on artefacts: who wrote one that holds a pickle; and their packed form in commands and in the archive.
 
 A pickle is a program. `models.pickling` lets it name only what river's models need; before that, the state key says
-that it was written by us. A linear model or an ONNX file runs no code: these need no signature, but one that is there
+that it was written by us. A compiled model or an ONNX file runs no code: these need no signature, but one that is there
 must be right.
 """
 
@@ -15,7 +15,7 @@ from stream_app.errors import StateError
 from stream_app.models.document import MAX_BYTES
 
 KEY_VARIABLE = "DRIFTLINE_STATE_KEY"
-HARMLESS = ("linear", "onnx")  # whose state is plain data
+HARMLESS = ("linear", "naive_bayes", "hoeffding_tree", "onnx")  # whose state is plain data
 
 
 def sign(document: bytes, key: bytes) -> bytes:
