@@ -38,6 +38,7 @@ def spoilt(draw):
 @example([b'{"n": 1, "n": 2}'], "binary")
 @example([b"{}"], "regression")
 @example([record() + b" x"], "binary")
+@example([record().replace(b"known", b"\xc3known")], "binary")
 @example([b" " + record() + b"\r"], "binary")
 def test_plain_or_not_a_record_is_what_the_rules_say(odd, task):
     raw = odd + [record()] * 12

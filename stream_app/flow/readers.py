@@ -72,6 +72,8 @@ class JsonReader:
                 doubtful[:] = False
                 self._waits = _PAUSE
         self._waits = max(0, self._waits - 1)
+        if not b"".join(raw).isascii():  # msgspec looks at no text that nobody wants
+            doubtful |= np.array([not _is_text(record) for record in raw])
         try:
             records = list(map(self._decode, raw))
         except _NOT_JSON:
@@ -106,6 +108,14 @@ class JsonReader:
 
 
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def _is_text(record: bytes) -> bool:
+    try:
+        record.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class CsvReader:
