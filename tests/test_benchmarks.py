@@ -147,7 +147,7 @@ def test_promotions_are_counted(tmp_path: Path) -> None:
 
 
 def test_retraining_rate_is_of_the_same_events(tmp_path: Path) -> None:
-    found = run("retraining_rate.py", tmp_path / "figures.json", "--windows", 2, "--warm", 3072)
+    found = run("retraining_rate.py", tmp_path / "figures.json", "--windows", 2, "--warm", 6144)
 
     for name in ("linear", "river's Gaussian naive Bayes"):
         assert {way: len(taken) for way, taken in found[name]["seconds"].items()} == {
