@@ -69,7 +69,8 @@ chaos: $(READY) ## Kills, pauses, adds and removes workers and restarts the brok
 
 bench-detectors: $(READY) ## Measures false alarms, delays and speed of the detectors beside other libraries; an hour and a half
 	$(BIN)/python benchmarks/in_control.py --out docs/detectors/in_control.md
-	$(BIN)/python benchmarks/out_of_control.py --out docs/detectors/out_of_control.md
+	$(BIN)/python benchmarks/out_of_control.py --begin normal --out docs/detectors/out_of_control.md
+	$(BIN)/python benchmarks/out_of_control.py --begin error --streams 1200 --in-control 48 --seconds 60 --out docs/detectors/out_of_control_errors.md
 	$(BIN)/python benchmarks/elec2_drift.py "$(DATA_DIR)" --out docs/detectors/elec2.md
 	$(BIN)/python benchmarks/detector_speed.py --out docs/detectors/speed.md
 
