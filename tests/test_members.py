@@ -32,7 +32,7 @@ def spoilt(draw):
     return bytes(raw)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.lists(spoilt(), min_size=1, max_size=12), st.sampled_from(["binary", "regression", "multiclass"]))
 @example([b'{"n": 1,}'], "binary")
 @example([b'{"n": 1, "n": 2}'], "binary")
