@@ -11,6 +11,8 @@ keeps panes and writes predictions, outcomes and metrics. The start of the proce
 kernels are not counted on either side: each way runs once before, and those runs must predict the same. The medians of
 the pairs' ratios are judged: loop / linear at least 3, hosted / loop at most 1.6; exit code 1 if one is missed.
 
+`quiet`, a made stream of JSON lines in which nothing drifts, has an ADWIN on each feature as well.
+
 Run: python benchmarks/embedded.py DATA_DIR [--json FILE]   (elec2.csv.gz and covtype.csv.gz; about 4 minutes)
 """
 
@@ -60,6 +62,7 @@ class Data:
     label: str
     classes: tuple[str, str]
     events: list[Event]
+    also: str = ""  # watches besides those that all sets have
 
     def config(self, use: str) -> Config:
         """All fields are numbers; the source offset is id and time."""
@@ -84,6 +87,7 @@ class Data:
             [[watch]]
             signal = "feature:*"
             detector = "ks"
+            {self.also}
             """,
             self.name,
             {},
@@ -131,6 +135,21 @@ def covtype(source: Path, folder: Path, rows: int) -> Data:
             writer.writerow(row)
             events.append(_event(row, "is2", "1"))
     return Data("covtype", copy, "is2", ("0", "1"), events)
+
+
+def quiet(_source: Path, folder: Path, rows: int) -> Data:
+    """Events as they mostly are, JSON lines of 8 numbers in which nothing drifts; each feature has an ADWIN too."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(rows, 8)).round(4)
+    y = X @ rng.normal(size=8) + rng.logistic(size=rows) > 0
+    names, file = [f"x{i}" for i in range(8)], folder / "quiet.jsonl"
+    with file.open("wb") as out:
+        for row, positive in zip(X.tolist(), y.tolist(), strict=True):
+            out.write(msgspec.json.encode(dict(zip(names, row, strict=True)) | {"y": int(positive)}) + b"\n")
+    events = [
+        (dict(zip(names, row, strict=True)), positive) for row, positive in zip(X.tolist(), y.tolist(), strict=True)
+    ]
+    return Data("quiet", file, "y", ("0", "1"), events, '[[watch]]\nsignal = "feature:*"\ndetector = "adwin"')
 
 
 def river_model() -> Any:
@@ -249,8 +268,8 @@ def missed(name: str, ratios: dict[str, dict[str, float]]) -> Iterator[str]:
 @click.argument("data_dir", type=click.Path(exists=True, path_type=Path), default=Path("../shared/data"))
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures to this file.")
 @click.option("--pairs", default=5, show_default=True, help="Repeats of each way.")
-@click.option("--rows", default=100_000, show_default=True, help="At most so many events of covtype.")
-@click.option("--only", type=click.Choice(["elec2", "covtype"]), help="One data set.")
+@click.option("--rows", default=100_000, show_default=True, help="At most so many events of covtype; of quiet thrice.")
+@click.option("--only", type=click.Choice(["elec2", "covtype", "quiet"]), help="One data set.")
 def main(data_dir: Path, json_file: Path | None, pairs: int, rows: int, only: str | None) -> None:
     """Compare the embedded engine with the bare loop of river; exit code 1 if a target is missed."""
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -258,9 +277,9 @@ def main(data_dir: Path, json_file: Path | None, pairs: int, rows: int, only: st
     problems: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for load in (elec2, covtype):
+        for load, most in ((elec2, sys.maxsize), (covtype, rows), (quiet, 3 * rows)):
             if only in (None, load.__name__):
-                data = load(data_dir, folder, rows if load is covtype else sys.maxsize)
+                data = load(data_dir, folder, most)
                 times = compare(data, folder, pairs)
                 ratios = judged(times)
                 report(console, data, times, ratios)
