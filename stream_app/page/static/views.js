@@ -170,7 +170,7 @@ function withLine(chart, time, text, [first, last] = [0, 0]) {
   const late = time > first + 0.75 * (last - first);
   const layout = chart.layout ?? {};
   const shape = { type: "line", xref: "x", yref: "paper", x0: time, x1: time, y0: 0, y1: 1, line: { color: "--line-8", width: 1.2, dash: "dot" } };
-  const note = { x: time, xref: "x", y: 1, yref: "paper", text, showarrow: false, xanchor: late ? "right" : "left", yanchor: "top", xshift: late ? -3 : 3, font: { color: "--ink", size: 11 } };
+  const note = { x: time, xref: "x", y: 1, yref: "paper", text, showarrow: false, xanchor: late ? "right" : "left", yanchor: "top", xshift: late ? -3 : 3, yshift: -14 * (layout.annotations?.length ?? 0), font: { color: "--ink", size: 11 } };
   return { ...chart, layout: { ...layout, shapes: [...(layout.shapes ?? []), shape], annotations: [...(layout.annotations ?? []), note] } };
 }
 
