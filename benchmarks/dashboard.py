@@ -30,10 +30,9 @@ from typing import Any
 import click
 import msgspec
 import numpy as np
-import pyarrow as pa
 from machine import describe
-from pyarrow import csv
 from rich.console import Console
+from turns import report, slower, write_stream
 
 from stream_app.board.asked import Asked
 from stream_app.board.views import VIEWS, document
@@ -94,12 +93,10 @@ def pages(told: Connection) -> None:
         told.send(asyncio.run(show(*asked)))
 
 
-def write_stream(path: Path, events: int) -> None:
-    rng, number = np.random.default_rng(1), np.arange(events)
+def write_events(path: Path, events: int) -> None:
+    rng = np.random.default_rng(1)
     X = rng.normal(size=(events, len(FIELDS)))
-    label = (X[:, 0] + rng.logistic(size=events) > 0).astype(np.int8)
-    columns = {"time": 1_700_000_000_000 + 100 * number, "y": label}
-    csv.write_csv(pa.table(columns | dict(zip(FIELDS, np.round(X.T, 4), strict=True))), path)
+    write_stream(path, X, FIELDS, X[:, 0] + rng.logistic(size=events) > 0)
 
 
 def write_config(folder: Path) -> Path:
@@ -164,7 +161,7 @@ def peak_kb(pid: int) -> int:
 
 def compare(console: Console, folder: Path, events: int, turns: int, many: int) -> dict[str, Any]:
     """All ways in turn, after a first run of each."""
-    write_stream(folder / "events.csv", events)
+    write_events(folder / "events.csv", events)
     file, counts = write_config(folder), {"none": 0, "one": 1, "many": many}
     ours, theirs = multiprocessing.Pipe()
     clients = multiprocessing.get_context("spawn").Process(target=pages, args=(theirs,), daemon=True)
@@ -181,11 +178,9 @@ def compare(console: Console, folder: Path, events: int, turns: int, many: int) 
         for measure in ("clock", "processor"):
             pairs = zip(runs[way][1:], runs["none"][1:], strict=True)
             ratios = [getattr(with_pages, measure) / getattr(alone, measure) for with_pages, alone in pairs]
-            median = statistics.median(ratios)
-            found[f"{way} {measure}"] = {"ratio": median, "ratios": ratios}
-            console.print(f"{way}: {median:.3f} times as long ({measure}; {min(ratios):.3f} … {max(ratios):.3f})")
-            if measure == judged and median > most:
-                found["missed"].append(f"{way}, {measure}: {median:.3f} times as long; at most {most}")
+            name, said = f"{way} {measure}", "beside a dashboard"
+            found[name], missed = slower(console, name, ratios, most, said)
+            found["missed"] += missed if measure == judged else []
     return found | judge_pages(console, runs, many, found["missed"])
 
 
@@ -292,11 +287,7 @@ def main(events: int, turns: int, many: int, lines: int, figures: Path | None) -
     with tempfile.TemporaryDirectory() as folder:
         stream, log = compare(console, Path(folder), events, turns, many), long_log(console, Path(folder), lines)
     found |= stream | log | {"missed": stream["missed"] + log["missed"]}
-    for missed in found["missed"]:
-        console.print(f"missed: {missed}")
-    if figures is not None:
-        figures.write_bytes(msgspec.json.encode(found))
-    sys.exit(bool(found["missed"]))
+    sys.exit(report(console, found, figures))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ Run: python benchmarks/metrics_cost.py [--events 400000] [--turns 7] [--every 1.
 
 import contextlib
 import multiprocessing
-import statistics
 import sys
 import tempfile
 import time
@@ -21,12 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 import numpy as np
-import pyarrow as pa
 from machine import describe
-from pyarrow import csv
 from rich.console import Console
+from turns import report, slower, write_stream
 
 from stream_app.config import Config, parse
 from stream_app.edges import prometheus
@@ -52,12 +49,10 @@ def scrape(told: Connection, every_s: float) -> None:
         told.send((scrapes, size))
 
 
-def write_stream(path: Path, events: int) -> None:
-    rng, number = np.random.default_rng(1), np.arange(events)
-    X = rng.normal(size=(events, len(FIELDS)))
-    columns: dict[str, Any] = {"time": 1_700_000_000_000 + 100 * number, "c": rng.integers(0, CATEGORIES, events)}
-    columns["y"] = (X[:, 0] + rng.logistic(size=events) > 0).astype(np.int8)
-    csv.write_csv(pa.table(columns | dict(zip(FIELDS, np.round(X.T, 4), strict=True))), path)
+def write_events(path: Path, events: int) -> None:
+    rng = np.random.default_rng(1)
+    X, category = rng.normal(size=(events, len(FIELDS))), rng.integers(0, CATEGORIES, events)
+    write_stream(path, X, FIELDS, X[:, 0] + rng.logistic(size=events) > 0, c=category)
 
 
 def config(path: Path) -> Config:
@@ -108,7 +103,7 @@ def main(events: int, turns: int, every: float, figures: Path | None) -> None:
     found |= {"scrapes": 0, "scrape_bytes": 0}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "events.csv")
-        write_stream(path, events)
+        write_events(path, events)
         tree = config(path)
         for turn in range(turns + 1):
             for name in ("alone", "scraped") if turn % 2 else ("scraped", "alone"):
@@ -125,19 +120,12 @@ def main(events: int, turns: int, every: float, figures: Path | None) -> None:
     pairs = list(zip(found["scraped"][1:], found["alone"][1:], strict=True))
     for at, measure in enumerate(("clock", "processor")):
         ratios = [scraped[at] / alone[at] for scraped, alone in pairs]
-        found[measure] = {"ratio": statistics.median(ratios), "ratios": ratios}
-        if found[measure]["ratio"] > SLOWER:
-            found["missed"].append(f"{measure}: {found[measure]['ratio']:.3f} times as long; at most {SLOWER}")
-        spread = f"({min(ratios):.3f} … {max(ratios):.3f})"
-        console.print(f"{measure}: {found[measure]['ratio']:.3f} times as long when scraped {spread}")
+        found[measure], missed = slower(console, measure, ratios, SLOWER, "when scraped")
+        found["missed"] += missed
     console.print(
         f"{events:,} events a run, {found['scrapes']} scrapes of {found['scrape_bytes']:,} bytes over all runs"
     )
-    for missed in found["missed"]:
-        console.print(f"missed: {missed}")
-    if figures is not None:
-        figures.write_bytes(msgspec.json.encode(found))
-    sys.exit(bool(found["missed"]))
+    sys.exit(report(console, found, figures))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import contextlib
 import logging
 import multiprocessing
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -26,12 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 import numpy as np
-import pyarrow as pa
 from machine import describe
-from pyarrow import csv
 from rich.console import Console
+from turns import report, slower, write_stream
 
 from stream_app.config import Config, parse
 from stream_app.edges.log import Log
@@ -70,12 +67,10 @@ def serve(told: Connection) -> None:
     asyncio.run(work())
 
 
-def write_stream(path: Path, events: int, every: int) -> None:
+def write_events(path: Path, events: int, every: int) -> None:
     rng, number = np.random.default_rng(1), np.arange(events)
     X = rng.normal(size=(events, len(FIELDS))) + JUMP * (number // every % 2)[:, None]
-    label = (X[:, 0] + rng.logistic(size=events) > 0).astype(np.int8)
-    columns = {"time": 1_700_000_000_000 + 100 * number, "y": label}
-    csv.write_csv(pa.table(columns | dict(zip(FIELDS, np.round(X.T, 4), strict=True))), path)
+    write_stream(path, X, FIELDS, X[:, 0] + rng.logistic(size=events) > 0)
 
 
 def config(path: Path, ports: dict[str, int]) -> Config:
@@ -149,7 +144,7 @@ def main(events: int, turns: int, every: int, figures: Path | None) -> None:
     found: dict[str, Any] = {"machine": describe(console), "events": events, "alone": [], "told": [], "missed": []}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "events.csv")
-        write_stream(path, events, every)
+        write_events(path, events, every)
         ways = {"alone": config(path, {}), "told": config(path, ports)}
         for turn in range(turns + 1):
             for name in ("alone", "told") if turn % 2 else ("told", "alone"):
@@ -161,20 +156,14 @@ def main(events: int, turns: int, every: int, figures: Path | None) -> None:
     pairs = list(zip(found["told"][1:], found["alone"][1:], strict=True))
     for at, measure in enumerate(("clock", "processor")):
         ratios = [told[at] / alone[at] for told, alone in pairs]
-        found[measure] = {"ratio": statistics.median(ratios), "ratios": ratios}
-        if found[measure]["ratio"] > SLOWER:
-            found["missed"].append(f"{measure}: {found[measure]['ratio']:.3f} times as long; at most {SLOWER}")
-        spread = f"({min(ratios):.3f} … {max(ratios):.3f})"
-        console.print(f"{measure}: {found[measure]['ratio']:.3f} times as long with five receivers {spread}")
+        found[measure], missed = slower(console, measure, ratios, SLOWER, "with five receivers")
+        found["missed"] += missed
     found |= {"alerts": logs[0][0]}
     found["missed"] += [] if logs[0] == logs[1] else ["the logs differ"]
     console.print(f"{events:,} events, {found['alerts']:,} alerts; requests over all runs: {found['requests']}")
-    for missed in found["missed"]:
-        console.print(f"missed: {missed}")
-    if figures is not None:
-        figures.write_bytes(msgspec.json.encode(found))
+    failed = report(console, found, figures)
     sys.stdout.flush()
-    os._exit(bool(found["missed"]))  # threads of deliveries that were cut off are not waited for
+    os._exit(failed)  # threads of deliveries that were cut off are not waited for
 
 
 if __name__ == "__main__":

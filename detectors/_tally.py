@@ -63,21 +63,6 @@ def _cell(x: float, track: int, config: Array, counts: Array, edges: Floats) -> 
 
 
 @njit(cache=True)
-def cells_of(values: Floats, edges: Floats, k: int) -> Array:
-    """The bin of each number: `locate` of all at once, so that no step waits for the one before."""
-    cells = np.zeros(len(values), np.int64)
-    size = k
-    while size > 1:
-        half = size >> 1
-        for i in range(len(values)):
-            cells[i] += half * (edges[cells[i] + half - 1] < values[i])
-        size -= half
-    for i in range(len(values)):
-        cells[i] += k > 0 and edges[cells[i]] < values[i]
-    return cells
-
-
-@njit(cache=True)
 def _take_over(config: Array, counts: Array, values: Floats, edges: Floats, blocks: Array, tallies: Array) -> None:
     """The second track becomes the first; the next one starts with the newest edges."""
     for j in range(counts[EDGES + 1]):

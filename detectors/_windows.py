@@ -15,7 +15,7 @@ from numba import njit
 
 from detectors._base import MISSING, Array, Floats, N, number
 from detectors._bins import Binned
-from detectors._kernels import finite
+from detectors._kernels import finite, locate
 from detectors._tally import (
     BEFORE,
     CATEGORIES,
@@ -28,7 +28,6 @@ from detectors._tally import (
     REFERENCE,
     RENEWED,
     WINDOW,
-    cells_of,
     slide,
 )
 
@@ -229,7 +228,7 @@ def _furthest_by_columns(
     x: Floats, start: int, every: int, config: Array, counts: Array, values: Floats, edges: Floats, tallies: Array,
     floats: Floats,
 ) -> int:  # fmt: skip
-    """`_feed` of many values for the supremum beside a reference that stands, by columns: the same, four times as fast.
+    """`_feed` of many values for the supremum beside a reference that stands, by columns: the same, thrice as fast.
 
     The bins of all values are found first; a value that leaves the window was in one of them before. What is divided
     in each test is looked up.
@@ -244,7 +243,9 @@ def _furthest_by_columns(
         if finite(x[at]):
             known[found], places[found] = x[at], at
             found += 1
-    cells = cells_of(known[:found], edges[0], k)
+    cells = np.empty(found, np.int64)
+    for i in range(found):
+        cells[i] = locate(edges[0], k, known[i])
     share_before, share = np.empty(k), np.arange(window + 1) / window
     old = 0
     for j in range(k):
