@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from aiohttp import web
 from aiosmtpd.controller import Controller
@@ -124,25 +124,17 @@ def smtp_server(**options: Any) -> Iterator[tuple[int, Letters]]:
         controller.stop()
 
 
-class Alertmanager:
-    """A real one on a loopback port, which passes notifications on to `webhook`, if given."""
+class Server:
+    """A program of Prometheus' kind on a loopback port, from when it is ready until it is killed."""
 
-    def __init__(self, folder: Path, webhook: str = "") -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         (self.port,) = free_ports(1)
-        self.url, self._folder = f"http://127.0.0.1:{self.port}", folder
-        told = f"\n    webhook_configs: [{{url: '{webhook}', send_resolved: true}}]" if webhook else ""
-        times = "group_by: ['...'], group_wait: 0s, group_interval: 1s, repeat_interval: 1h"
-        (folder / "alertmanager.yml").write_text(
-            f"route: {{receiver: test, {times}}}\nreceivers:\n  - name: test{told}\n"
-        )
+        self.url, self._folder, self._name = f"http://127.0.0.1:{self.port}", folder, name
+        self._words = [f"--web.listen-address=127.0.0.1:{self.port}"]
 
-    def __enter__(self):
-        words = [
-            program("prometheus-alertmanager"), f"--config.file={self._folder / 'alertmanager.yml'}",
-            f"--storage.path={self._folder}", f"--web.listen-address=127.0.0.1:{self.port}",
-            "--cluster.listen-address=",
-        ]  # fmt: skip
-        self._log = (self._folder / "alertmanager.log").open("ab")
+    def __enter__(self) -> Self:
+        self._log = (self._folder / f"{self._name}.log").open("ab")
+        words = [program(self._name), *self._words]
         self._process = subprocess.Popen(words, stdout=self._log, stderr=self._log)
         self._guard = guard(self._process.pid)
         until(self._ready)
@@ -155,15 +147,27 @@ class Alertmanager:
         self._process.wait()
         self._log.close()
 
-    def alerts(self) -> list[dict[str, Any]]:
-        """Those that fire, by its own API."""
-        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=TIMEOUT_S) as answer:
-            return json.load(answer)
-
     def _ready(self) -> bool:
-        assert self._process.poll() is None, (self._folder / "alertmanager.log").read_text()
+        assert self._process.poll() is None, (self._folder / f"{self._name}.log").read_text()
         try:
             with urllib.request.urlopen(f"{self.url}/-/ready", timeout=TIMEOUT_S) as answer:
                 return answer.status == 200
         except OSError:
             return False
+
+
+class Alertmanager(Server):
+    """A real one on a loopback port, which passes notifications on to `webhook`, if given."""
+
+    def __init__(self, folder: Path, webhook: str = "") -> None:
+        super().__init__(folder, "prometheus-alertmanager")
+        file = folder / "alertmanager.yml"
+        self._words += [f"--config.file={file}", f"--storage.path={folder}", "--cluster.listen-address="]
+        told = f"\n    webhook_configs: [{{url: '{webhook}', send_resolved: true}}]" if webhook else ""
+        times = "group_by: ['...'], group_wait: 0s, group_interval: 1s, repeat_interval: 1h"
+        file.write_text(f"route: {{receiver: test, {times}}}\nreceivers:\n  - name: test{told}\n")
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Those that fire, by its own API."""
+        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=TIMEOUT_S) as answer:
+            return json.load(answer)

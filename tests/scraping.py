@@ -2,16 +2,12 @@
 
 import json
 import math
-import subprocess
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from hooks import until
-from programs import program
-
-from compose.broker import free_ports, guard
+from hooks import Server
 
 SCRAPE_S = 0.2
 TIMEOUT_S = 60.0  # of any one request
@@ -22,34 +18,16 @@ def fetched(url: str, **headers: str) -> str:
         return answer.read().decode()
 
 
-class Prometheus:
+class Prometheus(Server):
     """One on a loopback port with these targets in the job `driftline`, and the project's rules."""
 
     def __init__(self, folder: Path, rules: Path, *targets: str) -> None:
-        (port,) = free_ports(1)
-        self.url, self._folder = f"http://127.0.0.1:{port}", folder
+        super().__init__(folder, "prometheus")
         every = f"scrape_interval: {int(1000 * SCRAPE_S)}ms, evaluation_interval: 1s"
         job = f"{{job_name: driftline, static_configs: [{{targets: {json.dumps(targets)}}}]}}"
         text = f"global: {{{every}}}\nrule_files: [{rules}]\nscrape_configs: [{job}]\n"
         (folder / "prometheus.yml").write_text(text)
-        self._words = [
-            program("prometheus"), f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}",
-        ]  # fmt: skip
-
-    def __enter__(self) -> Self:
-        self._log = (self._folder / "prometheus.log").open("ab")
-        self._process = subprocess.Popen(self._words, stdout=self._log, stderr=self._log)
-        self._guard = guard(self._process.pid)
-        until(self._ready)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._guard.kill()
-        self._guard.communicate()
-        self._process.kill()
-        self._process.wait()
-        self._log.close()
+        self._words += [f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"]
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The data of an answer of its API."""
@@ -65,10 +43,3 @@ class Prometheus:
         """Whether it had a value, a number, at some time between."""
         found = self.get("query_range", query=expression, start=start_s, end=end_s, step=SCRAPE_S)["result"]
         return any(not math.isnan(float(value)) for series in found for _, value in series["values"])
-
-    def _ready(self) -> bool:
-        assert self._process.poll() is None, (self._folder / "prometheus.log").read_text()
-        try:
-            return "Ready" in fetched(f"{self.url}/-/ready")
-        except OSError:
-            return False

@@ -47,3 +47,15 @@ def run_interrupted(make, tape, X, cuts):
         state, model = model.to_state(), make()
         model.load(state)
     return scores, messages
+
+
+def check_targets_that_are_no_class(model, X, classes):
+    """Each is told, and changes nothing."""
+    bad = np.array([-1.0, 0.5, 5.0, math.nan, math.inf])
+    before = {name: array.tobytes() for name, array in model.to_state().items()}
+    tape = np.full(len(bad), LEARN, np.uint8), np.arange(len(bad)), bad
+    _, messages = run(model, tape, X)
+
+    assert [i for i, _ in messages] == list(range(len(bad)))
+    assert all(f"not a class code below {classes}" in text for _, text in messages)
+    assert {name: array.tobytes() for name, array in model.to_state().items()} == before

@@ -11,10 +11,10 @@ from river.tree.nodes import branch, htc_nodes
 from river.tree.split_criterion import gini_split_criterion, info_gain_split_criterion
 from river.tree.splitter import nominal_splitter_classif
 from river.utils import norm
-from tapes import rows_of, run, run_interrupted, tape_of
+from tapes import check_targets_that_are_no_class, rows_of, run, run_interrupted, tape_of
 
 from stream_app import config
-from stream_app.models import LEARN, PREDICT, Inputs, make_model
+from stream_app.models import PREDICT, Inputs, make_model
 from stream_app.models.tree_arrays import CELLS, CLASSES, NODES, ROWS, bytes_each
 
 TASKS = ("binary", "multiclass")
@@ -222,15 +222,8 @@ def test_the_path_through_the_tree_tells_what_each_input_adds():
 
 @pytest.mark.parametrize("task", TASKS)
 def test_targets_that_are_no_class_are_messages_and_nothing_else(task):
-    bad = np.array([-1.0, 0.5, 5.0, math.nan, math.inf])
-    model = model_of(task)
-    before = {name: array.tobytes() for name, array in model.to_state().items()}
-    tape = np.full(len(bad), LEARN, np.uint8), np.arange(len(bad)), bad
-    _, messages = run(model, tape, rows_of(task, len(bad))[0])
-
-    assert [i for i, _ in messages] == list(range(len(bad)))
-    assert all(f"not a class code below {2 if task == 'binary' else 5}" in text for _, text in messages)
-    assert {name: array.tobytes() for name, array in model.to_state().items()} == before
+    X, _ = rows_of(task, 5)
+    check_targets_that_are_no_class(model_of(task), X, 2 if task == "binary" else 5)
 
 
 def test_nothing_is_said_before_the_first_label_and_after_a_reset():

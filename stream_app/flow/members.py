@@ -41,12 +41,19 @@ def _behind_digits(block: Bytes, at: int) -> int:
 
 
 @njit(cache=True)
-def _number(block: Bytes, at: int) -> tuple[int, int, float]:
-    """Where a JSON number ends, what it is, and its value, the nearest float, unless it is bad or hard.
+def decimal(digits: int, decimals: int) -> float:
+    """The float nearest to a whole number with so many of its digits behind the point.
 
-    Not hard: its digits and its power of ten are floats; then one division rounds once (Clinger 1990, How to read
-    floating point numbers accurately).
+    Digits and power of ten must both be floats: then one division rounds once (Clinger 1990, How to read floating point
+    numbers accurately).
     """
+    value = float(digits)
+    return value / TENS[decimals] if decimals > 0 else value
+
+
+@njit(cache=True)
+def _number(block: Bytes, at: int) -> tuple[int, int, float]:
+    """Where a JSON number ends, what it is, and its value unless it is bad, or hard: nothing for `decimal`."""
     negative = block[at] == _MINUS
     at += negative
     start, digits, decimals, kind = at, 0, 0, WHOLE
@@ -74,9 +81,7 @@ def _number(block: Bytes, at: int) -> tuple[int, int, float]:
         return at, HARD if at > start else BAD, math.nan
     if digits > EXACT or decimals >= len(TENS):
         return at, HARD, math.nan
-    value = float(digits)
-    if decimals > 0:
-        value /= TENS[decimals]
+    value = decimal(digits, decimals)
     return at, kind, -value if negative else value
 
 

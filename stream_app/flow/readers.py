@@ -15,7 +15,7 @@ from pyarrow import compute
 
 from stream_app.flow.cells import MISSING_WORDS, BadCell, number
 from stream_app.flow.columns import Table
-from stream_app.flow.members import EXACT, SKIP, TENS, members
+from stream_app.flow.members import EXACT, SKIP, TENS, decimal, members
 from stream_app.messages import Bools, Floats, Ints
 
 Bytes = NDArray[np.uint8]
@@ -255,10 +255,9 @@ def _cells(
 
 @njit(cache=True)
 def _number(block: Bytes, at: int, delimiter: int) -> tuple[int, bool, float]:
-    """Read one number: where it ends, whether it is easy, and if so its value, which is then the nearest float.
+    """Read one number: where it ends, whether it is easy, and if so its value.
 
-    Easy is [+-]digits[.digits] if its digits and its power of ten are floats: then one division rounds once (Clinger
-    1990, How to read floating point numbers accurately).
+    Easy is [+-]digits[.digits] that `decimal` takes.
     """
     while (block[at] == _SPACE or block[at] == _TAB) and block[at] != delimiter:
         at += 1
@@ -280,9 +279,7 @@ def _number(block: Bytes, at: int, delimiter: int) -> tuple[int, bool, float]:
     while (block[at] == _SPACE or block[at] == _TAB) and block[at] != delimiter:
         at += 1
     easy = count + decimals > 0 and digits <= EXACT and decimals < len(TENS)
-    value = float(digits)
-    if easy and decimals > 0:
-        value /= TENS[decimals]
+    value = decimal(digits, decimals) if easy else math.nan
     return at, easy, -value if negative else value
 
 
