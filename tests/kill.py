@@ -9,6 +9,7 @@ compiled: a run lasts as long as its work, so that the kills strike at the work 
 
 import argparse
 import json
+import math
 import os
 import random
 import select
@@ -103,6 +104,7 @@ def run_until_statement(config: Path, state: Path, fatal: int) -> int:
 
 def kill_at_statements(config: Path, kills: int, rng: random.Random) -> dict[str, Any]:
     """One kill per job, each before another statement; the first run after it finishes the job."""
+    embedded.COMMIT_SHARE = math.inf  # a commit for each batch, however long it takes: as many statements in every run
     folder, errors = config.parent, config.parent / "errors"
     statements = run_until_statement(config, folder / "whole.db", -1)
     expected, hits, different = digest(folder / "whole.db"), 0, []
