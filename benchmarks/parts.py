@@ -1,5 +1,6 @@
 """Where the processor time of the embedded engine goes: clocks around the parts of one run."""
 
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,21 +17,22 @@ class Clocks:
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
-        self._inner = [0.0]  # seconds in clocked functions, per clocked call that is open
+        self._open = threading.local()  # per clocked call that is open in a thread: seconds in clocked functions
 
     def add(self, owner: Any, name: str, part: str) -> None:
         """Put a clock around `owner.name`."""
         function = getattr(owner, name)
 
         def clocked(*args: Any, **options: Any) -> Any:
-            self._inner.append(0.0)
-            start = time.process_time()
+            inner = self._open.__dict__.setdefault("seconds", [0.0])
+            inner.append(0.0)
+            start = time.thread_time()
             try:
                 return function(*args, **options)
             finally:
-                seconds = time.process_time() - start
-                self.spent[part] = self.spent.get(part, 0.0) + seconds - self._inner.pop()
-                self._inner[-1] += seconds
+                seconds = time.thread_time() - start
+                self.spent[part] = self.spent.get(part, 0.0) + seconds - inner.pop()
+                inner[-1] += seconds
 
         setattr(owner, name, clocked)
 

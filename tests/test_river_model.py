@@ -164,7 +164,7 @@ VALUES = np.array([[1.0, 0.0], [2.0, 1.0], [np.nan, np.nan], [np.inf, 1.0]])
 def test_rows_as_river_sees_them(categories, expected):
     model = model_of("binary", TREE, inputs=INPUTS, categories=categories)
 
-    assert model._dicts(VALUES) == expected
+    assert list(model._dicts(VALUES)) == expected
 
 
 @pytest.mark.parametrize(
@@ -216,6 +216,22 @@ def test_an_estimator_that_raises_is_a_message_and_no_prediction():
     assert messages == [(2, "KeyError: 'a'"), (4, "the model answered nan")]
     assert np.isnan(scores[:, 0]).tolist() == [False, True, True, False]
     assert learned == X[1:, 0].tolist()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_pipe_taken_step_by_step_answers_as_river_does(whole):
+    X, y = stream("binary", 60)
+    X[::7, 1] = X[::7, 1] if whole else np.nan
+    use = f"river.feature_extraction.PolynomialExtender | {LOGISTIC}"
+    bare, expected = model_of("binary", use)._build(), []
+    for row, label in zip(X.tolist(), y.tolist(), strict=True):
+        x = {name: value for name, value in zip(NAMES, row, strict=True) if value == value}
+        expected.append(bare.predict_proba_one(x)[True])
+        bare.learn_one(x, label == 1)
+    scores, messages = run(model_of("binary", use), paired_tape(y), X)
+
+    assert messages == []
+    assert scores[:, 0].tolist() == expected
 
 
 def failing(seen, predicts=(), learns=()):

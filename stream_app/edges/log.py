@@ -89,7 +89,7 @@ class Log:
     """The log at `path`; with `write`, the only writer of it until `close` or the end of the process.
 
     Raises StateError, with what to do, when the file is missing (readers), locked by another process (writers),
-    foreign, of another version, damaged, or when the disk is full. For one thread; each thread opens its own.
+    foreign, of another version, damaged, or when the disk is full. Threads take turns at it.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, write: bool = False) -> None:

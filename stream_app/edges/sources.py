@@ -96,13 +96,25 @@ class Source:
 
         SourceError if the input is damaged, after all that stands before the damage has been given.
         """
-        while self._at == len(self._ready) and not self.finished and self._advance():
-            pass
-        offset = self._offset
+        offset, records = self._offset, self._taken(most)
+        while len(records) < most and not self.finished and self._has_more(records):
+            records += self._taken(most - len(records))
+        return offset, records
+
+    def _taken(self, most: int) -> list[bytes]:
         records = self._ready[self._at : self._at + most]
         self._at += len(records)
         self._offset += len(records)
-        return offset, records
+        return records
+
+    def _has_more(self, records: list[bytes]) -> bool:
+        """Whether the next ones came in; an error must wait until the records in front of it were given."""
+        try:
+            return self._advance()
+        except SourceError:
+            if records:
+                return False
+            raise
 
     def peek(self) -> None:
         """Read so far ahead that the fingerprint is known, if there is a record."""

@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -35,12 +36,13 @@ class Format(NamedTuple):
 class SqliteFile:
     """An open file; with `write`, no other process has it open for writing until `close` or this process ends.
 
-    Raises StateError, saying what to do, from every method.
+    Threads take turns: a call waits for a transaction of another one. Raises StateError, saying what to do, from every method.
     """
 
     def __init__(self, path: Path, form: Format, *, write: bool) -> None:
         self.path = path
         self._lock: int | None = None
+        self._turn = threading.RLock()
         self._db = self._connect("rwc" if write else "ro")
         try:
             self._check(form, write=write)
@@ -57,14 +59,14 @@ class SqliteFile:
 
     def rows(self, query: str, *values: Any) -> list[Any]:
         """Return all rows."""
-        with self._explained(), closing(self._db.execute(query, values)) as cursor:
+        with self._turn, self._explained(), closing(self._db.execute(query, values)) as cursor:
             return cursor.fetchall()
 
     def page(self, query: str, *values: Any) -> list[Any]:
         """Return the first rows, until their last columns hold PAGE_BYTES; none only if there is none."""
         found: list[Any] = []
         size = 0
-        with self._explained(), closing(self._db.execute(query, values)) as cursor:
+        with self._turn, self._explained(), closing(self._db.execute(query, values)) as cursor:
             for row in cursor:
                 found.append(row)
                 size += len(row[-1])
@@ -75,13 +77,13 @@ class SqliteFile:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Write all or nothing."""
-        with self._explained(), _transaction(self._db, "BEGIN IMMEDIATE"):
+        with self._turn, self._explained(), _transaction(self._db, "BEGIN IMMEDIATE"):
             yield self._db
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Let all reads inside see the same commit; keep it short, the write-ahead log grows meanwhile."""
-        with self._explained(), _transaction(self._db, "BEGIN"):
+        with self._turn, self._explained(), _transaction(self._db, "BEGIN"):
             yield
 
     def append(self, statement: str, *values: Any) -> int:
@@ -101,7 +103,7 @@ class SqliteFile:
     def _connect(self, mode: str) -> sqlite3.Connection:
         with self._explained():
             uri = f"{self.path.as_uri()}?mode={mode}"
-            return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
 
     def _check(self, form: Format, *, write: bool) -> None:
         version = self._version(form)  # before the lock, so that a foreign file gets no lock file beside it

@@ -26,21 +26,21 @@ _NULL, _TRUE, _FALSE = (np.frombuffer(word, np.uint8) for word in (b"null", b"tr
 BAD, NOTHING, TEXT, HARD, FLOAT, WHOLE = range(6)  # what a value is
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _behind_spaces(block: Bytes, at: int) -> int:
     while block[at] == _SPACE or block[at] == _TAB or block[at] == _RETURN:
         at += 1
     return at
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _behind_digits(block: Bytes, at: int) -> int:
     while _ZERO <= block[at] <= _NINE:
         at += 1
     return at
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def decimal(digits: int, decimals: int) -> float:
     """The float nearest to a whole number with so many of its digits behind the point.
 
@@ -51,7 +51,7 @@ def decimal(digits: int, decimals: int) -> float:
     return value / TENS[decimals] if decimals > 0 else value
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _number(block: Bytes, at: int) -> tuple[int, int, float]:
     """Where a JSON number ends, what it is, and its value unless it is bad, or hard: nothing for `decimal`."""
     negative = block[at] == _MINUS
@@ -85,7 +85,7 @@ def _number(block: Bytes, at: int) -> tuple[int, int, float]:
     return at, kind, -value if negative else value
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _behind_text(block: Bytes, at: int) -> int:
     """Behind the closing quote of a text that begins here; -1 if it is not plain."""
     while block[at] != _QUOTE:
@@ -95,7 +95,7 @@ def _behind_text(block: Bytes, at: int) -> int:
     return at + 1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _behind_word(block: Bytes, at: int, word: Bytes) -> int:
     for byte in word:
         if block[at] != byte:
@@ -104,7 +104,7 @@ def _behind_word(block: Bytes, at: int, word: Bytes) -> int:
     return at
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _is_name(block: Bytes, at: int, names: Bytes, start: int, end: int) -> bool:
     """Whether this name and a closing quote stand here; a newline ends every block, and stands in no name."""
     for i in range(start, end):
@@ -113,7 +113,7 @@ def _is_name(block: Bytes, at: int, names: Bytes, start: int, end: int) -> bool:
     return bool(block[at + end - start] == _QUOTE)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _which(block: Bytes, at: int, names: Bytes, ends: Ints, guess: int) -> int:
     """The name that stands here, -1 if it is none of them."""
     if guess < len(ends) - 1 and _is_name(block, at, names, ends[guess], ends[guess + 1]):
@@ -124,7 +124,7 @@ def _which(block: Bytes, at: int, names: Bytes, ends: Ints, guess: int) -> int:
     return -1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _value(block: Bytes, at: int, kind: int) -> tuple[int, int, float]:
     """Behind a value, what it is to a column of this kind, and which number if it is one that is not hard."""
     sign = block[at]
@@ -149,7 +149,7 @@ def _value(block: Bytes, at: int, kind: int) -> tuple[int, int, float]:
     return at, NOTHING if at >= 0 else BAD, math.nan
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def members(
     block: Bytes, names: Bytes, ends: Ints, kinds: Ints, numbers: Floats, hard: Places, texts: Places, doubtful: Bools
 ) -> int:

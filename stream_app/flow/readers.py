@@ -214,7 +214,7 @@ def split(record: str, delimiter: str) -> list[str]:
 _NEWLINE, _SPACE, _TAB, _PLUS, _MINUS, _POINT, _ZERO, _NINE = b"\n \t+-.09"
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _cells(
     block: Bytes, delimiter: int, kinds: Ints, numbers: Floats, hard: Places, texts: Places, doubtful: Bools
 ) -> int:
@@ -253,7 +253,7 @@ def _cells(
     return found if at == len(block) else -1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _number(block: Bytes, at: int, delimiter: int) -> tuple[int, bool, float]:
     """Read one number: where it ends, whether it is easy, and if so its value.
 
@@ -283,7 +283,7 @@ def _number(block: Bytes, at: int, delimiter: int) -> tuple[int, bool, float]:
     return at, easy, -value if negative else value
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _copied(block: Bytes, places: Places, ends: Places, copy: Bytes) -> None:
     """Copy cells from their places [start or end, cell] one after the other to `copy`."""
     for i in range(len(ends) - 1):

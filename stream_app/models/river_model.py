@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from stream_app import config
 from stream_app.messages import Floats, Ints
 from stream_app.models import LEARN, PREDICT, Inputs
 from stream_app.models.assembly import assembled, category_form, check_works
+from stream_app.models.chain import chained
 from stream_app.models.estimators import last_step
 from stream_app.models.river_parts import LAYERED, contributions
 from stream_app.models.steps import restored, saved
@@ -52,23 +54,25 @@ class RiverModel:
     def run(self, kind: NDArray[np.uint8], slot: Ints, target: Floats, X: Floats, scores: Floats) -> list[Message]:
         """See `ScoringModel.run`; an exception or NaN of the estimator is the message of its operation."""
         predicted, learned = slot[kind == PREDICT], np.flatnonzero(kind == LEARN)
-        rows = self._dicts(X[predicted])
         labels, fits = self._labels(target[learned])
         messages = [(int(i), self._refusal(target[i])) for i in learned[~fits]]
         answers: list[Answer] = []
         done = 0
         if not messages and _in_pairs(kind, slot):
-            done = self._run_pairs(rows, labels, answers, messages)
+            done = self._run_pairs(self._dicts(X[predicted]), labels, answers, messages)
         if done < len(kind):
             pairs = done // 2
-            self._rows.update(zip(predicted[pairs:].tolist(), rows[pairs:], strict=True))
+            waiting = predicted[pairs:]
+            self._rows.update(zip(waiting.tolist(), self._dicts(X[waiting]), strict=True))
             operations = zip(range(done, len(kind)), kind[done:].tolist(), slot[done:].tolist(), strict=True)
             self._run_each(operations, iter(labels[pairs:]), X, answers, messages)
         if self._task == "anomaly":
             self._rows.clear()
         return sorted(messages + self._write(answers, kind, predicted, scores))
 
-    def _run_pairs(self, rows: list[Row], labels: list[Label], answers: list[Answer], messages: list[Message]) -> int:
+    def _run_pairs(
+        self, rows: Iterator[Row], labels: list[Label], answers: list[Answer], messages: list[Message]
+    ) -> int:
         """Predicts each row and learns it at once; ends after the first operation that fails, says how many it did."""
         predict, learn, answer = self._predict, self._learn, answers.append
         try:
@@ -80,7 +84,7 @@ class RiverModel:
             messages.append((failed, f"{type(error).__name__}: {error}"))
             answers += [None] * (i + 1 - len(answers))
             return failed + 1
-        return 2 * len(rows)
+        return 2 * len(labels)
 
     def _run_each(
         self,
@@ -100,7 +104,7 @@ class RiverModel:
                     continue
                 row = rows.pop(where, None)
                 if what == LEARN and (label := next(labels)) is not None:
-                    learn(self._dicts(X[where : where + 1])[0] if row is None else row, label)
+                    learn(next(self._dicts(X[where : where + 1])) if row is None else row, label)
             except Exception as error:  # noqa: BLE001  (any estimator may raise anything)
                 messages.append((i, f"{type(error).__name__}: {error}"))
 
@@ -126,7 +130,7 @@ class RiverModel:
             if isinstance(estimator, LAYERED):
                 estimator = restored(saved(estimator), estimator)
             return contributions(
-                estimator, self._dicts(X), self._columns(), (X.shape[1], self.outputs), classes.get(self._task)
+                estimator, list(self._dicts(X)), self._columns(), (X.shape[1], self.outputs), classes.get(self._task)
             )
         except Exception:  # noqa: BLE001  (any estimator may raise anything; None says that it does not tell)
             return None
@@ -155,7 +159,7 @@ class RiverModel:
 
     def _use(self, estimator: Any) -> None:
         self._estimator = estimator
-        self._learn = _learn_nothing if self._task == "anomaly" else estimator.learn_one
+        self._learn = _learn_nothing if self._task == "anomaly" else chained(estimator).learn_one
         self._predict = _predictor(estimator, self._task, self.outputs)
 
     def _labels(self, target: Floats) -> tuple[list[Label], NDArray[np.bool_]]:
@@ -179,18 +183,21 @@ class RiverModel:
             return f"target {y} is not a number to learn from"
         return f"target {y} is not a class code below {2 if self._task == 'binary' else self.outputs}"
 
-    def _dicts(self, X: Floats) -> list[Row]:
-        """The rows of a block as river takes them, without the missing values."""
+    def _dicts(self, X: Floats) -> Iterator[Row]:
+        """The rows of a block as river takes them, without the missing values; where it can be, one at a time."""
         names, fields = self._inputs.numbers, self._inputs.categories
         numbers = X[:, : len(names)]
+        whole = bool(np.abs(numbers).max(initial=0) <= LARGEST)  # so no NaN too
+        if whole and names and (self._categories == "drop" or not fields):
+            return map(dict, map(zip, repeat(names), zip(*numbers.T.tolist(), strict=True)))
         rows: list[Row] = [dict(zip(names, row)) for row in numbers.tolist()]  # noqa: B905  (strict: a third slower)
-        if not np.abs(numbers).max(initial=0) <= LARGEST:  # so NaN too
+        if not whole:
             for i, j in np.argwhere(~(np.abs(numbers) <= LARGEST)).tolist():
                 del rows[i][names[j]]
         if self._categories != "drop":
             for j, field in enumerate(fields, len(names)):
                 self._add_category(rows, field, self._inputs.vocabulary[j - len(names)], X[:, j].tolist())
-        return rows
+        return iter(rows)
 
     def _add_category(self, rows: list[Row], field: str, vocabulary: list[str], codes: list[float]) -> None:
         for row, code in zip(rows, codes, strict=True):
@@ -241,7 +248,7 @@ def _predictor(estimator: Any, task: str, outputs: int) -> Callable[[Row], Answe
 
         return score
     if task == "regression":
-        predict_one = estimator.predict_one
+        predict_one = chained(estimator).predict_one
 
         def value(x: Row) -> Answer:
             y = predict_one(x)
@@ -253,7 +260,7 @@ def _predictor(estimator: Any, task: str, outputs: int) -> Callable[[Row], Answe
     def positive(x: Row) -> Answer:
         p = probabilities(x)
         share = p.get(True, 0.0)
-        return float(share) if share or any(p.values()) else None
+        return share if share or any(p.values()) else None
 
     def vector(x: Row) -> Answer:
         p = probabilities(x)
@@ -266,7 +273,7 @@ def _probabilities(estimator: Any) -> Callable[[Row], dict[Any, float]]:
     """`predict_proba_one`, or all on the predicted class where the classifier has no probabilities."""
     last = last_step(estimator)
     if type(last).predict_proba_one is not base.Classifier.predict_proba_one:
-        found: Callable[[Row], dict[Any, float]] = estimator.predict_proba_one
+        found: Callable[[Row], dict[Any, float]] = chained(estimator).predict_proba_one
         return found
 
     def certain(x: Row) -> dict[Any, float]:

@@ -1,9 +1,14 @@
-"""The embedded engine: files or standard input in, one SQLite file out; resumes where the last commit stands."""
+"""The embedded engine: files or standard input in, one SQLite file out; resumes where the last commit stands.
+
+Three threads: one reads and decodes the next records, one handles these, one writes what the last ones caused. Records,
+chunks and what a commit holds do not depend on which of them is ahead.
+"""
 
 import hashlib
 import time
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 from stream_app.config import Config, digest
 from stream_app.edges import snapshots
@@ -24,6 +29,14 @@ IDLE_S = 0.05  # pause when a followed file has nothing new
 MAX_WAIT_S = 1.0  # how long the faster of two streams waits for the slower one when nothing comes
 
 
+class Read(NamedTuple):
+    """What one read of a source gave, and how the source stood behind it."""
+
+    rows: Rows
+    finished: bool
+    problem: SourceError | None
+
+
 class Input:
     """One source with its decoder and how far it was handed to the core.
 
@@ -34,7 +47,7 @@ class Input:
     def __init__(self, config: Config, path: str, stream: int, saved: dict[str, Any] | None, *, follow: bool) -> None:
         assert config.source is not None
         self.stream, self.name = stream, ("events", "labels")[stream]
-        self.next = int(saved["offset"]) if saved else 0
+        self.next = self._known = int(saved["offset"]) if saved else 0
         self.first = str(saved["fingerprint"]) if saved and self.next else ""
         self.piped, self.shift = path == "-", 0
         start = 0 if self.piped else self.next
@@ -46,33 +59,52 @@ class Input:
             )
         check_columns(self.source, config, self.name)
         self.decode = Decoder(config, self.name, self.source.header, self.source.delimiter)  # type: ignore[arg-type]
-        self.problem: SourceError | None = None
+        self.finished, self.problem = False, None  # type: bool, SourceError | None
+        self._ahead: Future[Read] | None = None
 
-    def read(self) -> Rows:
-        """The next records; an error of the source waits until what was read has been committed."""
+    def read(self, reading: ThreadPoolExecutor | None = None) -> Rows:
+        """The next records; an error of the source waits until what was read has been committed.
+
+        Where there are some, the ones behind them are read ahead, if there is a thread to do it.
+        """
+        rows, self.finished, self.problem = self._ahead.result() if self._ahead else self._read()
+        more = len(rows) > 0 and not self.ended
+        self._ahead = reading.submit(self._read) if more and reading else None
+        return rows
+
+    def _read(self) -> Read:
+        problem = None
         try:
             offset, raw = self.source.read(BATCH)
         except SourceError as error:
-            self.problem, offset, raw = error, 0, []
+            problem, offset, raw = error, 0, []
         if self.piped and raw:
             offset, raw = self._piped(offset, raw)
-        return self.decode(offset, raw)
+        return Read(self.decode(offset, raw), self.source.finished, problem)
 
     def _piped(self, offset: int, raw: list[bytes]) -> tuple[int, list[bytes]]:
         if offset == 0:
             first = hashlib.sha256(raw[0]).hexdigest()
-            self.shift = self.next if self.first and first != self.first else 0
+            self.shift = self._known if self.first and first != self.first else 0
             self.first = self.first or first
         offset += self.shift
-        known = min(max(self.next - offset, 0), len(raw)) if not self.shift else 0
+        known = min(max(self._known - offset, 0), len(raw)) if not self.shift else 0
         return offset + known, raw[known:]
 
     @property
     def ended(self) -> bool:
-        return self.source.finished or self.problem is not None
+        return self.finished or self.problem is not None
 
     def position(self) -> dict[str, Any]:
         return {"offset": self.next, "fingerprint": self.first if self.piped else self.source.fingerprint}
+
+
+class Commit(NamedTuple):
+    """What is being written, and where the run stands behind it."""
+
+    written: Future[float]
+    progress: Progress
+    step: Step
 
 
 class Embedded:
@@ -128,41 +160,56 @@ class Embedded:
         self, report: Callable[[Progress], None], *, report_s: float = 0.1, stop: Callable[[], bool] = bool
     ) -> None:
         """Runs to the end of the input (for ever when following), or until `stop()`; commits what was handled."""
-        started = committed = reported = heard = time.monotonic()
-        cost = 0.0
-        while True:
-            moved = self._step(waited=self.live and time.monotonic() - heard > MAX_WAIT_S)
-            now = time.monotonic()
-            heard = now if moved else heard
-            ended = self._ended(moved=moved) or stop()
-            due = now - committed >= max(self.config.engine.commit_ms / 1000, cost / COMMIT_SHARE)
-            if (due or ended or not moved) and self.order:
-                alerts = [m.value for m in self.out.messages if m.stream == "alerts"]
-                self._commit()
-                committed = time.monotonic()
-                cost = committed - now
-                if alerts or ended or committed - reported >= report_s:
-                    report(self._progress(started, alerts))
-                    reported = committed
-            if ended:
-                break
-            if not moved:
-                time.sleep(IDLE_S)
+        with ThreadPoolExecutor(1, "read") as reading, ThreadPoolExecutor(1, "commit") as writing:
+            self._run(reading, writing, report, report_s, stop)
         for given in self.inputs:
             if given.problem is not None:
                 raise given.problem
 
-    def _step(self, *, waited: bool) -> bool:
+    def _run(
+        self,
+        reading: ThreadPoolExecutor,
+        writing: ThreadPoolExecutor,
+        report: Callable[[Progress], None],
+        report_s: float,
+        stop: Callable[[], bool],
+    ) -> None:
+        started = committed = reported = heard = time.monotonic()
+        cost_s, commit = 0.0, None
+        while True:
+            moved = self._step(reading, waited=self.live and time.monotonic() - heard > MAX_WAIT_S)
+            now = time.monotonic()
+            heard = now if moved else heard
+            ended = self._ended(moved=moved) or stop()
+            due = now - committed >= max(self.config.engine.commit_ms / 1000, cost_s / COMMIT_SHARE)
+            begins = bool(self.order) and (due or ended or not moved)
+            if commit and (begins or ended or commit.written.done()):
+                cost_s = self._committed(commit)
+                if commit.progress.alerts or now - reported >= report_s:
+                    report(commit.progress)
+                    reported = now
+                commit = None
+            if begins:
+                commit, committed = self._commit(writing, started), now
+            if ended and commit:
+                self._committed(commit)
+                report(commit.progress)
+            if ended:
+                return
+            if not moved:
+                time.sleep(IDLE_S)
+
+    def _step(self, reading: ThreadPoolExecutor, *, waited: bool) -> bool:
         """Reads, weaves and handles one batch; False if nothing moved."""
         for given in self.inputs:
             if not given.ended and self.weaver.waiting(given.stream) < BATCH:
-                rows = given.read()
+                rows = given.read(reading)
                 if len(rows):
                     self.weaver.push(given.stream, rows)
         events, labels = self.inputs[EVENT], self.inputs[LABEL] if len(self.inputs) > 1 else None
         tape = self.weaver.pull(
-            events_ended=events.source.finished or waited,
-            labels_ended=labels is None or labels.source.finished or waited,
+            events_ended=events.finished or waited,
+            labels_ended=labels is None or labels.finished or waited,
         )
         tape = self._with_commands(tape)
         if not len(tape.order):
@@ -189,16 +236,29 @@ class Embedded:
         """Records read and not yet handled."""
         return sum(self.weaver.waiting(given.stream) for given in self.inputs)
 
-    def _commit(self) -> None:
-        started = time.monotonic()
+    def _commit(self, writing: ThreadPoolExecutor, started: float) -> Commit:
+        """Begins to write what was handled since the last commit, which must have ended."""
+        began = time.monotonic()
         position: dict[str, Any] = {given.name: given.position() for given in self.inputs}
         position |= {"clocks": self.weaver.clocks, "controls": self.controls}
         state = snapshots.encode(self.pipeline.snapshot(), config_digest=self.digest, key=self.key)
-        self.log.commit(self.out, position, bytes(self.order), state, {"config": self.digest, "name": self.config.name})
-        if self.meter is not None:
-            took = time.monotonic() - started
-            self.meter.committed(self.shard, Step.of(self.pipeline, self.out), took, self._lag)
+        header = {"config": self.digest, "name": self.config.name}
+        written = writing.submit(self._write, began, self.out, position, bytes(self.order), state, header)
+        alerts = [message.value for message in self.out.messages if message.stream == "alerts"]
+        commit = Commit(written, self._progress(started, alerts), Step.of(self.pipeline, self.out))
         self.out, self.order = Outputs(), bytearray()
+        return commit
+
+    def _write(self, began: float, *what: Any) -> float:
+        self.log.commit(*what)
+        return time.monotonic() - began
+
+    def _committed(self, commit: Commit) -> float:
+        """Waits for the end of a commit; seconds it took."""
+        took_s = commit.written.result()
+        if self.meter is not None:
+            self.meter.committed(self.shard, commit.step, took_s, commit.progress.lag)
+        return took_s
 
     def _progress(self, started: float, alerts: list[bytes]) -> Progress:
         shares = [given.source.progress for given in self.inputs]
