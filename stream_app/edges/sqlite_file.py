@@ -36,7 +36,8 @@ class Format(NamedTuple):
 class SqliteFile:
     """An open file; with `write`, no other process has it open for writing until `close` or this process ends.
 
-    Threads take turns: a call waits for a transaction of another one. Raises StateError, saying what to do, from every method.
+    Threads take turns: a call waits for a transaction of another one.
+    Raises StateError, saying what to do, from every method.
     """
 
     def __init__(self, path: Path, form: Format, *, write: bool) -> None:
