@@ -13,6 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_app.texts import Coded, Texts
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -73,12 +75,12 @@ class Rows:
     offset: Ints  # [n] source offset
     time_ms: Ints  # [n] record time, NO_TIME where it cannot be known
     ok: Bools  # [n]
-    id: list[str]  # [n]
+    id: Texts  # [n]
     id_hash: Ints  # [n] 64-bit hash of the id
     numbers: Floats  # [n, number fields in schema order], missing = NaN
-    categories: list[list[str | None]]  # [category fields][n]
+    categories: list[Coded]  # [category fields][n]
     key: list[str | None]  # [n] entity; empty if the schema names none
-    label: list[str | None] | Floats  # [n] class text, or number for regression (NaN = none)
+    label: Coded | Floats  # [n] class text, or number for regression (NaN = none)
     label_time_ms: Ints  # [n] when the label becomes known, NO_TIME = with the record
     raw: list[bytes]  # [n] the record as it stood in the log
     problems: dict[int, Problem] = field(default_factory=dict)  # row → problem
@@ -108,17 +110,16 @@ class Rows:
     def take(self, rows: Ints) -> "Rows":
         """The good rows with these numbers, in that order."""
         chosen = rows.tolist()
-        label = [self.label[i] for i in chosen] if isinstance(self.label, list) else self.label[rows]
         return Rows(
             self.offset[rows],
             self.time_ms[rows],
             self.ok[rows],
-            [self.id[i] for i in chosen],
+            self.id[rows],
             self.id_hash[rows],
             self.numbers[rows],
-            [[column[i] for i in chosen] for column in self.categories],
+            [column[rows] for column in self.categories],
             [self.key[i] for i in chosen] if self.key else [],
-            label,
+            self.label[rows],
             self.label_time_ms[rows],
             [self.raw[i] for i in chosen],
         )
@@ -127,18 +128,18 @@ class Rows:
 def join_rows(first: Rows, second: Rows) -> Rows:
     """The rows of `first`, then those of `second`."""
     start = len(first)
-    if isinstance(first.label, list) and isinstance(second.label, list):
-        label: list[str | None] | Floats = first.label + second.label
+    if isinstance(first.label, Coded) and isinstance(second.label, Coded):
+        label: Coded | Floats = Coded.joined([first.label, second.label])
     else:
         label = np.concatenate([np.asarray(first.label, float), np.asarray(second.label, float)])
     return Rows(
         np.concatenate([first.offset, second.offset]),
         np.concatenate([first.time_ms, second.time_ms]),
         np.concatenate([first.ok, second.ok]),
-        first.id + second.id,
+        Texts.joined([first.id, second.id]),
         np.concatenate([first.id_hash, second.id_hash]),
         np.concatenate([first.numbers, second.numbers]),
-        [a + b for a, b in zip(first.categories, second.categories, strict=True)],
+        [Coded.joined(both) for both in zip(first.categories, second.categories, strict=True)],
         first.key + second.key,
         label,
         np.concatenate([first.label_time_ms, second.label_time_ms]),
@@ -196,7 +197,7 @@ class Predictions:
     version: str | list[str]  # of the model; a list has one for each row
     classes: tuple[str, ...]  # class names by code; empty for regression and anomaly
     offset: Ints
-    id: list[str]
+    id: Texts
     time_ms: Ints
     code: NDArray[np.int32]  # predicted class, -1 = no prediction; unused without classes
     score: Floats  # probability of the predicted class (binary: of the positive), value, or anomaly score
@@ -219,16 +220,15 @@ class Outcomes:
     """One block of labels that met their event."""
 
     offset: Ints  # of the event
-    id: list[str]
+    id: Texts
     time_ms: Ints  # when the label was known
-    label: list[str] | Floats
+    label: Coded | Floats
     delay_ms: Ints  # from event to label
     error: Floats  # the champion's: 0/1 loss, absolute error, NaN without prediction
 
     def values(self) -> Iterator[bytes]:
         """Each outcome as the JSON document of the `outcomes` stream."""
-        labels = self.label if isinstance(self.label, list) else self.label.tolist()
-        columns = self.id, labels, self.error.tolist(), self.time_ms.tolist(), self.delay_ms.tolist()
+        columns = self.id, self.label.tolist(), self.error.tolist(), self.time_ms.tolist(), self.delay_ms.tolist()
         return map(_encode, map(_Outcome, *columns, self.offset.tolist()))
 
 

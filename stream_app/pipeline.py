@@ -14,7 +14,6 @@ from stream_app.config import Config
 from stream_app.flow import STAGES
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.decide import Decide
-from stream_app.flow.decode import hash_ids
 from stream_app.flow.detect import Detect
 from stream_app.flow.events import metric
 from stream_app.flow.features import Features
@@ -27,6 +26,7 @@ from stream_app.flow.signals import Signals
 from stream_app.flow.store import FeatureStore
 from stream_app.flow.validate import Validate
 from stream_app.messages import CONTROL, Message, Origin, Outputs, Tape
+from stream_app.texts import Texts
 
 
 class Pipeline:
@@ -97,7 +97,7 @@ class Pipeline:
 
     def story(self, event_id: str) -> dict[str, Any]:
         """What is known now of one event: where its label stands and, while it waits, its inputs and scores."""
-        key = int(hash_ids([event_id])[0])
+        key = int(Texts.of([event_id]).hashes()[0])
         return {"id": event_id, "status": self.join.story(key), **self.join.waiting(event_id, self.score.names)}
 
     def figures(self) -> list[Message]:

@@ -246,7 +246,7 @@ class Log:
 
     def _block(self, stream: str, parts: list[Any]) -> tuple[Any, ...] | None:
         """Make the row of a new block, which takes the place of the last one if that is small."""
-        if not any(part.id for part in parts):
+        if not any(len(part.id) for part in parts):
             return None
         seq, first = None, 0
         newest = "SELECT seq, last, rows, checksum, data FROM blocks WHERE stream = ? ORDER BY last DESC LIMIT 1"

@@ -15,6 +15,7 @@ from stream_app.errors import StateError
 from stream_app.evidence.paired import Paired
 from stream_app.flow.trial import SCALE, Trial
 from stream_app.messages import Floats, Ints, Outcomes
+from stream_app.texts import Texts
 
 PART = 65_536  # labels judged at a time: the proof needs 400 bytes for each meanwhile
 
@@ -61,8 +62,8 @@ class Losses:
 
     def other(self, outcomes: list[Outcomes]) -> None:
         """Takes what the other one made of the next labels."""
-        nothing: list[str] = []
-        self._other += [Outcomes(o.offset, nothing, o.time_ms, nothing, o.offset[:0], o.error) for o in outcomes]
+        nothing = Texts.of([])
+        self._other += [Outcomes(o.offset, nothing, o.time_ms, o.error[:0], o.offset[:0], o.error) for o in outcomes]
 
     def pairs(self) -> Pairs:
         """The labels of events of which both sides know one."""

@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from xxhash import xxh3_64_intdigest
 
 from stream_app.config import Config
 from stream_app.evidence.sequences import Sequence, difference, labels_more
-from stream_app.flow.decode import hash_ids
 from stream_app.flow.join import Kept
 from stream_app.messages import ARMS, Floats, Ints, Predictions, Rows
 
@@ -47,10 +47,10 @@ class Arms:
 
     def assign(self, events: Rows) -> Ints:
         """The arm of each event: by its key, or by its id where it has none."""
-        names = events.id
+        names = events.id.tolist()
         if self.by == "key":
-            names = [event_id if key is None else key for key, event_id in zip(events.key, events.id, strict=True)]
-        hashed = hash_ids(self.ab.salt + name for name in names).view(np.uint64)
+            names = [event_id if key is None else key for key, event_id in zip(events.key, names, strict=True)]
+        hashed = np.array([xxh3_64_intdigest((self.ab.salt + name).encode()) for name in names], np.uint64)
         return (hashed < self.limit).astype(np.int64)
 
     def share_out(self, champion: Predictions, other: tuple[Any, Floats], events: Rows, slots: Ints) -> Predictions:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from stream_app.config import Field
 from stream_app.flow.cells import TIME_MS_MAX, TIME_MS_MIN, BadCell, number, text, time_ms
 from stream_app.messages import NO_TIME, Bools, Floats, Ints
+from stream_app.texts import Coded, Texts
 
 T = TypeVar("T")
 Rename = Callable[[str | None], str | None]
@@ -64,18 +65,31 @@ class Table:
             return list(map(str, cells))
         return _each(text, cells, None, doubtful)
 
-    def renamed(self, name: str, rename: Rename, doubtful: Bools) -> list[str | None]:
+    def ids(self, name: str, doubtful: Bools) -> Texts:
+        """Answer a text column, doubting those that are missing."""
+        cells = self._cells.get(name)
+        if isinstance(cells, pa.Array):
+            ends = np.frombuffer(cells.buffers()[1], np.int32, len(cells) + 1).astype(np.int64)
+            texts = Texts(np.frombuffer(cells.buffers()[2], np.uint8), ends[:-1], ends[1:])
+            doubtful |= texts.starts == texts.ends
+            return texts
+        values = self.texts(name, doubtful)
+        if None in values:
+            _doubt(values, {None}, doubtful)
+        return Texts.of(value or "" for value in values)
+
+    def renamed(self, name: str, rename: Rename, doubtful: Bools) -> Coded:
         """Answer a text column, each distinct text renamed once, doubting those that have no name."""
         cells = self._cells.get(name)
         if not isinstance(cells, pa.Array):
-            return _renamed(self.texts(name, doubtful), rename, doubtful)
+            return Coded.of(_renamed(self.texts(name, doubtful), rename, doubtful))
         encoded = cells.dictionary_encode()
         wrong = np.zeros(len(encoded.dictionary), dtype=np.bool_)
         names = _each(lambda cell: rename(cell or None), encoded.dictionary.to_pylist(), None, wrong)
         codes = encoded.indices.to_numpy()
         doubtful |= wrong[codes]
-        renamed: list[str | None] = np.array(names, dtype=object)[codes].tolist()
-        return renamed
+        distinct = Coded.of(names)
+        return Coded(distinct.names, distinct.codes[codes])
 
     def times(self, name: str, doubtful: Bools) -> Ints:
         """Answer a time column in epoch milliseconds, missing = NO_TIME."""
@@ -121,13 +135,6 @@ class Bounds:
         if not self._bounded:
             return True
         return bool(((numbers >= self._min) & (numbers <= self._max)).all())
-
-
-def present(values: list[str | None], doubtful: Bools) -> list[str | None]:
-    """Pass the texts on, doubting those that are missing."""
-    if None in values:
-        _doubt(values, {None}, doubtful)
-    return values
 
 
 def _renamed(values: list[str | None], rename: Rename, doubtful: Bools) -> list[str | None]:

@@ -9,17 +9,16 @@
 import json
 import math
 import re
-from collections.abc import Iterable
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-import xxhash
 
 from stream_app.config import Config, Field
 from stream_app.flow import columns, readers
 from stream_app.flow.cells import BadCell, ClassNames, OutOfRange, number, quoted, text, time_ms
-from stream_app.messages import NO_TIME, Bools, Floats, Ints, Problem, Rows, to_json
+from stream_app.messages import NO_TIME, Bools, Floats, Ints, Problem, Rows
+from stream_app.texts import Coded, Texts
 
 MAX_DEPTH = 256  # of JSON: far more than any sane event, far less than the interpreter's own limit
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
@@ -91,9 +90,8 @@ class Decoder:
         if longest > MAX_DEPTH and self._header is None:  # how deep a parser gets depends on who calls it
             doubtful |= np.array([record.count(b"[") + record.count(b"{") > MAX_DEPTH for record in raw])
         rows = self._by_columns(offsets, raw, table, doubtful)
-        for row in np.flatnonzero(doubtful).tolist():
-            self._judge(rows, row)
-        rows.id_hash = hash_ids(rows.id)
+        self._judge_each(rows, np.flatnonzero(doubtful).tolist())
+        rows.id_hash = rows.id.hashes()
         rows.id_hash[~rows.ok] = 0
         return rows
 
@@ -106,10 +104,7 @@ class Decoder:
             table.renamed(name, partial(_checked_text, field=field), doubtful)
             for name, field in self._categories.items()
         ]
-        if self._id is None:
-            ids: list[Any] = _texts_of(offsets)
-        else:
-            ids = columns.present(table.texts(self._id, doubtful), doubtful)
+        ids = Texts.of_numbers(offsets) if self._id is None else table.ids(self._id, doubtful)
         times = offsets.copy() if self._time is None else table.times(self._time, doubtful)
         doubtful |= times == NO_TIME
         known = np.full(n, NO_TIME) if self._label_time is None else table.times(self._label_time, doubtful)
@@ -127,7 +122,7 @@ class Decoder:
             raw=raw,
         )
 
-    def _labels(self, table: columns.Table, n: int, doubtful: Bools) -> list[str | None] | Floats:
+    def _labels(self, table: columns.Table, n: int, doubtful: Bools) -> Coded | Floats:
         if self._classes is None:
             labels = (
                 np.full(n, math.nan) if self._label is None else table.numbers(self._label).copy()
@@ -135,11 +130,24 @@ class Decoder:
             doubtful |= np.isinf(labels) | (np.isnan(labels) & self._label_required)
             return labels
         if self._label is None:
-            return [None] * n
+            return Coded.none(n)
         names = table.renamed(self._label, self._classes, doubtful)
-        return columns.present(names, doubtful) if self._label_required else names
+        doubtful |= (names.codes < 0) & self._label_required
+        return names
 
-    def _judge(self, rows: Rows, row: int) -> None:
+    def _judge_each(self, rows: Rows, doubtful: list[int]) -> None:
+        """Settle these records one by one, on columns that can be written to."""
+        if not doubtful:
+            return
+        named: Any = rows
+        named.id, named.categories = rows.id.tolist(), [column.tolist() for column in rows.categories]
+        named.label = rows.label.tolist() if isinstance(rows.label, Coded) else rows.label
+        for row in doubtful:
+            self._judge(named, row)
+        rows.id, rows.categories = Texts.of(named.id), [Coded.of(column) for column in named.categories]
+        rows.label = Coded.of(named.label) if isinstance(named.label, list) else named.label
+
+    def _judge(self, rows: Any, row: int) -> None:
         """Settle one record: write its values into the row, or its first problem in schema order."""
         where: str | None = None
         try:
@@ -158,8 +166,7 @@ class Decoder:
                 rows.key[row] = text(cells.get(where))
             where = self._label
             if where is not None:
-                label: Any = rows.label
-                label[row] = self._label_of(cells.get(where))
+                rows.label[row] = self._label_of(cells.get(where))
             where = self._label_time
             known = NO_TIME if where is None else time_ms(cells.get(where))
         except BadCell as bad:
@@ -173,7 +180,7 @@ class Decoder:
             raise BadCell("missing", "schema")
         return label
 
-    def _reject(self, rows: Rows, row: int, problem: Problem) -> None:
+    def _reject(self, rows: Any, row: int, problem: Problem) -> None:
         rows.problems[row] = problem
         rows.ok[row] = False
         rows.id[row] = ""
@@ -183,8 +190,7 @@ class Decoder:
             column[row] = None
         if rows.key:
             rows.key[row] = None
-        label: Any = rows.label
-        label[row] = math.nan if self._classes is None else None
+        rows.label[row] = math.nan if self._classes is None else None
 
     def _cells(self, raw: bytes) -> dict[str, Any]:
         """Take one record apart into its cells by column name."""
@@ -207,17 +213,6 @@ class Decoder:
 def _place(fields: dict[str, Field], name: str) -> int:
     """Find the place of a field among those of its type."""
     return [other for other, field in fields.items() if field.type == fields[name].type].index(name)
-
-
-def hash_ids(ids: Iterable[str]) -> Ints:
-    """The 64-bit xxh3 of each id, by which events and labels meet and the log finds an event."""
-    digests = b"".join(map(xxhash.xxh3_64_digest, map(str.encode, ids)))  # each big-endian
-    return np.frombuffer(digests, dtype=">i8").astype(np.int64)
-
-
-def _texts_of(offsets: Ints) -> list[str]:
-    """Answer `list(map(str, offsets))` in half the time."""
-    return to_json(offsets.tolist())[1:-1].decode().split(",") if len(offsets) else []
 
 
 def _json_cells(record: str) -> dict[str, Any]:

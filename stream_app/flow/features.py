@@ -1,5 +1,6 @@
 """Online features: statistics of what came before each event, per key, over a sliding window."""
 
+from collections.abc import Iterable, Sequence
 from math import isnan
 from typing import Any
 
@@ -88,7 +89,7 @@ class Features:
         target: Floats,
         time_ms: Ints,
         numbers: Floats,
-        categories: list[list[str | None]],
+        categories: Sequence[Iterable[str | None]],
         key: list[str | None],
     ) -> Floats:
         """The features [n, names] of the n events of a chunk, NaN in rows it does not predict.
@@ -173,7 +174,9 @@ class Features:
 class _Columns:
     """The columns of a chunk, at the predicted rows only."""
 
-    def __init__(self, rows: Ints, numbers: Floats, categories: list[list[str | None]], key: list[str | None]) -> None:
+    def __init__(
+        self, rows: Ints, numbers: Floats, categories: Sequence[Iterable[str | None]], key: list[str | None]
+    ) -> None:
         self.rows = rows
         self._n = len(numbers)
         self._all = len(rows) == self._n
@@ -186,7 +189,7 @@ class _Columns:
 
     def texts(self, column: int | None) -> list[str | None]:
         """A category field, or the entity key for None."""
-        texts = self._key if column is None else self._categories[column]
+        texts = self._key if column is None else list(self._categories[column])
         return texts if self._all else [texts[row] for row in self.rows.tolist()]
 
     def spread(self, values: Floats) -> Floats:

@@ -37,6 +37,7 @@ from stream_app.flow.ledger import (
 )
 from stream_app.messages import LABEL, STREAMS, Floats, Ints, Problem
 from stream_app.models import FORGET, LEARN, PREDICT
+from stream_app.texts import Texts, TextStore
 
 STATUS = ("vacant", "waiting for its label", "labelled", "label never came in time", "label waits for its event")
 REASONS = {
@@ -55,7 +56,7 @@ class Kept:
         self.codes = np.empty((0, 0), np.int64)  # category fields
         self.offset = np.empty(0, np.int64)
         self.time_ms = np.empty(0, np.int64)
-        self.id = np.empty(0, object)
+        self.id = TextStore()
         self.wide: list[Floats] = []  # per lane: the model's scores, then what it keeps for itself
         self.outputs = 1  # how many are scores
         self.expected = np.empty(0)  # the champion's loss as expected at the prediction, NaN = unknown
@@ -83,7 +84,8 @@ class Kept:
             new[: len(old)] = old
             return new
 
-        self.id, self.X, self.codes = grown(self.id), grown(self.X), grown(self.codes)
+        self.id = TextStore.of(self.id[:], capacity)
+        self.X, self.codes = grown(self.X), grown(self.codes)
         self.offset, self.time_ms = grown(self.offset), grown(self.time_ms)
         self.wide = [grown(wide) for wide in self.wide]
         self.expected, self.number = grown(self.expected), grown(self.number)
@@ -106,7 +108,7 @@ class Kept:
     def load(self, state: dict[str, Any]) -> None:
         self.X, self.codes = state["X"], state["codes"]
         self.offset, self.time_ms = state["offset"], state["time_ms"]
-        self.id = np.array(state["id"], object)
+        self.id = TextStore.of(Texts.of(state["id"]))
         self.wide = state["scores"]
         self.expected, self.number = state["expected"], state["number"]
         if self.shared:
@@ -224,7 +226,7 @@ class Join:
     def waiting(self, event_id: str, models: list[str]) -> dict[str, Any]:
         """The kept row of an event that waits for its label; empty if it does not."""
         live = self.live()
-        mine = live[self.kept.id[live] == event_id]
+        mine = live[[waiting == event_id for waiting in self.kept.id[live]]]
         if not len(mine):
             return {}
         slot = int(mine[-1])

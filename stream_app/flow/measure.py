@@ -22,6 +22,7 @@ from stream_app.flow.tracks import Tracks
 from stream_app.flow.validate import Validate
 from stream_app.messages import Floats, Ints, Message, Origin, Outcomes
 from stream_app.models import FORGET
+from stream_app.texts import Coded
 
 BASELINES = ("no-change", "majority")
 
@@ -88,9 +89,8 @@ class Measure:
         delay_ms = chunk.known_ms[chunk.is_learn] - self.kept.time_ms[slots]
         self.delay_s = np.concatenate([self.delay_s, delay_ms / 1000])[-self.window :]
         if len(slots):
-            codes = truth.astype(np.int64).tolist()
-            label = truth if self.regression else list(map(self.classes.__getitem__, codes))
-            offset, ids = self.kept.offset[slots], self.kept.id[slots].tolist()
+            label = truth if self.regression else Coded(self.classes.copy(), truth.astype(np.int64))
+            offset, ids = self.kept.offset[slots], self.kept.id[slots]
             known_ms = chunk.known_ms[chunk.is_learn]
             chunk.out.outcomes.append(Outcomes(offset, ids, known_ms, label, delay_ms, chunk.error))
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from stream_app.texts import Texts, TextStore
+
 COLUMNS = ("offset", "time_ms", "id", "X", "target")
 
 
@@ -18,7 +20,7 @@ class Memory:
         self._held: dict[str, Any] = {
             "offset": np.empty(0, np.int64),
             "time_ms": np.empty(0, np.int64),
-            "id": np.empty(0, object),
+            "id": TextStore(),
             "X": np.empty((0, width)),
             "target": np.empty(0),
         }
@@ -36,9 +38,12 @@ class Memory:
         """The newest rows move to the front of arrays with room for as many again."""
         kept = min(self.used, self.size)
         for name, old in self._held.items():
-            new = np.empty((max(1024, 2 * (kept + n)), *old.shape[1:]), old.dtype)
-            new[:kept] = old[self.used - kept : self.used]
-            self._held[name] = new
+            room, newest = max(1024, 2 * (kept + n)), old[self.used - kept : self.used]
+            if isinstance(newest, Texts):
+                self._held[name] = TextStore.of(newest, room)
+            else:
+                self._held[name] = np.empty((room, *old.shape[1:]), old.dtype)
+                self._held[name][:kept] = newest
         self.used = kept
 
     def __getitem__(self, name: str) -> Any:
@@ -49,5 +54,5 @@ class Memory:
         return {**{name: self[name].copy() for name in COLUMNS}, "id": self["id"].tolist()}
 
     def load(self, state: dict[str, Any]) -> None:
-        self._held = {**{name: state[name] for name in COLUMNS}, "id": np.array(state["id"], object)}
+        self._held = {**{name: state[name] for name in COLUMNS}, "id": TextStore.of(Texts.of(state["id"]))}
         self.used = len(state["id"])

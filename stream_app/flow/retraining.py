@@ -66,7 +66,7 @@ class Retraining:
             self._introduce(chunk)
         kept, learned = self.score.kept, chunk.slot[chunk.is_learn]
         if self.remembers:
-            columns = {"offset": kept.offset, "time_ms": kept.time_ms, "id": kept.id, "X": kept.X}
+            columns: dict[str, Any] = {"offset": kept.offset, "time_ms": kept.time_ms, "id": kept.id, "X": kept.X}
             learned_rows = {name: column[learned] for name, column in columns.items()}
             self.memory.add(**learned_rows, target=chunk.value[chunk.is_learn])
         for j, lane in enumerate(self.score.lanes[1:], 1):

@@ -17,6 +17,7 @@ from stream_app.flow.join import Kept
 from stream_app.flow.score import Score
 from stream_app.flow.validate import Validate
 from stream_app.messages import Bools, Floats, Ints
+from stream_app.texts import Texts, TextStore
 
 SHARE = 1024  # newest events that are all there; a quarter where a row is wide
 OCTAVES = 8  # the oldest row is SHARE · 2^8 events old
@@ -59,7 +60,7 @@ class Sample:
             **{name: np.empty(0, np.int64) for name in ("number", "record", "offset", "time_ms", "known")},
             "x": np.empty((0, width)),
             "figures": np.empty((0, 3)),
-            "id": np.empty(0, object),
+            "id": TextStore(),
         }
 
     def __getitem__(self, name: str) -> Any:
@@ -85,7 +86,7 @@ class Sample:
             "known": np.full(n, UNKNOWN),
             "x": np.hstack([events.numbers, chunk.features, codes]),
             "figures": np.column_stack([score, chunk.expected, np.full(n, np.nan)]),
-            "id": np.array(events.id, object),
+            "id": events.id,
         }
         self._make_room(n)
         for name, values in new.items():
@@ -133,7 +134,7 @@ class Sample:
     def load(self, state: dict[str, Any]) -> None:
         """Goes on from `to_state`."""
         self.n, self.due = state["n"], state["due"]
-        self.rows = {name: state[name] for name in self.rows} | {"id": np.array(state["id"], object)}
+        self.rows = {name: state[name] for name in self.rows} | {"id": TextStore.of(Texts.of(state["id"]))}
         self.used = len(state["id"])
 
 
@@ -175,11 +176,13 @@ class View:
 
     def ids(self, rows: Ints) -> list[str]:
         """Event ids of rows by their numbers."""
-        return [str(event_id) for event_id in self._id[rows]]
+        return self._id[rows].tolist()  # type: ignore[no-any-return]
 
 
 def _with_room(rows: Any, room: int) -> Any:
     """A copy of the rows with room for more behind them; what reads the old ones keeps them."""
+    if isinstance(rows, Texts):
+        return TextStore.of(rows, room)
     copy = np.empty((room, *rows.shape[1:]), rows.dtype)
     copy[: len(rows)] = rows
     return copy

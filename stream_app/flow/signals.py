@@ -15,6 +15,7 @@ from stream_app.flow.silence import Silence
 from stream_app.flow.validate import Validate, Vocabulary
 from stream_app.messages import CONTROL, NO_TIME, Floats, Ints
 from stream_app.models import FORGET
+from stream_app.texts import Coded
 
 
 class Signals:
@@ -41,7 +42,7 @@ class Signals:
 
     def run(self, chunk: Chunk) -> None:
         self._place(chunk)
-        codes = self.keys.encode(chunk.events.key) if self.keyed else None
+        codes = self.keys.encode(Coded.of(chunk.events.key)) if self.keyed else None
         gaps = self._gaps(chunk, codes) if any(name.startswith("key:") for name in self.names) else None
         for name in self.names:
             source, _, field = name.partition(":")

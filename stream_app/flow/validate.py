@@ -15,32 +15,36 @@ from stream_app.config import Config
 from stream_app.flow.chunk import Chunk, Reject
 from stream_app.flow.clock import NOW, ODD, START, clock_states, state_of
 from stream_app.messages import CONTROL, EVENT, LABEL, NO_TIME, STREAMS, Ints, Problem, Rows, Tape
+from stream_app.texts import Coded
+
+NEW = -2  # the code of a text that has none yet
 
 
 class Vocabulary:
     """Codes of one category field in order of first appearance; past `size` values the codes are shared by hash.
 
     >>> words = Vocabulary(size=8)
-    >>> words.encode(["b", None, "a", "b"]).tolist(), words.texts
+    >>> words.encode(Coded.of(["b", None, "a", "b"])).tolist(), words.texts
     ([0, -1, 1, 0], ['b', 'a'])
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.texts: list[str] = []
-        self._codes: dict[str | None, int] = {None: -1}
+        self._codes: dict[str, int] = {}
 
-    def encode(self, values: list[str | None]) -> Ints:
+    def encode(self, values: Coded) -> Ints:
         """Code of each value, -1 for a missing one."""
-        codes = list(map(self._codes.get, values))
-        if None in codes:
-            codes = [self._code(value) if code is None else code for value, code in zip(values, codes, strict=True)]
-        return np.array(codes, dtype=np.int64)
+        table = np.array([*(self._codes.get(name, NEW) for name in values.names), -1], dtype=np.int64)
+        codes: Ints = table[values.codes]
+        new = values.codes[codes == NEW]
+        if len(new):
+            for code in dict.fromkeys(new.tolist()):
+                table[code] = self._code(values.names[code])
+            codes = table[values.codes]
+        return codes
 
-    def _code(self, value: str | None) -> int:
-        known = self._codes.get(value)
-        if known is not None or value is None:
-            return -1 if known is None else known
+    def _code(self, value: str) -> int:
         if len(self.texts) >= self.size:
             return xxhash.xxh3_64_intdigest(value.encode()) % self.size
         self._codes[value] = len(self.texts)
@@ -50,7 +54,7 @@ class Vocabulary:
     def load(self, texts: list[str]) -> None:
         """Takes the texts in place: others hold the list."""
         self.texts[:] = texts
-        self._codes = {None: -1} | {text: code for code, text in enumerate(texts)}
+        self._codes = {text: code for code, text in enumerate(texts)}
 
 
 class Validate:
@@ -60,7 +64,6 @@ class Validate:
         self.lateness_ms, self.ahead_ms = config.engine.lateness_ms, config.engine.ahead_ms
         self.time_path = f"$.{config.schema.time or 'offset'}"
         self.label_path = f"$.{config.schema.label}"
-        self.regression = config.task.type == "regression"
         fields = config.schema.fields.items()
         self.vocabularies = {
             name: Vocabulary(config.engine.max_categories) for name, field in fields if field.type == "category"
@@ -137,17 +140,17 @@ class Validate:
 
     def _targets(self, rows: Rows) -> Any:
         """Labels as numbers: class codes, or the value itself; NaN = none."""
-        if self.regression:
-            return np.asarray(rows.label, dtype=np.float64)
-        codes = self.classes.encode(rows.label).astype(np.float64)  # type: ignore[arg-type]
+        if not isinstance(rows.label, Coded):
+            return rows.label
+        codes = self.classes.encode(rows.label).astype(np.float64)
         codes[codes < 0] = np.nan
         return codes
 
     def _classes(self, tape: Tape, ok: Any) -> None:
         """New classes get their codes in tape order; past `task.max_classes` the record is rejected."""
         known = {None, *self.classes.texts}
-        labels = (*tape.events.label, *tape.labels.label)
-        if self.regression or known.issuperset(labels):
+        named = [rows.label for rows in (tape.events, tape.labels) if isinstance(rows.label, Coded)]
+        if all(known.issuperset(labels.names) for labels in named):
             return
         streams = {EVENT: enumerate(tape.events.label), LABEL: enumerate(tape.labels.label)}
         for i in np.flatnonzero(tape.order != CONTROL).tolist():
@@ -155,7 +158,7 @@ class Validate:
             if not ok[i] or label in known:
                 continue
             if len(self.classes.texts) < self.classes.size:
-                self.classes.encode([label])
+                self.classes.encode(Coded.of([label]))
                 known.add(label)
             else:
                 ok[i] = False

@@ -24,6 +24,7 @@ from stream_app.flow.decode import Decoder
 from stream_app.flow.readers import split
 from stream_app.messages import EVENT, LABEL, STREAMS, Rows, Tape, to_json
 from stream_app.runners.weaver import Weaver
+from stream_app.texts import Texts
 
 BATCH = 8192  # records decoded at a time
 IDLE_S = 0.05  # pause when a pipe has nothing new
@@ -174,8 +175,11 @@ class Input:
         if self.source.header is not None:
             cells = zip(raw, rows.ok.tolist(), rows.numbers.tolist(), strict=True)
             rows.raw = [self._document(*row, self.source.header) for row in cells]
-        for row in rows.problems:
-            self._guess(rows, row)
+        if rows.problems:
+            ids = rows.id.tolist()
+            for row in rows.problems:
+                self._guess(rows, ids, row)
+            rows.id = Texts.of(ids)
         return rows
 
     def _document(self, raw: bytes, ok: bool, numbers: list[float], header: tuple[str, ...]) -> bytes:
@@ -194,13 +198,13 @@ class Input:
                 document[name] = numbers[place]
         return to_json(document)
 
-    def _guess(self, rows: Rows, row: int) -> None:
+    def _guess(self, rows: Rows, ids: list[str], row: int) -> None:
         try:
             document = json.loads(rows.raw[row])
         except (ValueError, RecursionError):
             return
         if isinstance(document, dict):
-            rows.id[row] = _text(document.get(self._schema.id)) or ""
+            ids[row] = _text(document.get(self._schema.id)) or ""
             if rows.key:
                 rows.key[row] = _text(document.get(self._schema.key))
 
