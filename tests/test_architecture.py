@@ -27,6 +27,7 @@ PURE = (
     "stream_app/board/",
     "stream_app/pipeline.py",
     "stream_app/messages.py",
+    "stream_app/texts.py",
     "detectors/",
 )
 WORLD = {  # modules by which a core would touch clocks, chance, files, processes, networks or logs

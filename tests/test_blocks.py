@@ -23,6 +23,7 @@ from stream_app.edges.blocks import (
     unpack_predictions,
 )
 from stream_app.messages import Outcomes, Predictions
+from stream_app.texts import Coded, Texts
 
 MODELS = [("one", ("no", "yes")), ("two", ("no", "yes")), ("one", ("no", "yes", "maybe")), ("regression", ())]
 
@@ -36,7 +37,7 @@ def predictions(seed: int, rows: int, model: int = 0, first: int = 0) -> Predict
         version,
         classes,
         np.arange(first, first + rows),
-        [f"flight-{first + i}é" for i in range(rows)],
+        Texts.of(f"flight-{first + i}é" for i in range(rows)),
         1_700_000_000_000 + rng.integers(-(10**12), 10**12, rows),
         rng.integers(-1, max(len(classes), 1), rows).astype(np.int32),
         score,
@@ -50,9 +51,9 @@ def outcomes(seed: int, rows: int, *, text: bool) -> Outcomes:
     error[::3] = np.nan
     return Outcomes(
         rng.integers(0, 2**62, rows),
-        [f"{seed}/{i}" for i in range(rows)],
+        Texts.of(f"{seed}/{i}" for i in range(rows)),
         rng.integers(-(2**62), 2**62, rows),
-        [f"{x:.1f}" for x in number] if text else number,
+        Coded.of([f"{x:.1f}" for x in number]) if text else number,
         rng.integers(0, 10**9, rows),
         error,
     )
@@ -70,7 +71,7 @@ def test_predictions_come_back_in_order(shape: list[tuple[int, int]]) -> None:
     back = unpack_predictions(pack_predictions(parts))
 
     assert logical(back) == logical(parts)
-    assert all(part.id for part in back)
+    assert all(len(part.id) for part in back)
     models = [(part.version, part.classes) for part in back]
     assert all(a != b for a, b in pairwise(models))
 

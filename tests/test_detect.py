@@ -11,6 +11,7 @@ from stream_app.config import arl0_of, signals
 from stream_app.flow.chunk import Alarm, Column
 from stream_app.flow.detect import Detect, Trail, detector_params
 from stream_app.pipeline import Pipeline
+from stream_app.texts import Coded
 
 PLAIN = '[[watch]]\nsignal = "feature:a"\ndetector = "adwin"\narl0 = 10000\n'
 BY = PLAIN + 'by = "c"\nmax_segments = 2\n'
@@ -25,7 +26,7 @@ def column(x, codes=None, *, first: int = 0, groups: str = "c") -> Column:
 
 def detect(text: str, vocabulary: tuple[str, ...] = ("x", "y", "z", "w")) -> Detect:
     pipeline = Pipeline(config_of(BUDGET + text))
-    pipeline.validate.vocabularies["c"].encode(list(vocabulary))
+    pipeline.validate.vocabularies["c"].encode(Coded.of(list(vocabulary)))
     return pipeline.detect
 
 
@@ -129,7 +130,7 @@ def test_alarms_of_all_segments_come_in_the_order_of_the_stream() -> None:
 def test_keys_are_segments_of_their_gaps() -> None:
     stage = detect('[[watch]]\nsignal = "key:*"\ndetector = "page_hinkley"\n')
     monitor = stage.monitors[0]
-    monitor.names.encode(["ann", "bob"])
+    monitor.names.encode(Coded.of(["ann", "bob"]))
     monitor.run(column([1, 2, 3], [0, 1, -1], groups="key"))
 
     assert sorted(monitor.label(code) for code in monitor.segments) == ["key=(missing)", "key=ann", "key=bob"]

@@ -18,6 +18,7 @@ import pytest
 from stream_app.edges.log import Log
 from stream_app.errors import StateError
 from stream_app.messages import Message, Outcomes, Outputs, Predictions
+from stream_app.texts import Coded, Texts
 
 ROOT = Path(__file__).parent.parent
 SUBPROCESS_TIMEOUT_S = 60
@@ -26,7 +27,7 @@ SUBPROCESS_TIMEOUT_S = 60
 def outputs(first: int, rows: int, version: str = "champion-1") -> Outputs:
     """Make the outputs for the events first … first + rows, the same whatever the cut."""
     offset = np.arange(first, first + rows)
-    ids = [f"flight-{i}" for i in offset]
+    ids = Texts.of(f"flight-{i}" for i in offset)
     score = np.where(offset % 7 == 0, np.nan, offset / 1e6)
     code = np.where(offset % 7 == 0, -1, offset % 2).astype(np.int32)
     messages = []
@@ -39,7 +40,7 @@ def outputs(first: int, rows: int, version: str = "champion-1") -> Outputs:
             messages.append(Message("dead-letters", f"dead-letters-0-{i}", f"flight-{i}", i, b'{"reason":"late"}'))
     return Outputs(
         [Predictions(version, ("no", "yes"), offset, ids, offset * 1000, code, score)],
-        [Outcomes(offset, ids, offset * 1000 + 7, ["yes"] * rows, offset * 0 + 7, score)],
+        [Outcomes(offset, ids, offset * 1000 + 7, Coded.of(["yes"] * rows), offset * 0 + 7, score)],
         messages,
     )
 

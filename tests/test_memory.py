@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.flow.memory import COLUMNS, Memory
+from stream_app.texts import Texts
 
 
 def rows(start: int, n: int) -> dict[str, np.ndarray]:
@@ -13,7 +14,7 @@ def rows(start: int, n: int) -> dict[str, np.ndarray]:
     return {
         "offset": 10 * number,
         "time_ms": number + 7,
-        "id": np.array([f"e{i}" for i in number], object),
+        "id": Texts.of(f"e{i}" for i in number),
         "X": np.column_stack([number, -number]).astype(float),
         "target": (number % 2).astype(float),
     }

@@ -20,6 +20,7 @@ from stream_app.messages import (
     join_rows,
     to_json,
 )
+from stream_app.texts import Coded, Texts
 
 CONFIG = parse(SMALL, "small.toml", {})
 STREAM = made_stream(seed=4, events=200)
@@ -90,7 +91,7 @@ def test_offsets_stand_in_tape_order() -> None:
 
 def test_predictions_as_documents() -> None:
     block = Predictions(
-        "v3", ("no", "yes"), np.array([7, 8, 9]), ["a", "b", "c"], np.array([10, 20, 30]),
+        "v3", ("no", "yes"), np.array([7, 8, 9]), Texts.of("abc"), np.array([10, 20, 30]),
         np.array([1, 0, -1], np.int32), np.array([0.75, 0.25, np.nan]),
     )  # fmt: skip
 
@@ -103,15 +104,17 @@ def test_predictions_as_documents() -> None:
 
 def test_without_classes_the_prediction_is_the_score() -> None:
     code = np.full(2, -1, np.int32)
-    block = Predictions("v1", (), np.arange(2), ["a", "b"], np.arange(2), code, np.array([12.5, np.nan]))
+    block = Predictions("v1", (), np.arange(2), Texts.of("ab"), np.arange(2), code, np.array([12.5, np.nan]))
 
     assert [json.loads(value)["prediction"] for value in block.values()] == [12.5, None]
 
 
 def test_outcomes_as_documents() -> None:
     times = np.array([100, 200])
-    named = Outcomes(np.array([1, 2]), ["a", "b"], times, ["1", "0"], np.array([5, 6]), np.array([1.0, np.nan]))
-    measured = Outcomes(np.array([1]), ["a"], times[:1], np.array([2.5]), np.array([5]), np.array([0.5]))
+    named = Outcomes(
+        np.array([1, 2]), Texts.of("ab"), times, Coded.of(["1", "0"]), np.array([5, 6]), np.array([1.0, np.nan])
+    )
+    measured = Outcomes(np.array([1]), Texts.of("a"), times[:1], np.array([2.5]), np.array([5]), np.array([0.5]))
 
     assert [json.loads(value) for value in named.values()] == [
         {"id": "a", "label": "1", "error": 1.0, "time": 100, "delay_ms": 5, "offset": 1},

@@ -14,6 +14,7 @@ from stream_app.errors import StateError
 from stream_app.evidence.paired import Paired
 from stream_app.flow.trial import SCALE, UNSCALED
 from stream_app.messages import Floats, Outcomes
+from stream_app.texts import Coded, Texts
 
 Lost = dict[int, tuple[int, float]]  # offset of the event → time and loss, in the order of the labels
 
@@ -33,7 +34,7 @@ def values(lost: Lost) -> list[bytes]:
 def outcomes(lost: Lost) -> Outcomes:
     offset, n = np.array(list(lost), np.int64), len(lost)
     time_ms, error = np.array([t for t, _ in lost.values()], np.int64), np.array([x for _, x in lost.values()], float)
-    return Outcomes(offset, [f"e{o}" for o in lost], time_ms, ["1"] * n, np.zeros(n, np.int64), error)
+    return Outcomes(offset, Texts.of(f"e{o}" for o in lost), time_ms, Coded.of(["1"] * n), np.zeros(n, np.int64), error)
 
 
 def shard_of(live: Lost, other: Lost, cut: int = 7) -> Pairs:

@@ -12,6 +12,7 @@ from stream_app.config import Config
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.validate import Validate, Vocabulary
 from stream_app.messages import CONTROL, EVENT, NO_TIME, Outputs
+from stream_app.texts import Coded
 
 CONFIG = config_of('[engine]\nlateness = "10s"\nahead = "100s"\n')
 
@@ -160,7 +161,7 @@ def test_rejected_records_get_no_code() -> None:
 @given(st.lists(st.one_of(st.none(), st.sampled_from("abcdefgh"), st.text(min_size=1, max_size=2)), max_size=40))
 def test_past_its_size_a_vocabulary_shares_codes_by_hash(texts: list[str | None]) -> None:
     words = Vocabulary(size=4)
-    codes = words.encode(texts)
+    codes = words.encode(Coded.of(texts))
     first = list(dict.fromkeys(text for text in texts if text))[:4]
 
     assert words.texts == first
@@ -176,11 +177,11 @@ def test_past_its_size_a_vocabulary_shares_codes_by_hash(texts: list[str | None]
 def test_a_loaded_vocabulary_is_the_same_list() -> None:
     words = Vocabulary(size=4)
     held = words.texts
-    words.encode(["b"])
+    words.encode(Coded.of(["b"]))
     words.load(["x", "y"])
 
     assert held == ["x", "y"]
-    assert words.encode(["y", None, "b"]).tolist() == [1, -1, 2]
+    assert words.encode(Coded.of(["y", None, "b"])).tolist() == [1, -1, 2]
 
 
 def test_binary_labels_are_zero_and_one() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from stream_app.messages import EVENT, LABEL, NO_TIME, Rows, Tape
 from stream_app.runners.weaver import Weaver
+from stream_app.texts import Coded, Texts
 
 AHEAD = 1000
 
@@ -24,8 +25,8 @@ class Taken(NamedTuple):
 def rows(times: list[int], first: int = 0) -> Rows:
     n = len(times)
     return Rows(
-        np.arange(first, first + n), np.array(times, np.int64), np.ones(n, bool), [f"{first + i}" for i in range(n)],
-        np.arange(n), np.zeros((n, 0)), [], [None] * n, [None] * n, np.full(n, NO_TIME), [b""] * n,
+        np.arange(first, first + n), np.array(times, np.int64), np.ones(n, bool), Texts.of_numbers(np.arange(first, first + n)),
+        np.arange(n), np.zeros((n, 0)), [], [None] * n, Coded.none(n), np.full(n, NO_TIME), [b""] * n,
     )  # fmt: skip
 
 
