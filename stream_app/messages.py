@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_app.texts import Coded, Texts
+from stream_app.texts import Coded, Pieces, Texts
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -82,7 +82,7 @@ class Rows:
     key: list[str | None]  # [n] entity; empty if the schema names none
     label: Coded | Floats  # [n] class text, or number for regression (NaN = none)
     label_time_ms: Ints  # [n] when the label becomes known, NO_TIME = with the record
-    raw: list[bytes]  # [n] the record as it stood in the log
+    raw: Pieces  # [n] the record as it stood in the log
     problems: dict[int, Problem] = field(default_factory=dict)  # row → problem
 
     def __len__(self) -> int:
@@ -121,7 +121,7 @@ class Rows:
             [self.key[i] for i in chosen] if self.key else [],
             self.label[rows],
             self.label_time_ms[rows],
-            [self.raw[i] for i in chosen],
+            self.raw[rows],
         )
 
 
@@ -143,7 +143,7 @@ def join_rows(first: Rows, second: Rows) -> Rows:
         first.key + second.key,
         label,
         np.concatenate([first.label_time_ms, second.label_time_ms]),
-        first.raw + second.raw,
+        Pieces.joined([first.raw, second.raw]),
         first.problems | {row + start: problem for row, problem in second.problems.items()},
     )
 

@@ -1,7 +1,8 @@
-"""Columns of texts without an object for each: their UTF-8 one behind the other, and where each one stands.
+"""Columns of texts without an object for each: their bytes one behind the other, and where each one stands.
 
-`Texts` is a column that does not change, `TextStore` one whose places are written again and again, `Coded` one of few
-distinct texts. They are read by position, slice, numbers of rows or mask; only a single position makes a `str`.
+`Pieces` are raw records and `Texts` decoded texts, columns that do not change; a `TextStore` has places that are written
+again and again; `Coded` has few distinct texts. All are read by position, slice, numbers of rows or mask, and only a
+single position makes an object.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,22 +18,87 @@ Ints = NDArray[np.int64]
 _LEAST_BYTES = 1024  # that a store has room for
 
 
-class Texts:
-    """n texts; slices and picks share the bytes of the whole.
+class Pieces:
+    r"""n pieces of bytes; slices and picks share the bytes of the whole.
+
+    >>> records = Pieces.of([b"a,1", b"b,2"])
+    >>> records[1], records[:1].tolist(), records.lines()
+    (b'b,2', [b'a,1'], b'a,1\nb,2\n')
+    """
+
+    __slots__ = ("data", "ends", "starts")
+    __hash__ = None  # type: ignore[assignment]
+    _GAP = 1  # bytes behind each piece of a column that has bytes of its own: a newline
+
+    def __init__(self, data: Bytes, starts: Ints, ends: Ints) -> None:
+        self.data, self.starts, self.ends = data, starts, ends
+
+    @classmethod
+    def of(cls, values: Iterable[Any]) -> Self:
+        """A column of these."""
+        pieces = list(values)
+        ends = np.cumsum(np.fromiter(map(len, pieces), np.int64, len(pieces)) + 1)
+        return cls(np.frombuffer(b"\n".join([*pieces, b""]), np.uint8), _starts(ends), ends - 1)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Pieces"]) -> Self:
+        """The columns one behind the other, with bytes of its own."""
+        sizes = [part.ends - part.starts + cls._GAP for part in parts]
+        ends = np.cumsum(np.concatenate([np.empty(0, np.int64), *sizes]))
+        data, at = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8), 0
+        for part, size in zip(parts, sizes, strict=True):
+            at = _copy(part.data, part.starts, part.ends, data, at, cls._GAP) if size.any() else at
+        return cls(data, _starts(ends), ends - cls._GAP)
+
+    def copy(self) -> Self:
+        """The same with bytes of its own."""
+        return type(self).joined([self])
+
+    def lines(self) -> bytes:
+        """All pieces, each with a newline behind it."""
+        if not len(self):
+            return b""
+        data, ends = self.data, self.ends
+        if ends[-1] == len(data) or (self.starts[1:] != ends[:-1] + 1).any() or (data[ends] != _NEWLINE).any():
+            return Pieces.joined([self]).data.tobytes()
+        return data[self.starts[0] : ends[-1] + 1].tobytes()
+
+    def tolist(self) -> list[Any]:
+        """All of them."""
+        data = self.data.tobytes()
+        return [data[start:end] for start, end in zip(self.starts.tolist(), self.ends.tolist(), strict=True)]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, int | np.integer):
+            return self.data[self.starts[at] : self.ends[at]].tobytes()
+        return type(self)(self.data, self.starts[at], self.ends[at])
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.tolist())
+
+    def __eq__(self, other: object) -> bool:
+        return self.tolist() == (other.tolist() if isinstance(other, Pieces) else other)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}.of({self.tolist()!r})"
+
+
+class Texts(Pieces):
+    """n texts as UTF-8; slices and picks share the bytes of the whole.
 
     >>> ids = Texts.of(["a", "bc", "", "é"])
     >>> ids[1], ids[1:].tolist(), ids[np.array([3, 0])].tolist()
     ('bc', ['bc', '', 'é'], ['é', 'a'])
     """
 
-    __slots__ = ("data", "ends", "starts")
-    __hash__ = None  # type: ignore[assignment]
-
-    def __init__(self, data: Bytes, starts: Ints, ends: Ints) -> None:
-        self.data, self.starts, self.ends = data, starts, ends
+    __slots__ = ()
+    _GAP = 0
 
     @classmethod
-    def of(cls, values: Iterable[str]) -> Self:
+    def of(cls, values: Iterable[Any]) -> Self:
         """A column of these."""
         encoded = [value.encode() for value in values]
         ends = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
@@ -47,27 +113,13 @@ class Texts:
         _write_decimals(numbers, ends, data)
         return cls(data, _starts(ends), ends)
 
-    @classmethod
-    def joined(cls, parts: Sequence["Texts"]) -> Self:
-        """The columns one behind the other, with bytes of its own."""
-        sizes = [part.ends - part.starts for part in parts]
-        ends = np.cumsum(np.concatenate([np.empty(0, np.int64), *sizes]))
-        data, at = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8), 0
-        for part, size in zip(parts, sizes, strict=True):
-            at = _copy(part.data, part.starts, part.ends, data, at) if size.any() else at
-        return cls(data, _starts(ends), ends)
-
-    def copy(self) -> Self:
-        """The same with bytes of its own, one text right behind the other."""
-        return type(self).joined([self])
-
     def hashes(self) -> Ints:
         """A hash of 64 bits for each (Appleby 2008, MurmurHash64A), by which events and labels meet."""
         found = np.empty(len(self), np.int64)
         _hash(self.data, self.starts, self.ends, found)
         return found
 
-    def tolist(self) -> list[str]:
+    def tolist(self) -> list[Any]:
         """All of them."""
         own = self.copy()
         data = own.data.tobytes()
@@ -77,22 +129,9 @@ class Texts:
             return [text[start:end] for start, end in places]
         return [data[start:end].decode() for start, end in places]
 
-    def __len__(self) -> int:
-        return len(self.starts)
-
     def __getitem__(self, at: Any) -> Any:
-        if isinstance(at, int | np.integer):
-            return self.data[self.starts[at] : self.ends[at]].tobytes().decode()
-        return Texts(self.data, self.starts[at], self.ends[at])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.tolist())
-
-    def __eq__(self, other: object) -> bool:
-        return self.tolist() == (other.tolist() if isinstance(other, Texts) else other)
-
-    def __repr__(self) -> str:
-        return f"Texts.of({self.tolist()!r})"
+        found = super().__getitem__(at)
+        return found.decode() if isinstance(found, bytes) else found
 
 
 class TextStore:
@@ -127,7 +166,7 @@ class TextStore:
         if self._used + size > len(self._data):
             self._sweep(at, size)
         ends = self._used + np.cumsum(texts.ends - texts.starts)
-        _copy(texts.data, texts.starts, texts.ends, self._data, self._used)
+        _copy(texts.data, texts.starts, texts.ends, self._data, self._used, 0)
         self._starts[at], self._ends[at] = ends - (texts.ends - texts.starts), ends
         self._used += size
 
@@ -206,7 +245,7 @@ class Coded:
 
 
 _POWERS = 10 ** np.arange(1, 19)  # a number has a digit more from each of them on
-_ZERO = ord("0")
+_ZERO, _NEWLINE = b"0\n"
 _M, _R = np.uint64(0xC6A4A7935BD1E995), np.uint64(47)  # MurmurHash64A's
 _EIGHT = np.uint64(8)
 
@@ -218,11 +257,14 @@ def _starts(ends: Ints) -> Ints:
 
 
 @njit(cache=True, nogil=True)
-def _copy(data: Bytes, starts: Ints, ends: Ints, out: Bytes, at: int) -> int:
-    """Copies texts to `out`, from `at` on; where the last one ends."""
+def _copy(data: Bytes, starts: Ints, ends: Ints, out: Bytes, at: int, gap: int) -> int:
+    """Copies pieces to `out`, from `at` on, with newlines between them if there is a gap; where the last one ends."""
     for i in range(len(starts)):
         for place in range(starts[i], ends[i]):
             out[at] = data[place]
+            at += 1
+        if gap:
+            out[at] = _NEWLINE
             at += 1
     return at
 

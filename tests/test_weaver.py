@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream_app.messages import EVENT, LABEL, NO_TIME, Rows, Tape
 from stream_app.runners.weaver import Weaver
-from stream_app.texts import Coded, Texts
+from stream_app.texts import Coded, Pieces, Texts
 
 AHEAD = 1000
 
@@ -24,9 +24,10 @@ class Taken(NamedTuple):
 
 def rows(times: list[int], first: int = 0) -> Rows:
     n = len(times)
+    number = np.arange(first, first + n)
     return Rows(
-        np.arange(first, first + n), np.array(times, np.int64), np.ones(n, bool), Texts.of_numbers(np.arange(first, first + n)),
-        np.arange(n), np.zeros((n, 0)), [], [None] * n, Coded.none(n), np.full(n, NO_TIME), [b""] * n,
+        number, np.array(times, np.int64), np.ones(n, bool), Texts.of_numbers(number),
+        np.arange(n), np.zeros((n, 0)), [], [None] * n, Coded.none(n), np.full(n, NO_TIME), Pieces.of([b""] * n),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from pyarrow import parquet as pq
 
 from stream_app.edges.records import BrokenInput
 from stream_app.errors import SourceError
+from stream_app.texts import Pieces
 
 _BATCH_ROWS = 8192  # decoded at once
 
@@ -40,7 +41,7 @@ class Rows:
             return documents(batch)[0]
         return None
 
-    def records(self, start: int) -> Iterator[list[bytes]]:
+    def records(self, start: int) -> Iterator[Pieces]:
         """Give all records from row `start` on."""
         metadata = self._file.metadata
         group = row = 0
@@ -53,7 +54,7 @@ class Rows:
                 row += batch.num_rows
                 self._read = row
                 if wanted.num_rows:
-                    yield documents(wanted)
+                    yield Pieces.of(documents(wanted))
         except (pa.ArrowException, OSError) as error:
             raise BrokenInput(f"the Parquet file is damaged ({str(error).splitlines()[0]})") from None
 

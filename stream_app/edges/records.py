@@ -1,4 +1,4 @@
-"""Blocks of bytes → raw records. Each step is a generator; an empty block or list says "nothing now", not the end.
+"""Blocks of bytes → raw records. Each step is a generator; an empty block or column says "nothing now", not the end.
 
 1. What the records are does not depend on where the blocks were cut.
 2. Memory is bounded: a line is never held beyond the longest record allowed, a quote never open beyond `_JOIN_LINES`.
@@ -6,9 +6,14 @@
 """
 
 import csv
-import operator
 import zlib
 from collections.abc import Iterator
+
+import numpy as np
+from numba import njit
+
+from stream_app.messages import Bools, Ints
+from stream_app.texts import Bytes, Pieces
 
 BLOCK_BYTES = 1 << 20  # decompressed bytes handled at once: some 10,000 records, far below a commit's memory
 GZIP_MAGIC = b"\x1f\x8b"
@@ -16,6 +21,8 @@ BOM = b"\xef\xbb\xbf"
 
 _JOIN_LINES = 1000  # lines and bytes that one quoted cell may span; beyond, the quote is taken for a stray one
 _JOIN_BYTES = 1 << 20
+_NEWLINE, _BRACE, _SPACE, _TAB, _RETURN = b"\n} \t\r"
+NOTHING = Pieces.of([])
 
 
 class BrokenInput(Exception):  # noqa: N818 - reported with its place as SourceError
@@ -59,12 +66,12 @@ def _salvage(inflater: "zlib._Decompress", block: bytes) -> bytes:
     return bytes(salvaged)
 
 
-def lines(blocks: Iterator[bytes], longest: int) -> Iterator[list[bytes]]:
+def lines(blocks: Iterator[bytes], longest: int) -> Iterator[Pieces]:
     """Split at newlines, without a byte order mark; of a line that is too long only `longest + 1` bytes are kept."""
     carry, skipping, started = b"", False, False
     for block in blocks:
         if not block:
-            yield []
+            yield NOTHING
             continue
         if skipping:
             end = block.find(b"\n")
@@ -72,33 +79,55 @@ def lines(blocks: Iterator[bytes], longest: int) -> Iterator[list[bytes]]:
                 continue
             block, skipping = block[end:], False
         text = carry + block
-        found = text.split(b"\n")
-        carry = found.pop()
+        end = text.rfind(b"\n") + 1
+        found, carry = _split(text, end), text[end:]
         if len(text) > longest:
-            found = [line[: longest + 1] for line in found]
+            found.ends = np.minimum(found.ends, found.starts + longest + 1)
             skipping = len(carry) > longest
             carry = carry[: longest + 1]
-        if found:
-            if not started:
-                found[0] = found[0].removeprefix(BOM)
+        if len(found):
+            if not started and found[0].startswith(BOM):
+                found.starts[0] += len(BOM)
             started = True
             yield found
     if carry:
-        yield [carry if started else carry.removeprefix(BOM)]
+        yield Pieces.of([carry if started else carry.removeprefix(BOM)])
 
 
-_WHOLE = operator.methodcaller("endswith", b"}")
+def _split(text: bytes, end: int) -> Pieces:
+    """The lines of the text up to the newline in front of `end`."""
+    data = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(data[:end] == _NEWLINE)
+    starts = np.zeros(len(ends), np.int64)
+    starts[1:] = ends[:-1] + 1
+    return Pieces(data, starts, ends)
 
 
-def json_records(found: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+def json_records(found: Iterator[Pieces]) -> Iterator[Pieces]:
     """Drop the blank lines."""
     for some in found:
-        if some and all(map(_WHOLE, some)):
-            yield some
-            continue
-        records = [line.rstrip(b"\r") for line in some if line and not line.isspace()]
-        if records or not some:
+        records = some[_filled(some.data, some.starts, some.ends, False)] if _odd(some) else some
+        if len(records) or not len(some):
             yield records
+
+
+def _odd(lines: Pieces) -> bool:
+    """Whether there may be one that is blank, or ends in more than a newline."""
+    last = lines.data[np.maximum(lines.ends - 1, 0)] if len(lines.data) else lines.data
+    return bool((last != _BRACE).any() or (lines.starts == lines.ends).any())
+
+
+@njit(cache=True, nogil=True)
+def _filled(data: Bytes, starts: Ints, ends: Ints, narrow: bool) -> Bools:
+    """Which lines are not blank, if `narrow` a tab is something; takes carriage returns off their ends."""
+    filled = np.zeros(len(starts), dtype=np.bool_)
+    for i in range(len(starts)):
+        for at in range(starts[i], ends[i]):
+            blank = data[at] == _SPACE or data[at] == _RETURN or (not narrow and _TAB <= data[at] < _RETURN)
+            filled[i] |= not blank
+        while ends[i] > starts[i] and data[ends[i] - 1] == _RETURN:
+            ends[i] -= 1
+    return filled
 
 
 class CsvRecords:
@@ -108,7 +137,7 @@ class CsvRecords:
         self._width = width
         self._delimiter = delimiter
 
-    def __call__(self, found: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+    def __call__(self, found: Iterator[Pieces]) -> Iterator[Pieces]:
         """Join lines into records and drop the blank ones."""
         waiting: list[bytes] = []
         broken: BrokenInput | None = None
@@ -117,16 +146,17 @@ class CsvRecords:
                 some = next(found, None)
             except BrokenInput as error:
                 broken, some = error, None
-            if some == []:
-                yield []
+            if some is not None and not len(some):
+                yield some
                 continue
-            waiting += some or []
-            text = b"\n".join(waiting)
-            records, waiting = self._join(waiting, closed=some is None) if b'"' in text else (waiting, [])
-            if b" " in text or b"\r" in text or not all(records):
-                records = [record for record in (line.rstrip(b"\r") for line in records) if record.strip(b" \r")]
-            if records:
-                yield records
+            records = some
+            if waiting or (some is not None and b'"' in some.lines()):
+                joined, waiting = self._join([*waiting, *(some or [])], closed=some is None)
+                records = Pieces.of(joined)
+            if records is not None and len(records):
+                records = records[_filled(records.data, records.starts, records.ends, True)]
+                if len(records):
+                    yield records
             if broken:
                 raise broken
             if some is None:

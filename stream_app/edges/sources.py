@@ -19,6 +19,7 @@ from stream_app.edges.inputs import File, StandardInput
 from stream_app.edges.records import (
     BOM,
     GZIP_MAGIC,
+    NOTHING,
     BrokenInput,
     CsvRecords,
     gunzip,
@@ -26,6 +27,7 @@ from stream_app.edges.records import (
     lines,
 )
 from stream_app.errors import SourceError
+from stream_app.texts import Pieces
 
 Format = Literal["csv", "jsonl", "parquet"]
 
@@ -50,7 +52,7 @@ class Source:
     def __init__(
         self,
         name: str,
-        records: Iterator[list[bytes]],
+        records: Iterator[Pieces],
         *,
         start: int = 0,
         follow: bool = False,
@@ -71,7 +73,7 @@ class Source:
         self._start = start
         self._seen = seen  # records that came out of `_records`, or that it left out
         self._offset = start  # of the next record to hand out
-        self._ready: list[bytes] = []
+        self._ready = NOTHING
         self._at = 0  # of the next record in `_ready`
         self._first = first
         self._error: SourceError | None = None
@@ -91,28 +93,29 @@ class Source:
         """The share of the file that has been read, None where the end is not known."""
         return self._file.progress
 
-    def read(self, most: int) -> tuple[int, list[bytes]]:
-        """Give the offset of the first and up to `most` records; an empty list: nothing now, or `finished`.
+    def read(self, most: int) -> tuple[int, Pieces]:
+        """Give the offset of the first and up to `most` records; none: nothing now, or `finished`.
 
         SourceError if the input is damaged, after all that stands before the damage has been given.
         """
-        offset, records = self._offset, self._taken(most)
-        while len(records) < most and not self.finished and self._has_more(records):
-            records += self._taken(most - len(records))
-        return offset, records
+        offset, taken = self._offset, [self._taken(most)]
+        while (n := self._offset - offset) < most and not self.finished and self._has_more(n):
+            taken.append(self._taken(most - n))
+        filled = [records for records in taken if len(records)]
+        return offset, filled[0] if len(filled) == 1 else Pieces.joined(filled)
 
-    def _taken(self, most: int) -> list[bytes]:
-        records = self._ready[self._at : self._at + most]
+    def _taken(self, most: int) -> Pieces:
+        records: Pieces = self._ready[self._at : self._at + most]
         self._at += len(records)
         self._offset += len(records)
         return records
 
-    def _has_more(self, records: list[bytes]) -> bool:
+    def _has_more(self, n: int) -> bool:
         """Whether the next ones came in; an error must wait until the records in front of it were given."""
         try:
             return self._advance()
         except SourceError:
-            if records:
+            if n:
                 return False
             raise
 
@@ -139,7 +142,7 @@ class Source:
         if records is None:
             self.finished = not self._follow
             self._refuse_if_short()
-        if not records:
+        if records is None or not len(records):
             return False
         if self._first is None:
             self._first = records[0]
@@ -282,13 +285,13 @@ def _format_of(path: Path, head: bytes) -> Format:
     return "jsonl" if head.removeprefix(BOM).lstrip()[:1] in (b"{", b"[") else "csv"
 
 
-def _first_line(path: Path, found: Iterator[list[bytes]]) -> tuple[bytes, Iterator[list[bytes]]]:
+def _first_line(path: Path, found: Iterator[Pieces]) -> tuple[bytes, Iterator[Pieces]]:
     """Take the first line that is not blank off."""
     for some in found:
         for place, line in enumerate(some):
             if line.strip():
                 rest = some[place + 1 :]
-                return line, itertools.chain([rest] if rest else [], found)
-        if not some:
+                return line, itertools.chain([rest] if len(rest) else [], found)
+        if not len(some):
             break
     raise SourceError(f"{path}: is empty: no header; the first line of CSV names the columns")

@@ -17,8 +17,9 @@ import numpy as np
 from stream_app.config import Config, Field
 from stream_app.flow import columns, readers
 from stream_app.flow.cells import BadCell, ClassNames, OutOfRange, number, quoted, text, time_ms
+from stream_app.flow.members import openings
 from stream_app.messages import NO_TIME, Bools, Floats, Ints, Problem, Rows
-from stream_app.texts import Coded, Texts
+from stream_app.texts import Coded, Pieces, Texts
 
 MAX_DEPTH = 256  # of JSON: far more than any sane event, far less than the interpreter's own limit
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
@@ -80,22 +81,24 @@ class Decoder:
         named = {name for name in textual if name is not None}
         return numeric, named
 
-    def __call__(self, offset: int | Ints, raw: list[bytes]) -> Rows:
+    def __call__(self, offset: int | Ints, raw: list[bytes] | Pieces) -> Rows:
         """Decode records; `offset` is that of the first, or of each."""
+        raw = raw if isinstance(raw, Pieces) else Pieces.of(raw)
         offsets = np.arange(offset, offset + len(raw), dtype=np.int64) if isinstance(offset, int) else offset
         table, doubtful = self._read(raw)
-        longest = max(map(len, raw), default=0)
-        if longest > self._longest:
-            doubtful |= np.array([len(record) > self._longest for record in raw])
-        if longest > MAX_DEPTH and self._header is None:  # how deep a parser gets depends on who calls it
-            doubtful |= np.array([record.count(b"[") + record.count(b"{") > MAX_DEPTH for record in raw])
+        sizes_bytes = raw.ends - raw.starts
+        doubtful |= sizes_bytes > self._longest
+        if (
+            self._header is None and sizes_bytes.max(initial=0) > MAX_DEPTH
+        ):  # how deep a parser gets depends on who calls it
+            doubtful |= openings(raw.data, raw.starts, raw.ends) > MAX_DEPTH
         rows = self._by_columns(offsets, raw, table, doubtful)
         self._judge_each(rows, np.flatnonzero(doubtful).tolist())
         rows.id_hash = rows.id.hashes()
         rows.id_hash[~rows.ok] = 0
         return rows
 
-    def _by_columns(self, offsets: Ints, raw: list[bytes], table: columns.Table, doubtful: Bools) -> Rows:
+    def _by_columns(self, offsets: Ints, raw: Pieces, table: columns.Table, doubtful: Bools) -> Rows:
         """Rows of the plainly good records; sets `doubtful` where a record is not."""
         n = len(raw)
         numbers = table.matrix(list(self._numbers))

@@ -20,7 +20,7 @@ TENS = 10.0 ** np.arange(23)  # the powers of ten that are floats
 EXACT = 2**53  # whole numbers up to here are floats
 LONGEST_WHOLE = 18  # digits of a whole number that is taken as a text
 
-_NEWLINE, _RETURN, _SPACE, _TAB, _QUOTE, _ESCAPE, _OPEN, _CLOSE, _COLON, _COMMA = b'\n\r \t"\\{}:,'
+_NEWLINE, _RETURN, _SPACE, _TAB, _QUOTE, _ESCAPE, _OPEN, _CLOSE, _COLON, _COMMA, _BRACKET = b'\n\r \t"\\{}:,['
 _MINUS, _PLUS, _POINT, _ZERO, _NINE, _E, _SMALL_E = b"-+.09Ee"
 _NULL, _TRUE, _FALSE = (np.frombuffer(word, np.uint8) for word in (b"null", b"true", b"false"))
 BAD, NOTHING, TEXT, HARD, FLOAT, WHOLE = range(6)  # what a value is
@@ -147,6 +147,16 @@ def _value(block: Bytes, at: int, kind: int) -> tuple[int, int, float]:
     else:
         at = _behind_word(block, at, _FALSE)
     return at, NOTHING if at >= 0 else BAD, math.nan
+
+
+@njit(cache=True, nogil=True)
+def openings(data: Bytes, starts: Ints, ends: Ints) -> Ints:
+    """How many brackets and braces open in each record: it is nested no deeper."""
+    found = np.zeros(len(starts), dtype=np.int64)
+    for i in range(len(starts)):
+        for at in range(starts[i], ends[i]):
+            found[i] += data[at] == _OPEN or data[at] == _BRACKET
+    return found
 
 
 @njit(cache=True, nogil=True)

@@ -17,6 +17,7 @@ from stream_app.flow.cells import MISSING_WORDS, BadCell, number
 from stream_app.flow.columns import Table
 from stream_app.flow.members import EXACT, SKIP, TENS, decimal, members
 from stream_app.messages import Bools, Floats, Ints
+from stream_app.texts import Pieces
 
 Bytes = NDArray[np.uint8]
 Places = NDArray[np.int32]
@@ -31,7 +32,7 @@ _ESCAPED = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')  # names that msgspec cann
 class Reader(Protocol):
     """Raw records → their cells, and which records it could not read."""
 
-    def __call__(self, raw: list[bytes]) -> tuple[Table, Bools]: ...
+    def __call__(self, raw: Pieces) -> tuple[Table, Bools]: ...
 
 
 class JsonReader:
@@ -63,7 +64,7 @@ class JsonReader:
         self._kinds = np.r_[np.arange(len(self._numbers)), -1 - np.arange(len(self._texts))]
         self._waits = 0  # blocks until plain ones are looked for again
 
-    def __call__(self, raw: list[bytes]) -> tuple[Table, Bools]:
+    def __call__(self, raw: Pieces) -> tuple[Table, Bools]:
         doubtful = np.full(len(raw), not self._readable)
         if self._waits == 0 and len(raw) >= _FEW and self._readable:
             try:
@@ -72,21 +73,22 @@ class JsonReader:
                 doubtful[:] = False
                 self._waits = _PAUSE
         self._waits = max(0, self._waits - 1)
-        if not b"".join(raw).isascii():  # msgspec looks at no text that nobody wants
-            doubtful |= np.array([not _is_text(record) for record in raw])
+        given = raw.tolist()
+        if not b"".join(given).isascii():  # msgspec looks at no text that nobody wants
+            doubtful |= np.array([not _is_text(record) for record in given])
         try:
-            records = list(map(self._decode, raw))
+            records = list(map(self._decode, given))
         except _NOT_JSON:
-            records = [self._one(record, row, doubtful) for row, record in enumerate(raw)]
+            records = [self._one(record, row, doubtful) for row, record in enumerate(given)]
         cells: dict[str, list[Any] | Floats] = {}
         for name, getter in self._getters.items():
             column = map(getter, records)
             cells[name] = _floats(list(column)) if name in self._only_numbers else list(column)
         return Table(len(raw), cells), doubtful
 
-    def _read(self, raw: list[bytes], doubtful: Bools) -> Table:
+    def _read(self, raw: Pieces, doubtful: Bools) -> Table:
         """ValueError if the block is not plain."""
-        block = b"\n".join([*raw, b""])
+        block = raw.lines()
         if not block.isascii():
             block.decode()  # an error here is a ValueError
         if len(block) >= 1 << 31:
@@ -133,7 +135,7 @@ class CsvReader:
         self._kinds[[header.index(name) for name in self._numbers]] = np.arange(len(self._numbers))
         self._kinds[[header.index(name) for name in self._texts]] = -1 - np.arange(len(self._texts))
 
-    def __call__(self, raw: list[bytes]) -> tuple[Table, Bools]:
+    def __call__(self, raw: Pieces) -> tuple[Table, Bools]:
         doubtful = np.zeros(len(raw), dtype=np.bool_)
         if (self._numbers or self._texts) and len(raw) >= _FEW:
             try:
@@ -147,8 +149,8 @@ class CsvReader:
         doubtful[:] = True
         return Table(len(raw), {}), doubtful
 
-    def _read(self, raw: list[bytes], doubtful: Bools) -> Table:
-        block = b"\n".join([*raw, b""])
+    def _read(self, raw: Pieces, doubtful: Bools) -> Table:
+        block = raw.lines()
         if not self._direct or b"\r" in block:
             raise ValueError("not to be cut as it is")
         if not block.isascii():
@@ -157,7 +159,7 @@ class CsvReader:
             return self._cut(self._without_quotes(raw), _UNIT_SEPARATOR, doubtful)
         return self._cut(block, self._delimiter, doubtful)
 
-    def _without_quotes(self, raw: list[bytes]) -> bytes:
+    def _without_quotes(self, raw: Pieces) -> bytes:
         lines = [record.decode() for record in raw]
         rows = [_UNIT_SEPARATOR.join(row) for row in csv.reader(lines, delimiter=self._delimiter, strict=True)]
         # an open quote would take the next record in: then there are fewer rows than records
@@ -165,7 +167,7 @@ class CsvReader:
             raise ValueError("not one row per record")
         return "\n".join([*rows, ""]).encode()
 
-    def _read_with_care(self, raw: list[bytes], doubtful: Bools) -> Table:
+    def _read_with_care(self, raw: Pieces, doubtful: Bools) -> Table:
         lines = [self._plain(record) for record in raw]
         table = self._cut("\n".join([*(line or "" for line in lines), ""]).encode(), _UNIT_SEPARATOR, doubtful)
         doubtful |= np.array([line is None for line in lines])

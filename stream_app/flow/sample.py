@@ -96,7 +96,7 @@ class Sample:
     def _make_room(self, n: int) -> None:
         size = self.used + n
         if size > len(self.rows["id"]):
-            self.rows = {name: _with_room(self[name], 2 * size) for name in self.rows}
+            self.rows = {name: _picked(rows, np.arange(self.used), 2 * size) for name, rows in self.rows.items()}
 
     def _learn(self, chunk: Chunk) -> None:
         offset = self.kept.offset[chunk.slot[chunk.is_learn]]
@@ -109,10 +109,10 @@ class Sample:
 
     def _thin(self) -> None:
         octave = _octave(self.n - 1 - self["number"], self.share)
-        keep = (self["number"] % 2 ** octave.clip(max=OCTAVES) == 0) & (octave <= OCTAVES)
+        keep = np.flatnonzero((self["number"] % 2 ** octave.clip(max=OCTAVES) == 0) & (octave <= OCTAVES))
         room = len(self.rows["id"])
-        self.rows = {name: _with_room(self[name][keep], room) for name in self.rows}
-        self.used = int(keep.sum())
+        self.rows = {name: _picked(rows, keep, room) for name, rows in self.rows.items()}
+        self.used = len(keep)
 
     def until(self, record: int) -> "View":
         """What was known when record number `record` had been handled."""
@@ -179,12 +179,12 @@ class View:
         return self._id[rows].tolist()  # type: ignore[no-any-return]
 
 
-def _with_room(rows: Any, room: int) -> Any:
-    """A copy of the rows with room for more behind them; what reads the old ones keeps them."""
-    if isinstance(rows, Texts):
-        return TextStore.of(rows, room)
+def _picked(rows: Any, keep: Ints, room: int) -> Any:
+    """A copy of some rows with room for more behind them; what reads the old ones keeps them."""
+    if isinstance(rows, TextStore):
+        return TextStore.of(rows[keep], room)
     copy = np.empty((room, *rows.shape[1:]), rows.dtype)
-    copy[: len(rows)] = rows
+    np.take(rows, keep, axis=0, out=copy[: len(keep)], mode="clip")  # "raise" would copy twice
     return copy
 
 

@@ -14,6 +14,7 @@ from stream_app.config import Config, digest
 from stream_app.edges import snapshots
 from stream_app.edges.log import Log, Saved
 from stream_app.edges.meter import KIND_OF, Meter, Step
+from stream_app.edges.records import NOTHING
 from stream_app.edges.sources import Source, check_columns, open_source
 from stream_app.errors import ConfigError, SourceError, StateError
 from stream_app.flow.clock import START
@@ -22,9 +23,10 @@ from stream_app.flow.measure import BASELINES
 from stream_app.messages import EVENT, LABEL, Outputs, Progress, Rows, Tape
 from stream_app.pipeline import Pipeline
 from stream_app.runners.weaver import Weaver
+from stream_app.texts import Pieces
 
 BATCH = 8192  # records decoded at a time: large enough for columns, small enough for the processor's cache
-COMMIT_SHARE = 0.1  # commits may take this share of the time: with a large state they become rarer
+COMMIT_SHARE = 0.3  # commits may take this share of a core: with a large state they become rarer
 IDLE_S = 0.05  # pause when a followed file has nothing new
 MAX_WAIT_S = 1.0  # how long the faster of two streams waits for the slower one when nothing comes
 
@@ -77,12 +79,12 @@ class Input:
         try:
             offset, raw = self.source.read(BATCH)
         except SourceError as error:
-            problem, offset, raw = error, 0, []
-        if self.piped and raw:
+            problem, offset, raw = error, 0, NOTHING
+        if self.piped and len(raw):
             offset, raw = self._piped(offset, raw)
         return Read(self.decode(offset, raw), self.source.finished, problem)
 
-    def _piped(self, offset: int, raw: list[bytes]) -> tuple[int, list[bytes]]:
+    def _piped(self, offset: int, raw: Pieces) -> tuple[int, Pieces]:
         if offset == 0:
             first = hashlib.sha256(raw[0]).hexdigest()
             self.shift = self._known if self.first and first != self.first else 0

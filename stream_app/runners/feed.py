@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stream_app.config import Config
+from stream_app.edges.records import NOTHING
 from stream_app.edges.sources import Source, check_columns, open_source
 from stream_app.errors import ConfigError, SourceError
 from stream_app.flow.cells import BadCell, text
@@ -24,7 +25,7 @@ from stream_app.flow.decode import Decoder
 from stream_app.flow.readers import split
 from stream_app.messages import EVENT, LABEL, STREAMS, Rows, Tape, to_json
 from stream_app.runners.weaver import Weaver
-from stream_app.texts import Texts
+from stream_app.texts import Pieces, Texts
 
 BATCH = 8192  # records decoded at a time
 IDLE_S = 0.05  # pause when a pipe has nothing new
@@ -170,11 +171,11 @@ class Input:
         try:
             offset, raw = self.source.read(BATCH)
         except SourceError as error:
-            self.problem, offset, raw = error, 0, []
+            self.problem, offset, raw = error, 0, NOTHING
         rows = self._decode(offset, raw)
         if self.source.header is not None:
             cells = zip(raw, rows.ok.tolist(), rows.numbers.tolist(), strict=True)
-            rows.raw = [self._document(*row, self.source.header) for row in cells]
+            rows.raw = Pieces.of(self._document(*row, self.source.header) for row in cells)
         if rows.problems:
             ids = rows.id.tolist()
             for row in rows.problems:
