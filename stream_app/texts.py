@@ -1,8 +1,8 @@
 """Columns of texts without an object for each: their bytes one behind the other, and where each one stands.
 
-`Pieces` are raw records and `Texts` decoded texts, columns that do not change; a `TextStore` has places that are written
-again and again; `Coded` has few distinct texts. All are read by position, slice, numbers of rows or mask, and only a
-single position makes an object.
+`Pieces` are raw records and `Texts` decoded texts, columns that do not change; a `TextStore` has places that are
+written again and again; `Coded` has few distinct texts. All are read by position, slice, numbers of rows or mask, and
+only a single position makes an object.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

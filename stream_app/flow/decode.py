@@ -88,9 +88,8 @@ class Decoder:
         table, doubtful = self._read(raw)
         sizes_bytes = raw.ends - raw.starts
         doubtful |= sizes_bytes > self._longest
-        if (
-            self._header is None and sizes_bytes.max(initial=0) > MAX_DEPTH
-        ):  # how deep a parser gets depends on who calls it
+        # how deep a parser gets depends on who calls it
+        if self._header is None and sizes_bytes.max(initial=0) > MAX_DEPTH:
             doubtful |= openings(raw.data, raw.starts, raw.ends) > MAX_DEPTH
         rows = self._by_columns(offsets, raw, table, doubtful)
         self._judge_each(rows, np.flatnonzero(doubtful).tolist())
