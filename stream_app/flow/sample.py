@@ -145,7 +145,7 @@ class View:
         self.kinds, self._share = sample.kinds, sample.share
         names = ("number", "offset", "time_ms", "x")
         self.number, self.offset, self.time_ms, self.x = (sample[name][:rows] for name in names)
-        self._id = sample["id"][:rows]
+        self._id = sample.rows["id"]  # rows behind these may come, these stay
         self.events = sample.events(record)
         self.figures = sample["figures"][:rows].copy()
         self.figures[sample["known"][:rows] > record, ERROR] = np.nan
@@ -176,7 +176,8 @@ class View:
 
     def ids(self, rows: Ints) -> list[str]:
         """Event ids of rows by their numbers."""
-        return self._id[rows].tolist()  # type: ignore[no-any-return]
+        found: list[str] = self._id[rows].tolist()
+        return found
 
 
 def _picked(rows: Any, keep: Ints, room: int) -> Any:
