@@ -13,7 +13,6 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
@@ -304,7 +303,8 @@ def run(
 ) -> None:
     """Works until SIGTERM or SIGINT; raises what made it fail. `health`: [HOST:]PORT of the HTTP endpoints."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit(0))  # there is nothing to finish before the app has started
+        # nothing is to be finished before the app has started; an exception might be lost in whatever runs just then
+        signal.signal(number, lambda *_: os._exit(0))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     member = Member(config, key)
