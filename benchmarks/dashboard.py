@@ -48,7 +48,7 @@ PAGE_KB = 256
 CACHED, LONGER = 0.2, 2.0
 CORES = 4  # for engine, dashboard, pages and whatever else there is
 STALLED = 10  # every so manieth page does not read
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 FIELDS = [f"x{i}" for i in range(8)]
 WAYS = ("none", "one", "many")
 LIVE = b"GET /api/live?view=/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

@@ -27,7 +27,7 @@ LARGER = 1.10  # at most
 MARKS = 10  # of the table
 SNAPSHOT_S = 2  # so that the first tenth has some
 POLL_S = 0.25
-STALLED_S = 60.0  # without a committed prediction
+STALLED_S = 300.0  # without a committed prediction
 NAME = "memory"
 
 

@@ -36,7 +36,7 @@ from stream_app.runners.embedded import Embedded
 from stream_app.runners.notifier import Background
 
 SLOWER = 1.05  # at most
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 FIELDS = [f"x{i}" for i in range(8)]
 JUMP = 3.0  # standard deviations
 KINDS = ("hangs", "fails", "floods", "well")

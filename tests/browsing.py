@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
-from runs import ROOT, TIMEOUT_S, command
+from runs import ROOT, command
+from waiting import TIMEOUT_S
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
-PATIENCE_MS = 30_000  # of any one thing that a page is waited for
+PATIENCE_MS = 120_000  # of any one thing that a page is waited for
 expect.set_options(timeout=PATIENCE_MS)
 ABSENT = "these tests need Chromium: apt-get install chromium"
 VIEWS = ("/", "/performance", "/signals", "/signal", "/incidents", "/incident", "/models", "/dead-letters", "/flow")

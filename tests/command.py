@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from waiting import TIMEOUT_S
+
 ROOT = Path(__file__).parent.parent
 DRIFTLINE = [sys.executable, "-m", "stream_app.cli"]
-TIMEOUT_S = 60  # of any one process
 CAPTURED = ".stdout", ".stderr"  # files in the folder of the command
 PROCESSES = multiprocessing.get_context("forkserver")
 HEAVY = ["stream_app.runners.embedded", "stream_app.edges.profile", "rich.progress", "pandas"]

@@ -15,10 +15,10 @@ from aiohttp import web
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import Envelope
 from programs import program
+from waiting import TIMEOUT_S
 
 from compose.broker import free_ports, guard
 
-TIMEOUT_S = 60.0  # of anything that is waited for
 HANG, CUT = -1, -2  # instead of a status: never answers; closes the connection
 
 

@@ -15,13 +15,13 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from command import PROCESSES
 from runs import CONFIG, KEY, landed, rows, without
+from waiting import TIMEOUT_S
 
 from compose.broker import guard
 from stream_app.config import Config, load
 from stream_app.edges import commits, kafka, topics
 from stream_app.models.seal import KEY_VARIABLE
 
-TIMEOUT_S = 90.0  # of anything that is waited for
 WAIT_MS = 20  # of a request for records where there are none; the next one waits for it
 PROCESSES.set_forkserver_preload(["stream_app.runners.embedded", "stream_app.runners.faust_worker", "kafka_runs"])
 

@@ -26,7 +26,7 @@ from stream_app.edges.log import Log
 from stream_app.edges.snapshots import state_key
 from stream_app.runners import embedded
 
-FINAL_S = 120.0  # a victim that nobody kills ends within this
+FINAL_S = 240.0  # a victim that nobody kills ends within this
 
 
 def run(config: Path, state: Path) -> None:

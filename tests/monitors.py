@@ -15,7 +15,8 @@ from typing import Any, Self
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
-from command import CONFIG, DRIFTLINE, ROOT, TIMEOUT_S, Done, driftline
+from command import CONFIG, DRIFTLINE, ROOT, Done, driftline
+from waiting import TIMEOUT_S
 
 from compose.broker import Broker
 from stream_app.config import load

@@ -6,13 +6,14 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from waiting import TIMEOUT_S
+
 PACKAGES = {  # of Debian
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
 }
-TIMEOUT_S = 60.0
 FETCH_TIMEOUT_S = 240.0
 CACHE = Path.home() / ".cache" / "driftline"
 

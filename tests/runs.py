@@ -15,13 +15,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
+from waiting import TIMEOUT_S
 
 from stream_app.config import load
 from stream_app.edges.log import Log
 from stream_app.errors import StateError
 from stream_app.runners.embedded import Embedded
 
-TIMEOUT_S = 60  # of any one process
 DRIFTLINE = [sys.executable, "-m", "stream_app.cli"]
 ROOT = Path(__file__).parent.parent
 KEY = b"a key only for these tests"

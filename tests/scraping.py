@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hooks import Server
+from waiting import TIMEOUT_S
 
 SCRAPE_S = 0.2
-TIMEOUT_S = 60.0  # of any one request
 
 
 def fetched(url: str, **headers: str) -> str:

@@ -10,12 +10,11 @@ from typing import Any
 
 import aiohttp
 from runs import command
+from waiting import TIMEOUT_S
 
 from stream_app.config import Config
 from stream_app.edges.dashboard import Dashboard
 from stream_app.edges.log_feed import LogFeed
-
-TIMEOUT_S = 60
 
 Use = Callable[[str, aiohttp.ClientSession, Any], Awaitable[None]]
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import DRIFTLINE, ROOT, TIMEOUT_S, csv_text, driftline, records, write_config
+from command import DRIFTLINE, ROOT, csv_text, driftline, records, write_config
+from waiting import TIMEOUT_S
 
 from stream_app.edges.log import Log
 

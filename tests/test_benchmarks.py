@@ -8,6 +8,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from waiting import TIMEOUT_S
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 EVENTS = 1500
 
@@ -15,7 +17,7 @@ EVENTS = 1500
 def run(script: str, figures: Path, *args: object) -> dict:
     """Run a benchmark; 1 is a missed target, which little data may well do."""
     command = [sys.executable, BENCHMARKS / script, *map(str, args), "--json", figures]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
 
     assert done.returncode in {0, 1}, done.stderr
     assert done.stderr == ""

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import TIMEOUT_S
 
 from stream_app.edges.blocks import (
     hash_of,
@@ -128,7 +129,9 @@ sys.exit("pandas" in sys.modules)
     path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
     environment = os.environ | {"PYTHONPATH": path}
 
-    assert subprocess.run([sys.executable, "-c", script], env=environment, timeout=60, check=False).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", script], env=environment, timeout=TIMEOUT_S, check=False).returncode == 0
+    )
 
 
 def test_a_block_is_small() -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import msgspec
 import pytest
-from kafka_runs import TIMEOUT_S, Worker, all_taken, monitor, own, two_streams, wait_until
+from kafka_runs import Worker, all_taken, monitor, own, two_streams, wait_until
 from runs import rows
 from serving import caught_up, shown, until
+from waiting import TIMEOUT_S
 
 from stream_app.board.asked import Asked
 from stream_app.board.fold import STREAMS, Board

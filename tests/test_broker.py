@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewTopic
+from waiting import TIMEOUT_S
 
 from compose import artifacts
 from compose.broker import PASSWORD, USER, Broker
@@ -22,7 +23,6 @@ from stream_app.edges import kafka
 from stream_app.errors import BrokerError
 
 ROOT = Path(__file__).parent.parent
-TIMEOUT_S = 60
 
 LOGIN = 'protocol = "SASL_PLAINTEXT"\nmechanism = "{}"\nusername = "{}"\npassword = "{}"'
 

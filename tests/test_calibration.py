@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from naive_estimate import expectations, followed
+from waiting import TIMEOUT_S
 
 from stream_app.flow import calibration as c
 from stream_app.models import FORGET, LEARN, PREDICT
@@ -96,7 +97,7 @@ def test_cuts_change_nothing(task: str) -> None:
 def test_uncompiled_code_gives_the_same() -> None:
     code = "import json; from test_calibration import *; print(json.dumps({task: compiled(task) for task in TASKS}))"
     done = subprocess.run(
-        [sys.executable, "-c", code], check=True, timeout=120, stdout=subprocess.PIPE, cwd=TESTS,
+        [sys.executable, "-c", code], check=True, timeout=TIMEOUT_S, stdout=subprocess.PIPE, cwd=TESTS,
         env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"},
     )  # fmt: skip
     slow = json.loads(done.stdout)

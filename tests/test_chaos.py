@@ -8,14 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 WANTED = {"kill": 6, "join": 1, "leave": 1, "zombie": 1, "restart": 1}
 FLIGHTS = 20_000
 
 
-@pytest.mark.timeout(400)
 def test_chaos_changes_nothing(tmp_path: Path) -> None:
     options = {
         "flights": FLIGHTS,
@@ -28,7 +25,7 @@ def test_chaos_changes_nothing(tmp_path: Path) -> None:
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, str(ROOT / "benchmarks" / "kafka_chaos.py"), *words, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=350, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert done.stdout, done.stderr
     result = json.loads(done.stdout)
     assert result["differences"] == []

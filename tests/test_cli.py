@@ -12,7 +12,8 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
-from command import DRIFTLINE, ROOT, TIMEOUT_S, csv_text, driftline, records, write_config
+from command import DRIFTLINE, ROOT, csv_text, driftline, records, write_config
+from waiting import TIMEOUT_S
 
 from stream_app.cli import cli
 from stream_app.edges.log import Log

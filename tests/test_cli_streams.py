@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from command import TIMEOUT_S
 from monitors import Monitor, prediction, until
+from waiting import TIMEOUT_S
 
 from compose.broker import Broker
 from stream_app.edges import kafka
@@ -171,7 +171,7 @@ def test_a_signal_waits_for_the_program(monitor: Monitor) -> None:
 def test_a_signal_that_ends_the_program_too_is_no_failure(monitor: Monitor) -> None:
     monitor.make("predictions")
     monitor.write(prediction("e1"))
-    program = "echo $$ > pid; exec sleep 60"
+    program = "echo $$ > pid; exec sleep 1000"
     with monitor.running("predictions", "--group", "g", "--exec", program) as process:
         until(lambda: (monitor.folder / "pid").exists() and bool((monitor.folder / "pid").read_text().strip()))
 

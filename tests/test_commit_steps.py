@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from kafka_results import assert_equal, embedded, written
 from kafka_runs import PROCESSES, all_taken, in_row, last_commits, monitor
 from runs import CONFIG, KEY, LOOP
+from waiting import TIMEOUT_S
 
 from compose.broker import Broker
 from stream_app.config import Config, load
@@ -23,7 +24,6 @@ from stream_app.runners.member import Member
 STEPS = ("start", "begin_transaction", "send_batch", "commit_transaction")
 MOMENTS = 16  # the steps of a start, a commit, its snapshot, the commit that points to it, and one more
 ROWS = 6000
-TIMEOUT_S = 30.0
 WAITING = 40  # records that a victim may have uncommitted before it is given more
 
 

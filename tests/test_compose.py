@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+from waiting import TIMEOUT_S
 
 from compose import broker, monitoring
 from compose.artifacts import KAFKA
@@ -44,7 +45,7 @@ def test_docker_compose_itself_accepts_the_file() -> None:
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=TIMEOUT_S)
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -143,7 +144,7 @@ def test_make_writes_the_secrets_once(tmp_path: Path) -> None:
     command = ["make", "-f", str(ROOT / "Makefile"), "secrets", f"PYTHON={sys.executable}"]
     found = []
     for _ in range(2):
-        done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=TIMEOUT_S)
         assert done.returncode == 0, done.stderr
         folder = tmp_path / "compose" / "secrets"
         found.append({file.name: file.read_text() for file in folder.iterdir()})

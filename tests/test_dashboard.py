@@ -12,8 +12,9 @@ import aiohttp
 import msgspec
 import pytest
 from boards import board_of
-from runs import TIMEOUT_S, call, command, configured, in_process, jsonl, rows, wait_until
+from runs import call, command, configured, in_process, jsonl, rows, wait_until
 from serving import served, shown, until
+from waiting import TIMEOUT_S
 
 from stream_app.board.asked import Asked
 from stream_app.board.views import VIEWS, document

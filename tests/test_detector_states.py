@@ -14,6 +14,7 @@ import pytest
 
 from detectors import names
 from tests.detecting import EVERY_WAY, small, stream, variants
+from tests.waiting import TIMEOUT_S
 
 FILE = Path(__file__).with_name("detector_states.npz")
 SAVED_AT = 700
@@ -67,7 +68,7 @@ def test_uncompiled_code_gives_the_same(some):
     code = f"import json; from tests.test_detector_states import all_alarms; print(json.dumps(all_alarms({some!r})))"
     uncompiled = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
-        [sys.executable, "-c", code], check=True, timeout=240, env=uncompiled, stdout=subprocess.PIPE,
+        [sys.executable, "-c", code], check=True, timeout=TIMEOUT_S, env=uncompiled, stdout=subprocess.PIPE,
         cwd=FILE.parent.parent,
     )  # fmt: skip
     slow, fast = json.loads(done.stdout), all_alarms(some)

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from waiting import TIMEOUT_S
 
 import detectors
 from detectors import Detector, Drift, get, make, names, parameters
@@ -282,4 +283,4 @@ for module in vars(detectors).copy().values():
     for kernel in vars(module).values() if hasattr(module, "njit") else ():
         assert not (isinstance(kernel, CPUDispatcher) and kernel.signatures), kernel
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=detectors.__path__[0] + "/..")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=TIMEOUT_S, cwd=detectors.__path__[0] + "/..")

@@ -35,6 +35,7 @@ from runs import (
     write,
 )
 from streams import SMALL, flat, made_stream, tape_of
+from waiting import TIMEOUT_S
 
 from stream_app.config import load
 from stream_app.edges.log import Log
@@ -108,7 +109,7 @@ def stream_with_everything(folder: Path, events: int, epoch: int) -> Path:
 
 def killed(config: Path, *how: str) -> dict[str, Any]:
     script = [sys.executable, str(ROOT / "tests" / "kill.py"), str(config), *how]
-    done = subprocess.run(script, cwd=ROOT, capture_output=True, timeout=280, check=False)
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, timeout=TIMEOUT_S, check=False)
     assert done.stdout, done.stderr.decode()
     result: dict[str, Any] = json.loads(done.stdout)
     assert not result["different"], result

@@ -20,6 +20,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from waiting import TIMEOUT_S
 
 from stream_app import config
 from stream_app.models import Inputs
@@ -231,7 +232,7 @@ def start(folder, program, task, rows):
         capture_output=True,
         text=True,
         cwd=folder,
-        timeout=120,
+        timeout=TIMEOUT_S,
         env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "PATIENCE_S": "0"},
     )
     return done, [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
@@ -250,7 +251,7 @@ def test_a_trigger_is_answered_by_a_real_model_that_proves_better(tmp_path, prog
 
     def call(*words):
         done = subprocess.run(
-            ["driftline", *words], check=False, capture_output=True, text=True, cwd=tmp_path, timeout=120,
+            ["driftline", *words], check=False, capture_output=True, text=True, cwd=tmp_path, timeout=TIMEOUT_S,
             env=os.environ | paths | {"HOME": str(tmp_path)},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

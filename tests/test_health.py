@@ -9,11 +9,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from waiting import TIMEOUT_S
 
 from stream_app.edges.health import Health, ShardStatus, WorkerStatus, judge
 from stream_app.errors import ConfigError
 
-TIMEOUT_S = 20
 FINE = WorkerStatus(joined=True, shards=(ShardStatus(shard=0, state="running"),))
 RECOVERING = WorkerStatus(
     joined=True,

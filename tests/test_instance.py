@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import TIMEOUT_S
 
 from stream_app.edges.instance import instance
 from stream_app.errors import StateError
@@ -50,7 +51,7 @@ def test_a_killed_worker_leaves_its_name(tmp_path: Path) -> None:
         with instance("m", place(tmp_path)) as other:
             assert other != held
         process.send_signal(signal.SIGKILL)
-        process.wait(timeout=30)
+        process.wait(timeout=TIMEOUT_S)
     with instance("m", place(tmp_path)) as mine:
         assert mine == held
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import TIMEOUT_S
 
 from stream_app.edges import journal
 from stream_app.edges.journal import FALSE_ALARMS, REPEAT_S, TRANSIENT_S
 
 ROOT = Path(__file__).parent.parent
-TIMEOUT_S = 60
 RETRYING = "Got error produce response on topic-partition %s, retrying. Error: %s"
 
 

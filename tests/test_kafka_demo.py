@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 
 from test_broker import ROOT, wait_until_gone
+from waiting import TIMEOUT_S
 
 from compose.monitoring import ALERTMANAGER, PROMETHEUS, installed
-
-TIMEOUT_S = 240
 
 
 def demo(folder: Path, *options: str) -> subprocess.Popen[str]:

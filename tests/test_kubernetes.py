@@ -10,6 +10,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
+from waiting import TIMEOUT_S
 
 from stream_app.cli import cli
 from stream_app.config import load
@@ -139,7 +140,7 @@ def test_kubectl_itself_puts_them_together() -> None:
     kubectl = shutil.which("kubectl")
     if kubectl:
         done = subprocess.run(
-            [kubectl, "kustomize", str(FOLDER)], check=False, capture_output=True, text=True, timeout=60
+            [kubectl, "kustomize", str(FOLDER)], check=False, capture_output=True, text=True, timeout=TIMEOUT_S
         )
         made = list(YAML(typ="safe").load_all(done.stdout))
 

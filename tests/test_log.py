@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from waiting import TIMEOUT_S
 
 from stream_app.edges.log import Log
 from stream_app.errors import StateError
@@ -21,7 +22,6 @@ from stream_app.messages import Message, Outcomes, Outputs, Predictions
 from stream_app.texts import Coded, Texts
 
 ROOT = Path(__file__).parent.parent
-SUBPROCESS_TIMEOUT_S = 60
 
 
 def outputs(first: int, rows: int, version: str = "champion-1") -> Outputs:
@@ -226,7 +226,7 @@ def test_a_second_writer_is_told_who_holds_the_log(path: Path) -> None:
         with pytest.raises(StateError, match=f"being written by process {other.pid}.*stop it"):
             Log(path, write=True)
         other.kill()
-        other.wait(SUBPROCESS_TIMEOUT_S)
+        other.wait(TIMEOUT_S)
 
     Log(path, write=True).close()
 
@@ -261,7 +261,7 @@ def test_controls_of_many_processes_are_all_kept(path: Path) -> None:
             writer.commit(outputs(10 * commits, 10), {}, b"", b"", {})
             commits += 1
         for other in others:
-            other.communicate(timeout=SUBPROCESS_TIMEOUT_S)
+            other.communicate(timeout=TIMEOUT_S)
             assert other.returncode == 0
 
         assert sorted(writer.controls(0)) == sorted(b"%s %d" % (n, i) for n in (b"a", b"b") for i in range(20))
@@ -284,7 +284,7 @@ def test_a_reader_follows_while_the_writer_writes(path: Path) -> None:
                     records.extend(log.read(stream, after=records[-1].seq if records else 0))
                 assert log.load().position["events"] >= len(seen["predictions"]) or other.poll() is None
             assert {stream: list(log.read(stream)) for stream in seen} == seen
-        assert other.wait(SUBPROCESS_TIMEOUT_S) == 0
+        assert other.wait(TIMEOUT_S) == 0
 
 
 @pytest.mark.parametrize("kill_after", [0.0, 0.011, 0.023, 0.037, 0.05])
@@ -304,7 +304,7 @@ def test_kill_9_leaves_whole_commits_only(path: Path, kill_after: float) -> None
         while time.monotonic() < until:
             reported = int(other.stdout.readline())
         other.send_signal(signal.SIGKILL)
-        other.wait(SUBPROCESS_TIMEOUT_S)
+        other.wait(TIMEOUT_S)
 
     with Log(path, write=True) as log:
         stop = log.load().position["stop"]

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from command import PROCESSES, driftline
-from hooks import HANG, TIMEOUT_S, Hook, until
+from hooks import HANG, Hook, until
 from runs import (
     KEY,
     ROOT,
@@ -32,6 +32,7 @@ from runs import (
     wait_until,
     write,
 )
+from waiting import TIMEOUT_S
 
 from stream_app.config import load
 from stream_app.edges import outbox
@@ -141,7 +142,7 @@ def test_kill_9_loses_no_notification_and_repeats_have_the_same_id(tmp_path: Pat
         told_to(config, f'webhook = "http://127.0.0.1:{hook.port}/${{JOB}}"')
         script = [sys.executable, str(ROOT / "tests" / "kill.py"), str(config)]
         how = ["--kills", "15", "--batch", "512", "--seed", "3"]
-        done = subprocess.run([*script, *how], cwd=ROOT, capture_output=True, timeout=280, check=False)
+        done = subprocess.run([*script, *how], cwd=ROOT, capture_output=True, timeout=TIMEOUT_S, check=False)
         assert done.returncode == 0, done.stderr
         result = json.loads(done.stdout)
         told = defaultdict(list)

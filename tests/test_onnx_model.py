@@ -19,6 +19,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+from waiting import TIMEOUT_S
 
 from stream_app import config
 from stream_app.edges.snapshots import decode, encode
@@ -336,6 +337,8 @@ def test_without_onnxruntime_the_way_out_is_told():
         "from stream_app.models.artefact import fresh\n"
         "fresh(config.Model(use='onnx'), config.Task(), Inputs(('a',), (), 8, []), 0)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=TIMEOUT_S
+    )
 
     assert "ValueError: ONNX models need onnxruntime: pip install 'driftline[onnx]'" in done.stderr

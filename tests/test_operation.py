@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 from kafka_results import Entry, written
-from kafka_runs import TIMEOUT_S, create, send
+from kafka_runs import create, send
 from programs import checked
 from runs import KEY, command
 from scraping import fetched
+from waiting import TIMEOUT_S
 
 from compose.broker import PASSWORD, USER, Broker, free_ports
 from stream_app.config import Config, load
@@ -83,7 +84,7 @@ def told(process: Popen[str], event: str) -> dict[str, Any]:
 
 def asked(address: str, path: str) -> tuple[int, dict[str, Any]]:
     try:
-        with urllib.request.urlopen(f"http://{address}/{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{address}/{path}", timeout=TIMEOUT_S) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as refused:
         return refused.code, json.load(refused)

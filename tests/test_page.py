@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from boards import board_of
-from runs import LOOP, ROOT, TIMEOUT_S, configured, in_process, jsonl, rows
+from runs import LOOP, ROOT, configured, in_process, jsonl, rows
+from waiting import TIMEOUT_S
 
 from stream_app.board.asked import Around, Asked
 from stream_app.board.fold import STREAMS, Board

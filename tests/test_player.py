@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import NewTopic
 from command import driftline
 from runs import call, configured, finish, jsonl, landed, rows, running, wait_until, without, write
+from waiting import TIMEOUT_S
 
 from compose.broker import Broker
 from stream_app.config import Config, load
@@ -25,7 +26,6 @@ from stream_app.runners import feed, player
 from stream_app.runners.feed import Record, records
 from stream_app.runners.player import Pace, Played, play
 
-TIMEOUT_S = 60
 PARTITIONS = 3
 N = 500
 MADE = [row | {"who": f"{row['who']}{i % 20}"} for i, row in enumerate(rows(8, N))]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
-from command import TIMEOUT_S
 from monitors import Monitor, letter, until
+from waiting import TIMEOUT_S
 
 from compose.broker import Broker
 from stream_app.edges import kafka, sender

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import TIMEOUT_S
 
 from stream_app.edges import snapshots
 from stream_app.edges.snapshots import SEAL, decode, encode, state_key
@@ -240,7 +241,7 @@ def test_processes_that_start_together_agree_on_the_key(tmp_path: Path) -> None:
     command = [sys.executable, "-c", script, str(tmp_path)]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) for _ in range(3)]
 
-    assert len({process.communicate(timeout=60)[0] for process in started}) == 1
+    assert len({process.communicate(timeout=TIMEOUT_S)[0] for process in started}) == 1
     assert [process.returncode for process in started] == [0, 0, 0]
 
 

@@ -8,8 +8,8 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from command import TIMEOUT_S
 from monitors import PARTITIONS, Monitor, alert, prediction
+from waiting import TIMEOUT_S
 
 from compose.broker import Broker
 from stream_app.edges import kafka, subscriber

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from waiting import TIMEOUT_S
 
 ROOT = Path(__file__).parent.parent
-TIMEOUT_S = 60
 pytestmark = pytest.mark.timeout(2 * TIMEOUT_S)
 
 SUPERVISOR = """

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from waiting import TIMEOUT_S
 
 from stream_app.cli import cli
 
@@ -83,4 +84,4 @@ def test_systemd_itself_accepts_it_and_finds_little_that_it_could_do(instance: P
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=TIMEOUT_S)

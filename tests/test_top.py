@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from command import DRIFTLINE, TIMEOUT_S, csv_text, driftline, records, write_config
+from command import DRIFTLINE, csv_text, driftline, records, write_config
 from monitors import Monitor
 from rich.console import Console
+from waiting import TIMEOUT_S
 
 from compose.broker import Broker
 from stream_app.board.fold import Board

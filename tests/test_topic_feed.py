@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hooks import TIMEOUT_S, Hook
+from hooks import Hook
 from kafka_runs import Worker, all_taken, in_row, monitor, own, wait_until
 from monitors import Monitor, alert
 from runs import call
+from waiting import TIMEOUT_S
 
 from compose.broker import Broker
 from stream_app.config import Config, load

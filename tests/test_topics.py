@@ -11,6 +11,7 @@ import pytest
 from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from command import driftline
+from waiting import TIMEOUT_S
 
 from compose.broker import Broker, free_ports
 from stream_app.config import Config, load
@@ -18,7 +19,6 @@ from stream_app.edges import kafka, topics
 from stream_app.edges.topics import Topic, checked, described, ensure, findings, wanted
 from stream_app.errors import BrokerError, TopicError
 
-TIMEOUT_S = 60
 DAY_MS = 86_400_000
 
 CONFIG = """
