@@ -3,7 +3,6 @@
 Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 """
 
-import asyncio
 import contextlib
 import functools
 import io
@@ -298,6 +297,13 @@ def on_kafka(work: Coroutine[Any, Any, T]) -> T:
 
     journal.start("text")
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    return complete(work)
+
+
+def complete(work: Coroutine[Any, Any, T]) -> T:
+    """Runs it to its end; what needs no loop starts without asyncio, which takes as long to import as numpy."""
+    import asyncio  # noqa: PLC0415
+
     return asyncio.run(work)
 
 

@@ -86,7 +86,7 @@ class Table:
         encoded = cells.dictionary_encode()
         wrong = np.zeros(len(encoded.dictionary), dtype=np.bool_)
         names = _each(lambda cell: rename(cell or None), encoded.dictionary.to_pylist(), None, wrong)
-        codes = encoded.indices.to_numpy()
+        codes = np.from_dlpack(encoded.indices)  # `to_numpy` would import pandas
         doubtful |= wrong[codes]
         distinct = Coded.of(names)
         return Coded(distinct.names, distinct.codes[codes])
