@@ -85,7 +85,10 @@ def on_config(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--json", "as_json", is_flag=True, help="One JSON object per line on standard output.")
     @functools.wraps(command)
     def wrapped(config: Path, state: Path | None, **options: Any) -> None:
-        tree = load(config)
+        from stream_app.edges import compiling  # noqa: PLC0415
+
+        with compiling.shown():  # the limits of detectors are checked by computing them
+            tree = load(config)
         command(config=tree, state=state or Path(f"{tree.name}.db"), **options)
 
     return wrapped
@@ -207,10 +210,12 @@ def run(
 def _run(
     config: Config, state: Path, *, follow: bool, as_json: bool, notifies: bool = True, metrics: str | None = None
 ) -> dict[str, Any]:
+    from stream_app.edges import compiling  # noqa: PLC0415
     from stream_app.edges.log import Log  # noqa: PLC0415
     from stream_app.edges.snapshots import state_key  # noqa: PLC0415
     from stream_app.edges.terminal import RunView  # noqa: PLC0415
     from stream_app.runners.embedded import Embedded  # noqa: PLC0415
+    from stream_app.runners.rehearsal import rehearse  # noqa: PLC0415
 
     with (
         Log(state, write=True) as log,
@@ -219,7 +224,9 @@ def _run(
         notified(config, state) if notifies else contextlib.nullcontext() as notifier,
         contextlib.nullcontext() if metrics is None else metered(config, metrics, notifier) as meter,
     ):
-        engine = Embedded(config, log, follow=follow, key=state_key(os.environ), meter=meter)
+        with compiling.shown():
+            engine = Embedded(config, log, follow=follow, key=state_key(os.environ), meter=meter)
+            rehearse(config, engine.forms)
         view.begin(engine.resumed_at)
         try:
             engine.run(view.report, stop=stopped)
