@@ -53,7 +53,7 @@ def rehearse(config: Config, forms: Sequence[Form] = JSON) -> None:
     short = shortened(config)
     pipeline = Pipeline(short, key=KEY)
     for number, tape in enumerate(_tapes(short, forms)):
-        pipeline.handle(tape.led_by(COMMANDS[number - 1 : number]))
+        pipeline.handle(tape.led_by(list(COMMANDS[number - 1 : number])))
         if number == RESTART:
             state = snapshots.encode(pipeline.snapshot(), config_digest="", key=KEY)
             pipeline = Pipeline(short, key=KEY)
