@@ -56,13 +56,14 @@ def test_a_run_compiles_nothing_more(tmp_path: Path, case: str) -> None:
     assert found["missed"] == []
 
 
-def test_the_flights_are_rehearsed(tmp_path: Path) -> None:
-    """The demo's year takes too long here: its first records, and no more than a rehearsal of its configuration."""
-    config = load(write_flights(tmp_path))
+def test_the_flights_compile_nothing_more(tmp_path: Path) -> None:
+    """Some weeks of the demo's year."""
+    config = write_flights(tmp_path)
+    for name in ("flights.csv", "landings.csv"):
+        lines = (tmp_path / name).read_bytes().splitlines(keepends=True)
+        (tmp_path / name).write_bytes(b"".join(lines[:15_000]))
 
-    rehearse(config, ((("id", "event_time"), ","), (("id", "late"), ",")))
-
-    assert len(shortened(config).watch) == len(config.watch)
+    assert warmth(config)["missed"] == []
 
 
 def test_it_has_no_effects(tmp_path: Path) -> None:
@@ -80,19 +81,15 @@ def test_it_has_no_effects(tmp_path: Path) -> None:
     rehearse(config)
     again, other = run_in_cuts(config, stream, [])
 
-    assert flat_equal(before, again)
+    assert repr(again) == repr(before)
     assert differences(pipeline.snapshot(), state) == []
     assert differences(other.snapshot(), state) == []
-
-
-def flat_equal(a: dict, b: dict) -> bool:
-    return json.dumps(a, default=repr) == json.dumps(b, default=repr)
 
 
 @pytest.mark.parametrize("detector", detectors.names())
 def test_every_detector_can_be_shortened(detector: str) -> None:
     """Or is taken as it is, where it has its own idea of a window."""
-    signal = "features" if detectors.get(detector).kinds == ("vector",) else "error"
+    signal = "features" if "number" not in detectors.get(detector).kinds else "error"
     fields = SMALL[: SMALL.index("[[watch]]")]
     config = parse(f'{fields}[[watch]]\nsignal = "{signal}"\ndetector = "{detector}"\n', "one.toml", {})
 
@@ -146,8 +143,8 @@ def test_a_cold_start_says_what_it_does_on_standard_error(tmp_path: Path) -> Non
     """Only what checking the configuration compiles: all of it would take half a minute."""
     config = tmp_path / "c.toml"
     config.write_text(
-        'name = "cold"\n[schema]\nlabel = "y"\n[schema.fields]\n[[watch]]\nsignal = "error"\ndetector = "ddm"\n'
-        '[[watch]]\nsignal = "prediction"\ndetector = "ks"\n'
+        'name = "cold"\n[schema]\n[schema.fields]\na = { type = "number" }\n'
+        '[[watch]]\nsignal = "feature:a"\ndetector = "ks"\n'
     )
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
     command = [*DRIFTLINE, "alerts", str(config), "--state", str(tmp_path / "none.db")]
