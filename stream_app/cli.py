@@ -163,7 +163,10 @@ def init(file: Path, output: Path | None, *, force: bool) -> None:
 
 @cli.command()
 @on_config
-def check(config: Config, state: Path, *, as_json: bool) -> None:
+@click.option(
+    "--compile", "compiles", is_flag=True, help="Also compile what a run or a worker needs, for later starts."
+)
+def check(config: Config, state: Path, *, compiles: bool, as_json: bool) -> None:
     """Validates CONFIG; prints the flow, the streams, the expected false alarms and what can be detected.
 
     Example: driftline check flights.toml
@@ -172,6 +175,13 @@ def check(config: Config, state: Path, *, as_json: bool) -> None:
     from stream_app.pipeline import Pipeline  # noqa: PLC0415
 
     Pipeline(config)  # refuses models that cannot be made
+    if compiles:
+        from stream_app.edges import compiling  # noqa: PLC0415
+        from stream_app.runners.rehearsal import rehearse  # noqa: PLC0415
+
+        with compiling.shown():
+            for form in (None, (tuple(config.schema.fields), ",")):  # JSON and CSV
+                rehearse(config, (form, form))
     print_plan(config, state, as_json=as_json)
 
 

@@ -160,6 +160,20 @@ def test_a_cold_start_says_what_it_does_on_standard_error(tmp_path: Path) -> Non
     assert cold.stdout == warm.stdout
 
 
+def test_a_check_compiles_ahead(tmp_path: Path) -> None:
+    config = configured(tmp_path, "e.csv")
+    done = subprocess.run(
+        [*DRIFTLINE, "check", str(config), "--compile"], capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+    )
+    write(tmp_path / "e.csv", rows(1, 300))
+
+    run = [*DRIFTLINE, "run", str(config), "--state", str(tmp_path / "s.db")]
+    warm = subprocess.run(run, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+
+    assert (done.returncode, warm.returncode) == (0, 0)
+    assert "compil" not in warm.stderr
+
+
 def test_a_warm_run_imports_what_it_needs(tmp_path: Path) -> None:
     write(tmp_path / "e.jsonl", rows(1, 100))
     config = configured(tmp_path, "e.jsonl")

@@ -6,13 +6,14 @@ Of several processes that start together one compiles; the others wait for it, a
 
 import contextlib
 import fcntl
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from numba.core import event
+from numba.core import config, event
 from numba.core.dispatcher import Dispatcher
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -112,11 +113,17 @@ def logged() -> Iterator[None]:
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Waits until no other process of this installation compiles; its own file is what they lock, so none is made."""
-    with Path(__file__).open("rb") as file:
-        with contextlib.suppress(OSError):  # some network file systems lock only what may be written: each for itself
-            fcntl.flock(file, fcntl.LOCK_EX)
+    """Waits until no other process compiles into the same cache, or where it has no folder for all, the same sources.
+
+    What is locked is the folder itself: nothing is made that would have to be writable, or taken away.
+    """
+    folder = os.open(config.CACHE_DIR or Path(__file__).parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems lock no folders: then each compiles for itself
+            fcntl.flock(folder, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(folder)
 
 
 def _ours(kernel: Any) -> bool:
