@@ -2,8 +2,8 @@
 
 `driftline run --follow` is started over JSON lines of 8 numbers with the detectors of `embedded.py`'s quiet stream (an
 ADWIN on the error, a KS and an ADWIN on each feature); its log is looked at every 5 ms until a prediction stands there.
-The first start, not counted, compiles what is not yet on disk. The median of the others is judged: with `linear` at most
-2 s. With a model of river in it, to import river takes most of a second more; that is told, not judged. `--cold` gives
+The first start, not counted, compiles what is not on disk yet. The median of the others is judged: with `linear` at
+most 2 s. With a model of river in it, to import river takes most of a second more: told, not judged. `--cold` gives
 some starts an empty cache each: how long that takes, how many kernels are compiled and in how many lines it says so.
 
 Run: python benchmarks/start.py [--cold 1] [--json FILE]   (some 20 seconds; a cold start takes half a minute)
@@ -34,7 +34,7 @@ from stream_app.errors import DriftlineError
 MOST_S = 2.0
 LOOK_S = 0.005  # between two looks at the log
 TIMEOUT_S = 300.0  # a cold start on a slow machine
-TOLD = re.compile(r"compiled (\d+) kernels")
+TOLD = re.compile(r"compiled in .*kernels: (\d+)")
 CONFIG = """
 name = "start"
 [source]

@@ -1,5 +1,6 @@
 """What a run needs is compiled before its first record, shown meanwhile, and nothing else comes of it."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -136,14 +137,23 @@ def test_compiling_is_told_kernel_by_kernel(monkeypatch: pytest.MonkeyPatch) -> 
         assert kernel(3.0) == 6.0
 
     name = "detectors.made_up.double"
-    assert told == [(0, name), (0, name), (1, name)]
+    assert told == [(0, name), (1, name)]
+
+
+def test_a_second_process_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    folder, waited = os.open(tmp_path, os.O_RDONLY), []
+    fcntl.flock(folder, fcntl.LOCK_EX)
+
+    with compiling.alone(lambda: waited.append(os.close(folder))):
+        assert len(waited) == 1
 
 
 def test_a_cold_start_says_what_it_does_on_standard_error(tmp_path: Path) -> None:
     """Only what checking the configuration compiles: all of it would take half a minute."""
     config = tmp_path / "c.toml"
     config.write_text(
-        'name = "cold"\n[schema]\n[schema.fields]\na = { type = "number" }\n'
+        'name = "cold"\n[schema]\nlabel = "y"\n[schema.fields]\na = { type = "number" }\n'
         '[[watch]]\nsignal = "feature:a"\ndetector = "ks"\n'
     )
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}

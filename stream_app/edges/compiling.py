@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from numba.core import config, event
+from numba.core import event
 from numba.core.dispatcher import Dispatcher
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -50,17 +50,20 @@ class Compiling(event.Listener):
         kernel = event.data["dispatcher"]
         if not _ours(kernel):
             return
-        first, self.kernel = not self.kernel, f"{kernel.py_func.__module__}.{kernel.py_func.__name__}"
-        if first:
+        if not self.kernel:
             self.started_s = time.monotonic()
-            self._tell(self)
-            self._alone.enter_context(alone())
+            self._alone.enter_context(alone(self._waits))
+        self.kernel = f"{kernel.py_func.__module__}.{kernel.py_func.__name__}"
         self._tell(self)
 
     def on_end(self, event: Any) -> None:
         if _ours(event.data["dispatcher"]):
             self.done += 1
             self._tell(self)
+
+    def _waits(self) -> None:
+        self.kernel = "waiting for another process that compiles"
+        self._tell(self)
 
 
 def most() -> int:
@@ -91,7 +94,9 @@ def shown() -> Iterator[None]:
         with Compiling(tell) as compiling:
             yield
     if compiling.done:
-        ERR.print(f"compiled {compiling.done} kernels in {compiling.seconds:.0f} s; the next start finds them on disk")
+        ERR.print(
+            f"compiled in {compiling.seconds:.0f} s, kernels: {compiling.done}; the next start finds them on disk"
+        )
 
 
 @contextlib.contextmanager
@@ -112,15 +117,19 @@ def logged() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
+def alone(waits: Callable[[], object]) -> Iterator[None]:
     """Waits until no other process compiles into the same cache, or where it has no folder for all, the same sources.
 
-    What is locked is the folder itself: nothing is made that would have to be writable, or taken away.
+    `waits` is called if there is one. What is locked is the folder itself: nothing is made that would have to be writable, or taken away.
     """
-    folder = os.open(config.CACHE_DIR or Path(__file__).parent, os.O_RDONLY)
+    folder = os.open(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).parent, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # some network file systems lock no folders: then each compiles for itself
-            fcntl.flock(folder, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waits()
+                fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:
         os.close(folder)
