@@ -120,7 +120,8 @@ def logged() -> Iterator[None]:
 def alone(waits: Callable[[], object]) -> Iterator[None]:
     """Waits until no other process compiles into the same cache, or where it has no folder for all, the same sources.
 
-    `waits` is called if there is one. What is locked is the folder itself: nothing is made that would have to be writable, or taken away.
+    `waits` is called if there is one. What is locked is the folder itself: nothing is made that would have to be
+    writable, or taken away.
     """
     folder = os.open(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).parent, os.O_RDONLY)
     try:
