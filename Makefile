@@ -56,6 +56,7 @@ accept-kafka: $(READY) ## Half of accept: the worker against the embedded engine
 
 bench: $(READY) ## Measures speed over the data sets in DATA_DIR, growth over a long stream, the cost of metrics
 	$(BIN)/python benchmarks/embedded.py "$(DATA_DIR)"
+	$(BIN)/python benchmarks/start.py --cold 1
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/metrics_cost.py
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from detectors._base import MISSING, Array, Floats, number
 from detectors._bins import Binned
@@ -246,7 +246,7 @@ class Separable(Binned):
         floor = 1 / window if alpha is None else 0.0  # Cochran's rule: no cell expects less than one observation
         self._test = np.array([self._kind, self._pseudo, floor, arl0])
         freedom = np.arange(1, 2 * bins + 1)
-        self._limits = np.zeros(0) if alpha is None else np.r_[[math.inf] * 2, chi2.isf(alpha, freedom)]
+        self._limits = np.zeros(0) if alpha is None else np.r_[[math.inf] * 2, chdtri(freedom, alpha)]
 
     @property
     def statistic(self) -> float:

@@ -3,7 +3,6 @@
 Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 """
 
-import asyncio
 import contextlib
 import functools
 import io
@@ -86,7 +85,10 @@ def on_config(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--json", "as_json", is_flag=True, help="One JSON object per line on standard output.")
     @functools.wraps(command)
     def wrapped(config: Path, state: Path | None, **options: Any) -> None:
-        tree = load(config)
+        from stream_app.edges import compiling  # noqa: PLC0415
+
+        with compiling.shown():  # the limits of detectors are checked by computing them
+            tree = load(config)
         command(config=tree, state=state or Path(f"{tree.name}.db"), **options)
 
     return wrapped
@@ -161,7 +163,10 @@ def init(file: Path, output: Path | None, *, force: bool) -> None:
 
 @cli.command()
 @on_config
-def check(config: Config, state: Path, *, as_json: bool) -> None:
+@click.option(
+    "--compile", "compiles", is_flag=True, help="Also compile what a run or a worker needs, for later starts."
+)
+def check(config: Config, state: Path, *, compiles: bool, as_json: bool) -> None:
     """Validates CONFIG; prints the flow, the streams, the expected false alarms and what can be detected.
 
     Example: driftline check flights.toml
@@ -170,6 +175,13 @@ def check(config: Config, state: Path, *, as_json: bool) -> None:
     from stream_app.pipeline import Pipeline  # noqa: PLC0415
 
     Pipeline(config)  # refuses models that cannot be made
+    if compiles:
+        from stream_app.edges import compiling  # noqa: PLC0415
+        from stream_app.runners.rehearsal import rehearse  # noqa: PLC0415
+
+        with compiling.shown():
+            for form in (None, (tuple(config.schema.fields), ",")):  # JSON and CSV
+                rehearse(config, (form, form))
     print_plan(config, state, as_json=as_json)
 
 
@@ -208,10 +220,12 @@ def run(
 def _run(
     config: Config, state: Path, *, follow: bool, as_json: bool, notifies: bool = True, metrics: str | None = None
 ) -> dict[str, Any]:
+    from stream_app.edges import compiling  # noqa: PLC0415
     from stream_app.edges.log import Log  # noqa: PLC0415
     from stream_app.edges.snapshots import state_key  # noqa: PLC0415
     from stream_app.edges.terminal import RunView  # noqa: PLC0415
     from stream_app.runners.embedded import Embedded  # noqa: PLC0415
+    from stream_app.runners.rehearsal import rehearse  # noqa: PLC0415
 
     with (
         Log(state, write=True) as log,
@@ -220,7 +234,9 @@ def _run(
         notified(config, state) if notifies else contextlib.nullcontext() as notifier,
         contextlib.nullcontext() if metrics is None else metered(config, metrics, notifier) as meter,
     ):
-        engine = Embedded(config, log, follow=follow, key=state_key(os.environ), meter=meter)
+        with compiling.shown():
+            engine = Embedded(config, log, follow=follow, key=state_key(os.environ), meter=meter)
+            rehearse(config, engine.forms)
         view.begin(engine.resumed_at)
         try:
             engine.run(view.report, stop=stopped)
@@ -298,6 +314,13 @@ def on_kafka(work: Coroutine[Any, Any, T]) -> T:
 
     journal.start("text")
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    return complete(work)
+
+
+def complete(work: Coroutine[Any, Any, T]) -> T:
+    """Runs it to its end; what needs no loop starts without asyncio, which takes as long to import as numpy."""
+    import asyncio  # noqa: PLC0415
+
     return asyncio.run(work)
 
 

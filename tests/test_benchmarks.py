@@ -55,6 +55,15 @@ def test_metrics_are_scraped_meanwhile(tmp_path: Path) -> None:
     assert "the logs differ" not in found["missed"]
 
 
+def test_the_start_is_measured(tmp_path: Path) -> None:
+    found = run("start.py", tmp_path / "figures.json", "--repeats", 1, "--only", "linear", "--events", 300)
+
+    (warm,) = found["linear"]["warm"]["starts"]
+    assert warm["processor_s"] > 0
+    assert warm["seconds"] > 0
+    assert found["linear"]["warm"]["kernels"] == 0
+
+
 def write_elec2(folder: Path) -> None:
     """A seeded table with the columns of Elec2."""
     rng = random.Random(5)

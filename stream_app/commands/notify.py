@@ -1,6 +1,5 @@
 """The `notify` commands: deliver, try the way to each receiver, and look after what could not be delivered."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from stream_app.cli import cli, on_config, on_log, over_kafka, stop_signals
+from stream_app.cli import cli, complete, on_config, on_log, over_kafka, stop_signals
 from stream_app.config import Config, receivers
 from stream_app.config.reading import unknown
 from stream_app.errors import ConfigError, DriftlineError
@@ -47,7 +46,7 @@ def run_alone(config: Config, state: Path | None, *, follow: bool, everything: b
     journal.start("text")
     with stop_signals() as stopped:
         work = notifier.run(stop=stopped)
-        asyncio.run(work) if state is not None else over_kafka(config, work)
+        complete(work) if state is not None else over_kafka(config, work)
     for name, figures in notifier.metrics.items():
         _say({"receiver": name, **figures}, as_json=as_json)
     if any(figures["waiting"] or figures["dead"] for figures in notifier.metrics.values()) and not follow:
@@ -67,7 +66,7 @@ def try_out(config: Config, state: Path, *, receiver: str | None, as_json: bool)
 
     _required(config, receiver)
     journal.start("text")
-    answers = asyncio.run(trials(config, receiver, int(time.time() * 1000)))
+    answers = complete(trials(config, receiver, int(time.time() * 1000)))
     for name, given in answers.items():
         for status, answer in zip(("opened", "recovered"), given, strict=True):
             told = {"receiver": name, "sent": status, "delivered": answer.end == "delivered", "answer": answer.said}
@@ -86,7 +85,7 @@ def dead(config: Config, state: Path | None, *, retry: bool, as_json: bool) -> N
     Example: driftline notify dead flights.toml --retry
     """
     if state is not None:
-        count, failed = asyncio.run(_over_log(config, state, retry=retry, as_json=as_json))
+        count, failed = complete(_over_log(config, state, retry=retry, as_json=as_json))
     else:
         count, failed = over_kafka(config, _over_topics(config, retry=retry, as_json=as_json))
     if not as_json:

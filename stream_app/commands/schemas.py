@@ -6,11 +6,13 @@ import click
 import msgspec
 
 from stream_app.cli import cli
-from stream_app.schemas.documents import TYPES, asyncapi, schema
+from stream_app.messages import OUTPUTS
+
+STREAMS = (*OUTPUTS, "archive", "control")
 
 
 @cli.command()
-@click.argument("stream", type=click.Choice([*TYPES, "asyncapi"]), required=False)
+@click.argument("stream", type=click.Choice([*STREAMS, "asyncapi"]), required=False)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Write all of them into this folder.")
 def schemas(stream: str | None, out: Path | None) -> None:
     """JSON Schemas of the output streams and of commands, and an AsyncAPI document of the topics.
@@ -19,6 +21,8 @@ def schemas(stream: str | None, out: Path | None) -> None:
 
     Example: driftline schemas alerts
     """
+    from stream_app.schemas.documents import asyncapi, schema  # noqa: PLC0415
+
     if (stream is None) == (out is None):
         raise click.UsageError("give a stream, or --out DIR for all of them")
     if stream is not None:
@@ -27,7 +31,7 @@ def schemas(stream: str | None, out: Path | None) -> None:
     assert out is not None
     (out / "schemas").mkdir(parents=True, exist_ok=True)
     (out / "asyncapi.yaml").write_text(_text(asyncapi()))
-    for name in TYPES:
+    for name in STREAMS:
         (out / "schemas" / f"{name}.schema.json").write_text(_text(schema(name)))
 
 

@@ -1,6 +1,5 @@
 """The commands that subscribe to an output stream, in the embedded log or over Kafka."""
 
-import asyncio
 import contextlib
 import subprocess
 import time
@@ -136,6 +135,8 @@ async def _pass_on(
     stopped: Callable[[], bool],
 ) -> int:
     """Prints the records of a topic or runs the program on them; returns for how many."""
+    import asyncio  # noqa: PLC0415  (as in cli.complete)
+
     from stream_app.edges.subscriber import MOST, records  # noqa: PLC0415
     from stream_app.edges.terminal import line_of  # noqa: PLC0415
 
@@ -160,6 +161,8 @@ async def _pass_on(
 
 async def _execute(program: str, value: bytes, group: str | None, stopped: Callable[[], bool]) -> bool:
     """Whether the record was handled; not if the signal that stops us stopped the program."""
+    import asyncio  # noqa: PLC0415  (as in cli.complete)
+
     if stopped():
         return False
     process = await asyncio.create_subprocess_shell(program, stdin=subprocess.PIPE)

@@ -28,12 +28,13 @@ def worker(
 
     Example: driftline worker flights.toml --supervise --health 8080
     """
-    from stream_app.edges import journal  # noqa: PLC0415
+    from stream_app.edges import compiling, journal  # noqa: PLC0415
     from stream_app.edges.instance import instance as free_instance  # noqa: PLC0415
     from stream_app.edges.snapshots import state_key  # noqa: PLC0415
 
     journal.start(form)
-    tree = load(config)
+    with compiling.logged():
+        tree = load(config)
     if supervise:
         from stream_app.runners import supervisor  # noqa: PLC0415
 

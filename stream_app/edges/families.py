@@ -12,18 +12,13 @@ from typing import Any, Literal, NamedTuple
 import xxhash
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from stream_app.edges.meter import Histogram
+
 MOST = 500  # series of one metric and shard: some thousand lines a scrape, which cost a few percent of a core a second
 LONGEST = 120  # characters of a label's text; categories may be of any length
 LEFT_OUT = "driftline_series_left_out"
 
 Kind = Literal["counter", "gauge", "histogram"]
-
-
-class Histogram(NamedTuple):
-    """How many values there were up to each bound; the last bound is infinite."""
-
-    up_to: tuple[tuple[str, int], ...]
-    total: float
 
 
 Sample = tuple[str, tuple[str, ...], float | Histogram | None]  # name, texts of its own labels, value; None: not known

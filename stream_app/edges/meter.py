@@ -9,18 +9,26 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from stream_app.config import Config, digest
-from stream_app.edges.families import Histogram
 from stream_app.messages import Message, Outputs
 from stream_app.pipeline import Pipeline
 
 Engine = Literal["embedded", "kafka"]
 Key = tuple[str, ...]  # texts of labels
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, math.inf)
+
+
+class Histogram(NamedTuple):
+    """How many values there were up to each bound; the last bound is infinite."""
+
+    up_to: tuple[tuple[str, int], ...]
+    total: float
+
+
 NO_COMMITS = Histogram(tuple(("+Inf" if bound == math.inf else str(bound), 0) for bound in BOUNDS_S), 0.0)
 KINDS_MOST = 32  # kinds of one stream's records that are counted apart
 OTHER = "(other)"

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 from pyarrow import compute
-from pyarrow import parquet as pq
 
 from stream_app.edges.records import BrokenInput
 from stream_app.errors import SourceError
@@ -21,6 +20,8 @@ class Rows:
     """The rows of one file; SourceError if it is no whole Parquet file."""
 
     def __init__(self, path: Path) -> None:
+        from pyarrow import parquet as pq  # noqa: PLC0415  (only who reads such a file waits for it)
+
         try:
             self._file = pq.ParquetFile(path)
         except (pa.ArrowException, OSError, ValueError) as error:

@@ -66,17 +66,9 @@ class RunView:
             TextColumn("{task.fields[told]}"), TimeRemainingColumn(),
         )  # fmt: skip
         self.bar = Progress(*columns, console=ERR, transient=True) if ERR.is_terminal else None
-        self.task = (
-            self.bar.add_task(
-                config.name, total=1.0, told="starting; the first run on a machine compiles for half a minute"
-            )
-            if self.bar
-            else None
-        )
+        self.task = self.bar.add_task(config.name, total=1.0, told="starting") if self.bar else None
 
     def __enter__(self) -> Self:
-        if self.bar:
-            self.bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -90,6 +82,8 @@ class RunView:
     def begin(self, resumed_at: int) -> None:
         """The engine is ready: the clock of the run starts."""
         self.started, self.resumed_at = time.monotonic(), resumed_at
+        if self.bar:
+            self.bar.start()
         if resumed_at:
             ERR.print(f"{self.config.name}: goes on after record {resumed_at:,} of {escape(str(self.state))}")
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from stream_app.evidence.table import Table
 from stream_app.messages import Floats, Ints
@@ -26,7 +25,14 @@ def associated(table: Table, a: str, b: str) -> float:
         return _cramer(_codes(x), _codes(y))
     if any(kinds):
         return _ratio(_codes(x), y) if kinds[0] else _ratio(_codes(y), x)
-    return float(min(1.0, abs(np.corrcoef(rankdata(x), rankdata(y))[0, 1])))
+    return float(min(1.0, abs(np.corrcoef(_ranks(x), _ranks(y))[0, 1])))
+
+
+def _ranks(x: Floats) -> Floats:
+    """From 1; equal values share the mean of their ranks."""
+    _, codes, counts = np.unique(x, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[codes]
+    return ranks
 
 
 def _codes(x: Floats) -> NDArray[np.intp]:
@@ -34,7 +40,7 @@ def _codes(x: Floats) -> NDArray[np.intp]:
 
 
 def _ratio(codes: Ints, y: Floats) -> float:
-    ranks = rankdata(y)
+    ranks = _ranks(y)
     n, counts = len(y), np.bincount(codes)
     k = len(counts)
     if k >= n:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from stream_app.config import Field
 from stream_app.flow.cells import TIME_MS_MAX, TIME_MS_MIN, BadCell, number, text, time_ms
@@ -86,23 +87,25 @@ class Table:
         encoded = cells.dictionary_encode()
         wrong = np.zeros(len(encoded.dictionary), dtype=np.bool_)
         names = _each(lambda cell: rename(cell or None), encoded.dictionary.to_pylist(), None, wrong)
-        codes = encoded.indices.to_numpy()
+        codes = values(encoded.indices, np.int32)
         doubtful |= wrong[codes]
         distinct = Coded.of(names)
         return Coded(distinct.names, distinct.codes[codes])
 
     def times(self, name: str, doubtful: Bools) -> Ints:
         """Answer a time column in epoch milliseconds, missing = NO_TIME."""
-        cells = self._list(name)
-        kinds = set(map(type, cells))
+        cells = self._cells.get(name)
+        if cells is None:
+            return np.full(self._n, NO_TIME)
+        kinds = {str} if isinstance(cells, pa.Array) else set(map(type, cells))
         times: Ints | None = None
         if kinds == {int}:
             times = _times_of_ints(cells)
             doubtful |= times == NO_TIME
         elif kinds <= {str, NoneType}:
-            times = _times_of_texts(cells)
+            times = _times_of_texts(cells if isinstance(cells, pa.Array) else texts(cells))
         if times is None:
-            times = np.array(_each(time_ms, cells, NO_TIME, doubtful), dtype=np.int64)
+            times = np.array(_each(time_ms, self._list(name), NO_TIME, doubtful), dtype=np.int64)
         doubtful |= ((times < TIME_MS_MIN) | (times > TIME_MS_MAX)) & (times != NO_TIME)
         return times
 
@@ -110,7 +113,7 @@ class Table:
         cells = self._cells.get(name)
         if cells is None:
             return [None] * self._n
-        return cells.to_numpy(zero_copy_only=False).tolist() if isinstance(cells, pa.Array) else list(cells)
+        return cells.to_pylist() if isinstance(cells, pa.Array) else list(cells)
 
 
 class Bounds:
@@ -172,22 +175,49 @@ def _times_of_ints(cells: list[int]) -> Ints:
         return np.array([cell if abs(cell) <= TIME_MS_MAX else NO_TIME for cell in cells], dtype=np.int64)
 
 
-def _times_of_texts(cells: list[str | None]) -> Ints | None:
-    """Read times that are all of one form; None if they are not."""
-    column = pa.array([cell or None for cell in cells], pa.string())
-    digits = "".join(filter(None, cells))
-    if digits.isascii() and digits.isdigit():
-        return _cast(column, pa.int64(), 1)
-    without_zone = _cast(column, pa.timestamp("us"), 1000)
-    return _cast(column, pa.timestamp("us", "UTC"), 1000) if without_zone is None else without_zone
+# Arrow's columns are made from and read as buffers here: `pa.array`, `pa.scalar` and `to_numpy` import pandas.
 
 
-def _cast(column: pa.Array, kind: pa.DataType, per_ms: int) -> Ints | None:
+def without(cells: pa.StringArray, missing: Bools) -> pa.StringArray:
+    """The same texts, but null where they are missing."""
+    known = pa.py_buffer(np.packbits(~missing, bitorder="little"))
+    return pa.StringArray.from_buffers(len(cells), *cells.buffers()[1:], known)
+
+
+def texts(cells: Sequence[str | None]) -> pa.StringArray:
+    """A column of texts, empty where they are missing."""
+    ends, text = np.zeros(len(cells) + 1, np.int32), [(cell or "").encode() for cell in cells]
+    np.cumsum(np.fromiter(map(len, text), np.int32, len(text)), out=ends[1:])
+    return pa.StringArray.from_buffers(len(cells), pa.py_buffer(ends), pa.py_buffer(b"".join(text)))
+
+
+def values(column: pa.Array, dtype: type[Any]) -> NDArray[Any]:
+    """The numbers of a column; anything where it is null."""
+    return np.frombuffer(column.buffers()[1], dtype, len(column)) if len(column) else np.empty(0, dtype)
+
+
+def bools(column: pa.BooleanArray) -> Bools:
+    """A column of truth values without nulls."""
+    bits = np.frombuffer(column.buffers()[1], np.uint8)
+    return np.unpackbits(bits, count=len(column), bitorder="little").astype(np.bool_)
+
+
+def _times_of_texts(cells: pa.StringArray) -> Ints | None:
+    """Read times that are all of one form, missing where there is no text; None if they are not."""
+    _, ends, data = cells.buffers()
+    missing = np.diff(np.frombuffer(ends, np.int32, len(cells) + 1)) == 0
+    cells = without(cells, missing)
+    if data is not None and data.to_pybytes().isdigit():
+        return _cast(cells, pa.int64(), 1, missing)
+    without_zone = _cast(cells, pa.timestamp("us"), 1000, missing)
+    return _cast(cells, pa.timestamp("us", "UTC"), 1000, missing) if without_zone is None else without_zone
+
+
+def _cast(cells: pa.StringArray, kind: pa.DataType, per_ms: int, missing: Bools) -> Ints | None:
     try:
-        numbers = column.cast(kind).cast(pa.int64())
+        numbers = cells.cast(kind).cast(pa.int64())
     except pa.ArrowException:
         return None
-    times: Ints = numbers.fill_null(0).to_numpy() // per_ms
-    if column.null_count:
-        times[column.is_null().to_numpy(zero_copy_only=False)] = NO_TIME
+    times: Ints = values(numbers, np.int64) // per_ms
+    times[missing] = NO_TIME
     return times

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyarrow import compute
 
 from stream_app.flow.cells import MISSING_WORDS, BadCell, number
-from stream_app.flow.columns import Table
+from stream_app.flow.columns import Table, bools, texts, values, without
 from stream_app.flow.members import EXACT, SKIP, TENS, decimal, members
 from stream_app.messages import Bools, Floats, Ints
 from stream_app.texts import Pieces
@@ -22,6 +22,7 @@ from stream_app.texts import Pieces
 Bytes = NDArray[np.uint8]
 Places = NDArray[np.int32]
 
+_WORDS = texts(MISSING_WORDS)
 _PAUSE = 64  # blocks that are not tried when one was not plain
 _ODD = 0.02  # share of the records of a block that may be odd: each costs as much as twenty others
 _FEW = 12  # records: below, one by one is faster than the fixed cost of the columns (about .1 ms)
@@ -315,23 +316,24 @@ def _gathered(block: Bytes, places: Places) -> pa.StringArray:
 def _floats_of_texts(cells: pa.StringArray) -> Floats:
     """Numbers, NaN where one of the words for missing stands, infinite where anything else does."""
     try:
-        is_word = compute.is_in(cells, pa.array(MISSING_WORDS))
-        values: Floats = compute.if_else(is_word, None, cells).cast(pa.float64()).to_numpy(zero_copy_only=False)
-        odd = np.count_nonzero(~np.isfinite(values)) > is_word.true_count  # such as "-nan"
+        is_word = bools(compute.is_in(cells, _WORDS))
+        floats = values(without(cells, is_word).cast(pa.float64()), np.float64).copy()
+        floats[is_word] = np.nan
+        odd = bool((~np.isfinite(floats)).sum() > is_word.sum())  # such as "-nan"
     except pa.ArrowException:
         odd = True
-    return _floats_of_each(cells) if odd else values
+    return _floats_of_each(cells) if odd else floats
 
 
 def _floats_of_each(cells: pa.StringArray) -> Floats:
     encoded = cells.dictionary_encode()
-    values = []
+    numbers = []
     for cell in encoded.dictionary.to_pylist():
         try:
-            values.append(number(cell))
+            numbers.append(number(cell))
         except BadCell:
-            values.append(math.inf)
-    floats: Floats = np.array(values)[encoded.indices.to_numpy()]
+            numbers.append(math.inf)
+    floats: Floats = np.array(numbers)[values(encoded.indices, np.int32)]
     return floats
 
 

@@ -22,6 +22,7 @@ from stream_app.flow.decode import Decoder
 from stream_app.flow.measure import BASELINES
 from stream_app.messages import EVENT, LABEL, Outputs, Progress, Rows, Tape
 from stream_app.pipeline import Pipeline
+from stream_app.runners.rehearsal import Form
 from stream_app.runners.weaver import Weaver
 from stream_app.texts import Pieces
 
@@ -152,6 +153,12 @@ class Embedded:
         if meter is not None:
             counted = ((stream, record.value) for stream in KIND_OF for record in log.read(stream))
             meter.opened(shard, self.pipeline, counted)
+
+    @property
+    def forms(self) -> list[Form]:
+        """What each source is made of."""
+        sources = [given.source for given in self.inputs]
+        return [None if source.header is None else (source.header, source.delimiter) for source in sources]
 
     def _resume(self, saved: Saved) -> dict[str, Any]:
         state = snapshots.decode(saved.state, config_digest=self.digest, key=self.key, where=str(self.log.path))

@@ -29,10 +29,11 @@ from faust.types import TP
 from mode import CrashingSupervisor
 
 from stream_app.config import Config
-from stream_app.edges import journal, kafka, prometheus, topics
+from stream_app.edges import compiling, journal, kafka, prometheus, topics
 from stream_app.edges.health import Health
 from stream_app.errors import BrokerError, DriftlineError
 from stream_app.runners.member import Member
+from stream_app.runners.rehearsal import rehearse
 
 FETCH_RECORDS = 4000  # of all partitions together, at a time
 FETCH_WAIT_MS = 50  # one request a broker at a time: while one for an idle partition waits, no other gets records
@@ -305,6 +306,8 @@ def run(
     for number in (signal.SIGINT, signal.SIGTERM):
         # nothing is to be finished before the app has started; an exception might be lost in whatever runs just then
         signal.signal(number, lambda *_: os._exit(0))
+    with compiling.logged():  # before anybody waits for this process: a member that compiles would look like a dead one
+        rehearse(config)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     member = Member(config, key)
