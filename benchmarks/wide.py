@@ -10,7 +10,7 @@ Both get the same numbers, in turn; imports, compiling and the preparation of th
 drifts but the first feature in the last window, which both must find, and nothing else. Judged is the median of the
 turns' ratios of rows a second, at least 100; exit code 1 if it is missed.
 
-Run: python benchmarks/wide.py [--json FILE]   (7 minutes, most of them Evidently's; it is installed into a folder of its own)
+Run: python benchmarks/wide.py [--json FILE]   (7 minutes; Evidently is installed into a folder of its own)
 """
 
 import json
