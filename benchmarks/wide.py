@@ -14,6 +14,7 @@ Run: python benchmarks/wide.py [--json FILE]   (7 minutes; Evidently is installe
 """
 
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,10 @@ class Case(NamedTuple):
     features: int
     windows: int
     turns: int
+
+    def rows(self, window: int) -> int:
+        """With the reference."""
+        return (self.windows + 1) * window
 
 
 CASES = (Case(100, 10, 3), Case(1_000, 3, 2))
@@ -97,7 +102,7 @@ def write_stream(folder: Path, case: Case, window: int) -> Stream:
             place = {0: files[1], 1: files[2], case.windows: files[3]}.get(number)
             if place:
                 np.save(place, X)
-    return Stream(*files, rows=(case.windows + 1) * window)
+    return Stream(*files, rows=case.rows(window))
 
 
 def driftline(stream: Stream, config: Config, state: Path) -> tuple[float, float]:
@@ -126,62 +131,60 @@ def evidently(python: Path, reference: Path, window: Path, drifted: list[str]) -
     return found
 
 
-def compare(console: Console, python: Path, case: Case, window: int) -> dict[str, Any]:
-    """Both in turn, the last window first: what both must find is found before much time is spent."""
-    found: dict[str, Any] = {"ours": [], "ours_cpu": [], "theirs": [], "theirs_cpu": [], "rows": 0}
+def compare(console: Console, python: Path | None, case: Case, window: int) -> dict[str, Any]:
+    """Both in turn, the window that drifts first; driftline alone without a Python for the other."""
+    found: dict[str, Any] = {"ours": [], "ours_cpu": [], "theirs": [], "theirs_cpu": [], "rows": case.rows(window)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         stream = write_stream(folder, case, window)
         config = stream.config(case.features, window)
         driftline(stream, config, folder / "warm.db")
         for turn in range(case.turns):
-            ours, ours_cpu = driftline(stream, config, folder / "ours.db")
-            shown, drifted = (stream.quiet, []) if turn % 2 else (stream.drifted, ["x0"])
-            theirs = evidently(python, stream.reference, shown, drifted)
-            found["ours"].append(ours)
-            found["ours_cpu"].append(ours_cpu)
-            found["theirs"].append(window / theirs["wall_s"])
-            found["theirs_cpu"].append(window / theirs["cpu_s"])
-            console.print(
-                f"{case.features:,} features, turn {turn + 1}: {ours:,.0f} and {found['theirs'][-1]:,.0f} rows/s",
-                style="dim",
-                highlight=False,
-            )
+            for name, rate in zip(("ours", "ours_cpu"), driftline(stream, config, folder / "ours.db"), strict=True):
+                found[name].append(rate)
+            if python is not None:
+                shown, drifted = (stream.quiet, []) if turn % 2 else (stream.drifted, ["x0"])
+                theirs = evidently(python, stream.reference, shown, drifted)
+                found["theirs"].append(window / theirs["wall_s"])
+                found["theirs_cpu"].append(window / theirs["cpu_s"])
+                found["method"] = theirs["method"]
+            told = ", ".join(f"{name} {found[name][-1]:,.0f} rows/s" for name in ("ours", "theirs") if found[name])
+            console.print(f"{case.features:,} features, turn {turn + 1}: {told}", style="dim", highlight=False)
         found["parts"] = breakdown(config, folder / "parts.db", b"")
-        found |= {"rows": stream.rows, "method": theirs["method"]}
-    found["ratios"] = [a / b for a, b in zip(found["ours"], found["theirs"], strict=True)]
-    found["ratios_cpu"] = [a / b for a, b in zip(found["ours_cpu"], found["theirs_cpu"], strict=True)]
     return found
 
 
+def ratios(found: dict[str, Any], clock: str = "") -> list[float]:
+    """Rows a second of both, of each turn."""
+    return [a / b for a, b in zip(found["ours" + clock], found["theirs" + clock], strict=False)]
+
+
 def report(console: Console, found: dict[str, dict[str, Any]], rows: list[dict[str, Any]]) -> None:
-    """Print the rates, and where the time goes."""
-    table = Table()
-    for column in ("features", "driftline", "Evidently", "ratio", "min … max", "of the processor"):
-        table.add_column(column, justify="right")
-    for (width, each), row in zip(found.items(), rows, strict=True):
-        rates = (f"{np.median(each[name]):,.0f}/s" for name in ("ours", "theirs"))
+    """Print the ratios, and where the time goes."""
+    for row, each in zip(rows, found.values(), strict=False):
         spread = f"{row['min']:.0f} … {row['max']:.0f}"
-        table.add_row(width, *rates, f"{row['median']:.0f}", spread, f"{np.median(each['ratios_cpu']):.0f}")
-    console.print(table)
-    parts = Table("part, µs a row", *found)
+        cpu = f"{statistics.median(ratios(each, '_cpu')):.0f} of the processor"
+        console.print(f"{row['work']}: {row['median']:.0f} ({spread}), {cpu}", highlight=False)
+    table = Table("part, µs a row", *found)
     for part in next(iter(found.values()))["parts"]:
-        parts.add_row(part, *(f"{each['parts'].get(part, 0):.2f}" for each in found.values()))
-    console.print(parts)
+        table.add_row(part, *(f"{each['parts'].get(part, 0):.2f}" for each in found.values()))
+    console.print(table)
 
 
 @click.command()
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures to this file.")
 @click.option("--window", default=10_000, show_default=True, help="Rows of a window.")
 @click.option("--features", type=int, multiple=True, help="One turn of this many instead; may be repeated.")
-def main(json_file: Path | None, window: int, features: tuple[int, ...]) -> None:
+@click.option("--alone", is_flag=True, help="Without Evidently: the rates of driftline, and where its time goes.")
+def main(json_file: Path | None, window: int, features: tuple[int, ...], *, alone: bool) -> None:
     """Compare with Evidently; exit code 1 if the target is missed."""
     console = Console(width=None if sys.stdout.isatty() else 120)
     about = describe(console)
-    python = environment(PEERS / "evidently.txt")
+    python = None if alone else environment(PEERS / "evidently.txt")
     cases = [Case(width, 2, 1) for width in features] or CASES
     found = {f"{case.features}": compare(console, python, case, window) for case in cases}
-    rows = [judged(f"{int(width):,} features / Evidently", each["ratios"], FASTER) for width, each in found.items()]
+    told = {} if alone else {f"{int(width):,} features / Evidently": ratios(each) for width, each in found.items()}
+    rows = [judged(work, each, FASTER) for work, each in told.items()]
     report(console, found, rows)
     if json_file:
         document = {"machine": about, "window": window, "widths": found, "judged": rows, "missed": missed(rows)}

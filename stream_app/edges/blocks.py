@@ -103,7 +103,7 @@ def unpack_outcomes(data: bytes) -> list[Outcomes]:
             _array(batch["offset"], np.int64),
             _texts(batch["id"]),
             _array(batch["time_ms"], np.int64),
-            Coded.of(_texts(label).tolist()) if pa.types.is_string(label.type) else _array(label, np.float64),
+            _coded(label) if pa.types.is_string(label.type) else _array(label, np.float64),
             _array(batch["delay_ms"], np.int64),
             _array(batch["error"], np.float64),
         )
@@ -128,19 +128,27 @@ def cut(part: Block, start: int, stop: int | None = None) -> Block:
     chosen: dict[str, Any] = {}
     for column in fields(part):
         values = getattr(part, column.name)
-        chosen[column.name] = values[rows] if isinstance(values, np.ndarray | list) else values
+        chosen[column.name] = values[rows] if isinstance(values, np.ndarray | Texts | Coded | list) else values
     return type(part)(**chosen)
 
 
 def same(one: Predictions | Outcomes, other: Predictions | Outcomes) -> bool:
     """Whether all columns are the same, bit for bit: then so are the records that are made from them."""
-    pairs = [(getattr(one, column.name), getattr(other, column.name, None)) for column in fields(one)]
-    return all(
-        a.dtype == b.dtype and a.tobytes() == b.tobytes()
-        if isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
-        else type(a) is type(b) and a == b
-        for a, b in pairs
-    )
+    return all(_same(getattr(one, column.name), getattr(other, column.name, None)) for column in fields(one))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, np.ndarray):
+        return bool(one.dtype == other.dtype) and one.tobytes() == other.tobytes()
+    if isinstance(one, Texts):
+        one, other = one.copy(), other.copy()
+        return np.array_equal(one.ends, other.ends) and np.array_equal(one.data, other.data)
+    if isinstance(one, Coded):
+        codes = Coded.joined([one, other]).codes
+        return np.array_equal(codes[: len(one)], codes[len(one) :])
+    return bool(one == other)
 
 
 def keys(parts: Sequence[Predictions | Outcomes]) -> Ints:
@@ -188,6 +196,11 @@ def _numbers(values: NDArray[Any]) -> Any:
 
 def _array(column: Any, dtype: type[Any]) -> NDArray[Any]:
     return np.frombuffer(column.buffers()[1], dtype, len(column))
+
+
+def _coded(column: Any) -> Coded:
+    encoded = column.dictionary_encode()
+    return Coded(_texts(encoded.dictionary).tolist(), _array(encoded.indices, np.int32).astype(np.int64))
 
 
 def _text(values: Texts) -> Any:
