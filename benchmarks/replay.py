@@ -129,10 +129,18 @@ def main(json_file: Path | None, turns: int, events: int, only: str | None) -> N
             found["log"] = in_log(quiet(Path(), Path(folder), events), Path(folder), turns)
     if only != "log":
         found["topics"] = asyncio.run(in_topics(events, min(turns, 3), console))
-    rows = [row for where, rates in found.items() for row in ratios(where, rates)]
+    told = {where: list(ratios(where, rates)) for where, rates in found.items()}
+    rows = [row for each in told.values() for row in each]
     report(console, found, rows)
     if json_file:
-        document = {"machine": about, "events": events, "rates": found, "judged": rows, "missed": missed(rows)}
+        document = {
+            "machine": about,
+            "events": events,
+            "rates": found,
+            "ratios": told,
+            "judged": rows,
+            "missed": missed(rows),
+        }
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(document)))
     tell(console, missed(rows))
     sys.exit(bool(missed(rows)))

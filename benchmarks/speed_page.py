@@ -44,6 +44,10 @@ WAYS = {
     "river": "driftline worker, the same river model inside, exactly once",
     "linear": "driftline worker, `linear`, exactly once",
 }
+REPLAYS = """
+A replay reads the events and what was written, and writes nothing; the live run writes. In the topics it fetches each
+event, prediction and outcome as an object of its own, which costs more than all else that it does.
+"""
 MET, MISSED = "#2f7d4f", "#b3541e"
 
 PAGE = """<!-- made by benchmarks/speed.py: do not edit -->
@@ -186,10 +190,14 @@ def _workers(found: dict[str, Any]) -> Iterator[str]:
             yield f"| {workers} | {' | '.join(rates)} | {broker:.0%} |"
         yield ""
     if "replay" in found:
-        yield "| events/s | live | `replay` | `replay --against` |\n|---|---|---|---|"
+        yield "| | live, events/s | `replay` | `replay --against` |\n|---|---|---|---|"
         for where, rates in found["replay"]["rates"].items():
-            yield f"| {where} | {' | '.join(_spread(each) for each in rates.values())} |"
-        yield "\nA replay reads the events and what was written, and writes nothing; the live run writes.\n"
+            times = [f"{_ratio(row['median'])}×" for row in found["replay"]["ratios"][where]]
+            cells = [
+                f"{_spread(rates[way])}: **{faster}**" for way, faster in zip(("replay", "against"), times, strict=True)
+            ]
+            yield f"| {where} | {_spread(rates['live'])} | {' | '.join(cells)} |"
+        yield REPLAYS
 
 
 def _wide(found: dict[str, Any]) -> Iterator[str]:
