@@ -54,14 +54,10 @@ accept-embedded: $(READY) ## Half of accept: the command line over files
 accept-kafka: $(READY) ## Half of accept: the worker against the embedded engine
 	$(BIN)/python -u benchmarks/kafka_accept.py "$(DATA_DIR)"
 
-bench: $(READY) ## Measures speed over the data sets in DATA_DIR, growth over a long stream, the cost of metrics
-	$(BIN)/python benchmarks/embedded.py "$(DATA_DIR)"
-	$(BIN)/python benchmarks/start.py --cold 1
-	$(BIN)/python benchmarks/growth.py
-	$(BIN)/python benchmarks/metrics_cost.py
+bench: $(READY) ## Measures all that is promised about speed beside its peers, into docs/speed.md; 25 minutes, needs Java 17 and Maven
+	$(BIN)/python -u benchmarks/speed.py "$(DATA_DIR)"
 
-bench-kafka: $(READY) ## Measures the worker against Faust and Quix Streams, its latency and its memory; a quarter of an hour
-	$(BIN)/python benchmarks/kafka.py
+bench-kafka: $(READY) ## Measures the worker's latency from an event to its alert, and its memory; eight minutes
 	$(BIN)/python benchmarks/kafka_latency.py
 	$(BIN)/python benchmarks/kafka_memory.py
 
@@ -79,8 +75,9 @@ bench-incidents: $(READY) ## Breaks the flights in five ways and known columns i
 	$(BIN)/python benchmarks/faults.py --out docs/faults.md
 	$(BIN)/python benchmarks/attribution.py --out docs/attribution.md
 
-bench-dashboard: $(READY) ## Measures what a dashboard with one page and with 200 takes from the stream, and how quickly it reads a long log
+bench-dashboard: $(READY) ## Measures what a dashboard and scraped metrics take from the stream, and how quickly a long log is read
 	$(BIN)/python benchmarks/dashboard.py
+	$(BIN)/python benchmarks/metrics_cost.py
 
 bench-estimates: $(READY) ## Measures how often the estimates' intervals hold the loss that comes true, over DATA_DIR
 	$(BIN)/python benchmarks/estimates.py "$(DATA_DIR)" --out docs/estimates_coverage.md

@@ -166,19 +166,19 @@ class Reader:
 
 
 class Program:
-    """A process on the worker's core, in a temporary folder; what it says is in its log."""
+    """A process on its cores, else the worker's one, in a temporary folder; what it says is in its log."""
 
-    def __init__(self, command: list[str], **environment: str) -> None:
+    def __init__(self, command: list[str], cores: list[int] = WORKER_CORE, **environment: str) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self.folder = Path(self._folder.name)
         self.log_file = self.folder / "log"
-        self.command, self.environment = command, os.environ | environment
+        self.command, self.cores, self.environment = command, cores, os.environ | environment
 
     def __enter__(self) -> Self:
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log, cwd=self.folder, env=self.environment)
         if CORES:
-            os.sched_setaffinity(self.process.pid, WORKER_CORE)  # before it has a second thread
+            os.sched_setaffinity(self.process.pid, self.cores)  # before it has a second thread
         return self
 
     def __exit__(self, *_: object) -> None:

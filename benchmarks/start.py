@@ -24,6 +24,7 @@ from typing import Any
 import click
 import msgspec
 import numpy as np
+from judged import judged, missed
 from machine import describe
 from rich.console import Console
 from turns import report
@@ -144,9 +145,10 @@ def main(json_file: Path | None, repeats: int, cold: int, only: str | None, even
             start(config, folder / "before.db")
             found[use] = {"warm": measured(config, folder, repeats, cold=False)}
             tell(console, use, "warm", found[use]["warm"])
-            if use == JUDGED and found[use]["warm"]["seconds"] > MOST_S:
-                took = found[use]["warm"]["seconds"]
-                found["missed"].append(f"{use}: first event after {took:.2f} s; at most {MOST_S:g}")
+            if use == JUDGED:
+                taken = [each["seconds"] for each in found[use]["warm"]["starts"]]
+                found["judged"] = [judged("seconds from the start to the first event", taken, MOST_S, at_most=True)]
+                found["missed"] = missed(found["judged"])
             if cold:
                 found[use]["cold"] = measured(config, folder, cold, cold=True)
                 tell(console, use, "cold", found[use]["cold"])

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 from waiting import TIMEOUT_S
@@ -118,6 +119,55 @@ def test_embedded_compares_equal_work(tmp_path: Path) -> None:
         ratio = found[name]["ratios"]["loop / linear"]
         assert 0 < ratio["min"] <= ratio["median"] <= ratio["max"]
         assert found[name]["parts"]["hosted"]["score"] > found[name]["parts"]["linear"]["score"]
+
+
+def test_of_many_features_the_one_that_drifts_is_found(tmp_path: Path) -> None:
+    found = run("wide.py", tmp_path / "figures.json", "--features", 5, "--window", 1500, "--alone")
+
+    assert found["widths"]["5"]["rows"] == 4500
+    assert min(found["widths"]["5"]["ours"]) > 0
+    assert found["judged"] == []
+
+
+def test_a_replay_is_beside_the_run_that_wrote_the_log(tmp_path: Path) -> None:
+    found = run("replay.py", tmp_path / "figures.json", "--events", 20_000, "--turns", 2, "--only", "log")
+
+    assert {way: len(rates) for way, rates in found["rates"]["log"].items()} == {"live": 2, "replay": 2, "against": 2}
+    assert [row["work"] for row in found["judged"]] == ["replay / live, log", "replay --against / live, log"]
+
+
+def speed(part: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The page of one part, made in a folder."""
+    command = [sys.executable, BENCHMARKS / "speed.py", folder, "--quick", "--only", part, "--out", folder]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=250)
+    assert "minutes" in done.stdout, done.stderr  # it came to its end
+    return done
+
+
+def test_speed_puts_all_figures_on_a_page(tmp_path: Path) -> None:
+    done = speed("growth", tmp_path)
+
+    found = json.loads((tmp_path / "speed.json").read_bytes())
+    page = (tmp_path / "speed.md").read_text()
+    assert len(found["judged"]) == 3
+    assert page.count("| missed |") == len(found["missed"])
+    assert ("of 3 are missed." in page) == bool(done.returncode)
+    assert "<svg" in (tmp_path / "images" / "speed.svg").read_text()
+
+
+def test_speed_tells_of_a_benchmark_that_failed(tmp_path: Path) -> None:
+    done = speed("embedded", tmp_path)  # where there are no data sets
+
+    told = json.loads((tmp_path / "speed.json").read_bytes())["missed"]
+    assert done.returncode == 1
+    assert told == ["embedded.py failed: its figures were not measured"]
+    assert "Not measured, because the benchmark failed: embedded." in (tmp_path / "speed.md").read_text()
+
+
+def test_the_peers_have_the_river_of_this_environment() -> None:
+    pinned = [file.read_text() for file in (BENCHMARKS / "speed_peers").glob("*.txt")]
+
+    assert [text for text in pinned if "river" in text and f"river=={version('river')}\n" not in text] == []
 
 
 def test_growth_takes_all_windows(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic, RecordsToDelete
@@ -19,13 +20,14 @@ from runs import CONFIG, configured, in_process, landed, rows, without, write
 
 from compose.broker import Broker
 from stream_app.config import Config, load
-from stream_app.edges import kafka
-from stream_app.edges.differences import Comparison, Item, NewestComparison, Placed, Replay, Unread
+from stream_app.edges import blocks, kafka
+from stream_app.edges.differences import Comparison, Item, NewestComparison, Placed, Replay, Stored, Unread, items
 from stream_app.edges.log import Log
 from stream_app.errors import ConfigError, DriftlineError, StateError, TopicError
-from stream_app.messages import OUTPUTS
+from stream_app.messages import OUTPUTS, Predictions
 from stream_app.runners.history import Bound, Bounds
 from stream_app.runners.replay import EVERYTHING, contrasted, replayed
+from stream_app.texts import Texts
 
 ROWS = 3000
 PARTITIONS = 2
@@ -387,6 +389,63 @@ def test_a_comparison_counts_each_change_once(seed: int) -> None:
 
     assert {name: getattr(found, name) for name in done} == done
     assert found.same == len(rerun) - done["altered"] - done["missing"]
+
+
+def predictions(offset: np.ndarray, score: np.ndarray) -> Predictions:
+    ids = Texts.of([f"é{number}" for number in offset.tolist()])
+    return Predictions("v1", ("no", "yes"), offset, ids, 10 * offset, (offset % 3 - 1).astype(np.int32), score)
+
+
+def by_columns(rerun: Predictions, written: Predictions, rng: random.Random) -> Comparison:
+    """Compared as the log holds them, each side cut anywhere."""
+
+    def cuts(part: Predictions) -> Iterator[tuple[int, Predictions]]:
+        at = 0
+        while at < len(part.id):
+            size = rng.choice((1, 50, 700))
+            yield at, blocks.cut(part, at, at + size)
+            at += size
+
+    async def stored() -> AsyncIterator[Stored]:
+        for at, part in cuts(written):
+            yield Stored(at, part)
+
+    comparison = Comparison("predictions", 0, Unread(stored()))
+
+    async def work() -> None:
+        comparison.begin()
+        for _, part in cuts(rerun):
+            await comparison.take_part(part)
+        await comparison.finish(whole=True)
+
+    asyncio.run(work())
+    return comparison
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_columns_are_compared_as_their_records_are(seed: int) -> None:
+    rng, chance = random.Random(seed), np.random.default_rng(seed)
+    offset, changes = np.arange(rng.randrange(1, 3000)), seed % 3  # without a change, with one, with many
+    score = chance.choice([0.25, np.nan, -0.0, 0.0], len(offset))
+    altered, kept = score.copy(), np.ones(len(offset), bool)
+    for _ in range(changes * changes):
+        altered[rng.randrange(len(offset))] = 0.5
+        kept[rng.randrange(len(offset))] = False
+    rerun, written = predictions(offset, score), predictions(offset[kept], altered[kept])
+
+    found = by_columns(rerun, written, rng)
+    one_by_one = compared(Comparison, list(items(rerun)), list(items(written)), iter(lambda: 1000, 0))
+    assert (found.tally, found.first and found.first.position) == (
+        one_by_one.tally,
+        one_by_one.first and one_by_one.first.position,
+    )
+    assert found.tally.identical == (changes == 0)
+
+
+def test_a_zero_of_another_sign_is_a_difference() -> None:
+    parts = (predictions(np.arange(3), np.array([0.5, zero, 0.5])) for zero in (0.0, -0.0))
+
+    assert by_columns(*parts, random.Random(1)).tally.altered == 1
 
 
 def test_records_in_another_order_are_a_difference() -> None:

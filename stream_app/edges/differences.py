@@ -1,18 +1,20 @@
 """What a run would write beside what was written, record by record: one stream of one shard at a time.
 
-Both sides are walked in step, so memory is bounded by WINDOW records however long a stream is. Where they differ, the
-nearest record that both have is looked for within that window: what is passed over on the way is missing or extra.
+Both sides are walked in step, so memory is bounded by WINDOW records, or a block of the log, however long a stream is.
+Where they differ, the nearest record that both have is looked for within that window: what is passed over on the way is
+missing or extra.
 """
 
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Literal
+from itertools import islice, repeat
+from typing import Literal, NamedTuple
 
+from stream_app.edges import blocks
 from stream_app.edges.transactions import Written
-from stream_app.messages import OUTPUTS
+from stream_app.messages import OUTPUTS, Outcomes, Predictions
 
 WINDOW = 1024  # records that are looked at on each side when they differ
 
@@ -74,21 +76,59 @@ def item(written: Written) -> Item:
     return next((value for name, value in headers if name == "id"), b"") if headers else b"", key or b"", value
 
 
+def items(part: Predictions | Outcomes) -> Iterable[Item]:
+    """Its rows as they are compared."""
+    return zip(repeat(b""), map(str.encode, part.id), part.values(), strict=False)
+
+
+class Stored(NamedTuple):
+    """Records as columns, as the log holds them."""
+
+    first: int  # number of the first in the log
+    part: Predictions | Outcomes
+
+
+Batch = list[Placed] | Stored
+
+
+def placed(batch: Batch) -> Iterable[Placed]:
+    """Its records one by one."""
+    return enumerate(items(batch.part), batch.first) if isinstance(batch, Stored) else batch
+
+
 @dataclass(slots=True)
 class Unread:
     """What was written, as far as it is looked at."""
 
-    batches: AsyncIterator[list[Placed]]
+    batches: AsyncIterator[Batch]
     waiting: deque[Placed] = field(default_factory=deque)
+    stored: Stored | None = None  # comes behind those that wait
     ended: bool = False
 
     async def fill(self, count: int) -> bool:
         """Reads on until `count` records wait, or to the end; False if none wait."""
         while len(self.waiting) < count and not self.ended:
-            batch = await anext(self.batches, None)
-            self.ended = batch is None
-            self.waiting.extend(batch or ())
+            await self._read()
+            if self.stored:
+                self.waiting.extend(placed(self.stored))
+                self.stored = None
         return bool(self.waiting)
+
+    async def columns(self) -> Stored | None:
+        """What comes next, if it comes as columns."""
+        while not (self.waiting or self.stored or self.ended):
+            await self._read()
+        return None if self.waiting else self.stored
+
+    async def _read(self) -> None:
+        if self.stored:
+            return
+        batch = await anext(self.batches, None)
+        self.ended = batch is None
+        if isinstance(batch, Stored):
+            self.stored = batch
+        else:
+            self.waiting.extend(batch or ())
 
 
 class Comparison:
@@ -114,6 +154,19 @@ class Comparison:
         """Compares the next records of the run."""
         self._rerun.extend(rerun)
         await self._settle(last=False)
+
+    async def take_part(self, rerun: Predictions | Outcomes) -> None:
+        """Compares the next records of the run, which come as columns: equal ones are passed over together."""
+        while rerun.id and not self._rerun and (stored := await self.written.columns()):
+            first, part = stored
+            count = min(len(rerun.id), len(part.id))
+            if not blocks.same(blocks.cut(rerun, 0, count), blocks.cut(part, 0, count)):
+                break
+            self.tally.same += count * (not self._early)
+            rerun, part = blocks.cut(rerun, count), blocks.cut(part, count)
+            self.written.stored = Stored(first + count, part) if part.id else None
+        if rerun.id:
+            await self.take(items(rerun))
 
     async def finish(self, *, whole: bool) -> None:
         """Ends the comparison; `whole`: the run went as far as the stream does, what is left of it is extra."""

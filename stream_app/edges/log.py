@@ -162,7 +162,8 @@ class Log:
         To follow, call again with the last `seq`. `features`: the newest per key, in the order of their change.
         """
         if stream in UNPACK:
-            yield from self._read_blocks(stream, after)
+            for first, part in self.parts(stream, after):
+                yield from _records(stream, part, first)
             return
         query = READ_FEATURES if stream == "features" else READ_MESSAGES
         while page := self._file.page(query, after, stream, PAGE_ROWS):
@@ -265,14 +266,14 @@ class Log:
         parts: list[Any] = UNPACK[stream](data)
         return parts
 
-    def _read_blocks(self, stream: str, after: int) -> Iterator[Record]:
+    def parts(self, stream: str, after: int = 0) -> Iterator[tuple[int, Predictions | Outcomes]]:
+        """Yield what `read` does for predictions or outcomes, by columns, each part with the records before it."""
         query = "SELECT last - rows, checksum, data FROM blocks WHERE stream = ? AND last > ? ORDER BY last LIMIT 1"
         while page := self._file.rows(query, stream, after):
             first, checksum, data = page[0]
             for part in self._unpacked(stream, checksum, data):
                 seen = min(max(after - first, 0), len(part.id))
-                rest = blocks.take(part, np.arange(seen, len(part.id))) if seen else part
-                yield from _records(stream, rest, first + seen)
+                yield first + seen, blocks.cut(part, seen) if seen else part
                 first += len(part.id)
             after = first
 

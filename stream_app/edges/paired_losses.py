@@ -60,6 +60,10 @@ class Losses:
         losses = [np.nan if each.error is None else each.error for each in found]
         self._live.append((np.array([each.offset for each in found], np.int64), np.array(losses, float)))
 
+    def live_columns(self, outcomes: Outcomes) -> None:
+        """The same of records that come as columns."""
+        self._live.append((outcomes.offset, outcomes.error))
+
     def other(self, outcomes: list[Outcomes]) -> None:
         """Takes what the other one made of the next labels."""
         nothing = Texts.of([])

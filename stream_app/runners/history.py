@@ -7,6 +7,7 @@ out what a stream holds. What comes in while they are read is not looked at. Not
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -16,20 +17,20 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import structs
 
 from stream_app.config import Config
-from stream_app.edges import commits, kafka
-from stream_app.edges.differences import Item, Placed, item
-from stream_app.edges.log import Log, Record, Saved
+from stream_app.edges import blocks, commits, kafka
+from stream_app.edges.differences import Batch, Stored, item
+from stream_app.edges.log import Log, Saved
 from stream_app.errors import BrokerError, ConfigError, StateError, TopicError
 from stream_app.flow.clock import NOW, START, clock_states, state_of
 from stream_app.flow.decode import Decoder
 from stream_app.messages import CONTROL, EVENT, LABEL, OUTPUTS, Outputs, Rows, Tape, join_rows
 from stream_app.pipeline import Pipeline
 from stream_app.runners.embedded import Input
-from stream_app.runners.recovery import SLICE, handled, rerun
+from stream_app.runners.recovery import SLICE, rerun
 
 QUIET_S = 30.0  # within this time a shard must once be between two commits
 EMPTY_WAIT_MS = 20  # that a fetch may wait at the end of one topic while others have records
-BATCH = 1000  # records of the log handed out together
+BATCH = 1000  # records of the log handed out together, one by one
 
 
 class Step(NamedTuple):
@@ -76,7 +77,7 @@ class History(Protocol):
     ) -> AsyncGenerator[tuple[Step, Outputs]]:
         """Each step and what it causes; `fresh`: the pipeline begins at the start of the bounds, else at the first."""
 
-    def written(self, shard: int, stream: str) -> AsyncGenerator[list[Placed]]:
+    def written(self, shard: int, stream: str) -> AsyncGenerator[Batch]:
         """What a stream holds, in order."""
 
     def beheaded(self, shard: int, stream: str) -> bool:
@@ -174,7 +175,7 @@ class TopicHistory:
                 return offset - 1
         return stop - 1
 
-    async def written(self, shard: int, stream: str) -> AsyncGenerator[list[Placed]]:
+    async def written(self, shard: int, stream: str) -> AsyncGenerator[Batch]:
         place = self._place(stream, shard)
         async with kafka.consumer(self.config) as client:  # its own: one that waits would hold the others up
             client.assign([place])
@@ -217,20 +218,21 @@ class LogHistory:
     async def reruns(
         self, pipeline: Pipeline, shard: int, bounds: Bounds, *, fresh: bool  # noqa: ARG002
     ) -> AsyncGenerator[tuple[Step, Outputs]]:  # fmt: skip
-        streams = [Stream(given) for given in self._inputs(pipeline.config)]
         none = Decoder(pipeline.config, "labels", None)(0, [])
         controls = iter(self.log.controls(0))
         clock, records = START, 0
-        for order in self._orders():
-            counts = np.bincount(order, minlength=3).tolist()
-            events = streams[EVENT].take(counts[EVENT])
-            labels = streams[LABEL].take(counts[LABEL]) if len(streams) > 1 else none
-            tape = Tape(order, events, labels, list(islice(controls, counts[CONTROL])))
-            clock = _clock(clock, tape, pipeline.config.engine.ahead_ms)
-            step = Step(records, records + len(order), streams[EVENT].taken, clock[NOW])
-            records = step.records
-            if not fresh or bounds.part(step.events, step.time_ms)[0]:
-                yield step, await handled(pipeline, tape)
+        with ThreadPoolExecutor(1, "read") as reading:
+            streams = [Stream(given, reading) for given in self._inputs(pipeline.config)]
+            for order in self._orders():
+                counts = np.bincount(order, minlength=3).tolist()
+                events = streams[EVENT].take(counts[EVENT])
+                labels = streams[LABEL].take(counts[LABEL]) if len(streams) > 1 else none
+                tape = Tape(order, events, labels, list(islice(controls, counts[CONTROL])))
+                clock = _clock(clock, tape, pipeline.config.engine.ahead_ms)
+                step = Step(records, records + len(order), streams[EVENT].taken, clock[NOW])
+                records = step.records
+                if not fresh or bounds.part(step.events, step.time_ms)[0]:
+                    yield step, pipeline.handle(tape)
 
     def _inputs(self, config: Config) -> list[Input]:
         """The files of the log's own configuration, read as `config` says."""
@@ -248,10 +250,15 @@ class LogHistory:
                 )
         return inputs
 
-    async def written(self, shard: int, stream: str) -> AsyncGenerator[list[Placed]]:  # noqa: ARG002
+    async def written(self, shard: int, stream: str) -> AsyncGenerator[Batch]:  # noqa: ARG002
+        if stream in ("predictions", "outcomes"):
+            for before, part in self.log.parts(stream):
+                for at in range(0, len(part.id), SLICE):
+                    yield Stored(before + at + 1, blocks.cut(part, at, at + SLICE))
+            return
         records = self.log.read(stream)
         while batch := list(islice(records, BATCH)):
-            yield [(record.seq, _item(stream, record)) for record in batch]
+            yield [(r.seq, (r.id.encode(), r.key.encode(), r.value)) for r in batch]
 
     def beheaded(self, shard: int, stream: str) -> bool:  # noqa: ARG002
         return False
@@ -262,22 +269,22 @@ class LogHistory:
 
 
 class Stream:
-    """Takes known numbers of records off an input."""
+    """Takes known numbers of records off an input, the next of which are read meanwhile."""
 
-    def __init__(self, given: Input) -> None:
-        self.given, self.taken = given, 0
+    def __init__(self, given: Input, reading: ThreadPoolExecutor) -> None:
+        self.given, self.reading, self.taken = given, reading, 0
         self._rows = given.decode(0, [])
 
     def take(self, count: int) -> Rows:
         """The next `count` records; SourceError or StateError if the file no longer has them."""
         while len(self._rows) < count:
-            more = self.given.read()
+            more = self.given.read(self.reading)
             if not len(more):
                 raise self.given.problem or StateError(
                     f"{self.given.source.name} ends before record {self.taken + count}, which the log took: it was "
                     "shortened or replaced; bring back the old file"
                 )
-            self._rows = join_rows(self._rows, more)
+            self._rows = join_rows(self._rows, more) if len(self._rows) else more
         taken, self._rows = self._rows[:count], self._rows[count:]
         self.taken += count
         return taken
@@ -286,8 +293,3 @@ class Stream:
 def _clock(clock: tuple[int, int, int], tape: Tape, ahead_ms: int) -> tuple[int, int, int]:
     """Stream time behind a tape."""
     return state_of(clock_states(clock, tape.times(), ahead_ms)[-1]) if len(tape.order) else clock
-
-
-def _item(stream: str, record: Record) -> Item:
-    told = stream in ("predictions", "outcomes")  # their values tell their ids
-    return b"" if told else record.id.encode(), record.key.encode(), record.value

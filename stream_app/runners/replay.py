@@ -11,12 +11,12 @@ from pathlib import Path
 
 from stream_app.config import Config, digest
 from stream_app.edges.contrast import Contrast, Cost
-from stream_app.edges.differences import Comparison, NewestComparison, Replay, Unread, item
+from stream_app.edges.differences import Comparison, NewestComparison, Replay, Stored, Unread, item, placed
 from stream_app.edges.paired_losses import Losses
 from stream_app.edges.sightings import TOLD, Side
 from stream_app.edges.transactions import records_of
 from stream_app.errors import DriftlineError, TopicError
-from stream_app.messages import OUTPUTS, Outputs, Progress
+from stream_app.messages import OUTPUTS, Outcomes, Outputs, Progress
 from stream_app.pipeline import Pipeline
 from stream_app.runners.history import Bounds, History, Step, opened
 from stream_app.runners.metered import Experiment, Metered
@@ -115,9 +115,12 @@ async def _walk(
             for comparison in streams.values():
                 comparison.begin()
         result.records += (step.records - step.first) * begun
-        for stream, written in records_of(out).items():
+        for stream, written in records_of(Outputs(messages=out.messages)).items():
             if stream in streams:  # not the archive: pickles of equal models may differ
                 await streams[stream].take(map(item, written))
+        for stream, parts in (("predictions", out.predictions), ("outcomes", out.outcomes)):
+            for part in parts:
+                await streams[stream].take_part(part)
         pace.step(step)
     return not stopped
 
@@ -198,10 +201,14 @@ async def _written(history: History, shard: int, taken: range, side: Side, losse
     """What the live one wrote at the records taken."""
     for stream in TOLD:
         async for batch in history.written(shard, stream):
-            for _, (_, _, value) in batch:
+            for _, (_, _, value) in placed(batch):
                 side.take(stream, shard, value, taken)
     async for batch in history.written(shard, "outcomes"):
-        losses.live(value for _, (_, _, value) in batch)
+        match batch:
+            case Stored(part=Outcomes() as outcomes):
+                losses.live_columns(outcomes)
+            case _:
+                losses.live(value for _, (_, _, value) in placed(batch))
 
 
 def _refuse_if_empty(records: int, bounds: Bounds) -> None:

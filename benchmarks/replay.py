@@ -1,0 +1,150 @@
+"""The speed of a replay of a finished log beside that of the run that wrote it, disk to disk.
+
+In the log: the embedded engine takes JSON lines of 8 numbers (the stream `quiet` of embedded.py, everything on) into a
+new log; that log is replayed, compared byte for byte (`replay`), and replayed by a configuration put beside it, as a
+backfill is (`against`). In turn, TURNS times, in one process, by the clock.
+
+In the topics: a worker takes a topic from its start to its end (as `linear` in kafka.py), then `driftline replay`
+and `driftline replay --against` take what it took and wrote, each a process on the core on which the worker was. The
+worker's rate is that of its outputs by the broker's clock from a second after the first; a replay's is that of its
+records from where it begins to read, so the start of the process is counted for neither.
+
+All have the same events, model and detectors; a replay reads what was written too, and writes nothing. Judged are the
+medians of the ratios within a turn, at least 1.2 times the live speed; exit code 1 if one is missed.
+
+Run: python benchmarks/replay.py [--json FILE]   (3 minutes)
+"""
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import cluster
+import msgspec
+from cluster import Program
+from embedded import Data, Times, pipeline, quiet
+from judged import judged, missed, tell
+from kafka import Bench
+from machine import describe
+from rich.console import Console
+from rich.table import Table
+
+from stream_app.runners.replay import contrasted, replayed
+
+FASTER = 1.2
+TIMEOUT_S = 600.0
+Rates = dict[str, list[float]]  # events/s of each turn, by way
+
+
+def in_log(data: Data, folder: Path, turns: int) -> Rates:
+    """A run and both replays, in turn; a turn before warms caches and compiled kernels."""
+    config, state, events = data.config("linear"), folder / "live.db", len(data.events)
+
+    def replay() -> None:
+        if not asyncio.run(replayed(config, state=state)).identical:
+            raise RuntimeError("the replay of a log differs from it")
+
+    ways: dict[str, Callable[[], object]] = {
+        "live": lambda: pipeline(data, "linear", state, Times()),
+        "replay": replay,
+        "against": lambda: asyncio.run(contrasted(config, config, state=state)),
+    }
+    found: Rates = {name: [] for name in ways}
+    for turn in range(turns + 1):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            if turn:
+                found[name].append(events / (time.perf_counter() - started))
+    return found
+
+
+async def in_topics(events: int, turns: int, console: Console) -> Rates:
+    """A worker and both replays, in turn."""
+    found: Rates = {name: [] for name in ("live", "replay", "against")}
+    with cluster.broker() as broker, tempfile.TemporaryDirectory() as folder:
+        await cluster.create(broker.bootstrap, ["flow"])
+        await cluster.load(broker.bootstrap, "flow", events)
+        bench = Bench(broker.bootstrap, broker.pid, Path(folder), {}, "flow", 1)
+        for turn in range(turns):
+            name = f"turn{turn}"
+            run, _ = await bench.run("linear", name, TIMEOUT_S)
+            found["live"].append(run.rate)
+            file = Path(folder, f"{name}.toml")
+            replay = [cluster.DRIFTLINE, "replay", str(file), "--json"]
+            found["replay"].append(await rate_of(replay, events))
+            found["against"].append(await rate_of([*replay, "--against", str(file)], events))
+            told = ", ".join(f"{way} {rates[-1]:,.0f}/s" for way, rates in found.items())
+            console.print(f"topics, turn {turn + 1}: {told}", style="dim", highlight=False)
+    return found
+
+
+async def rate_of(command: list[str], events: int) -> float:
+    """Records a second of a replay, as it tells; RuntimeError if it did not end well or took fewer."""
+    with Program(command) as program:
+        code = await asyncio.to_thread(program.process.wait, TIMEOUT_S)
+        told = program.log_file.read_text(errors="replace").splitlines()
+    summary = msgspec.json.decode(told[-1]) if code == 0 else {}
+    if summary.get("records") != events:
+        raise RuntimeError(f"{' '.join(command)} ended with exit code {code}:\n" + "\n".join(told[-20:]))
+    rate: float = events / summary["seconds"]
+    return rate
+
+
+def ratios(where: str, rates: Rates) -> Iterator[dict[str, Any]]:
+    """Both replays beside the run."""
+    for way, name in (("replay", "replay"), ("against", "replay --against")):
+        each = [a / b for a, b in zip(rates[way], rates["live"], strict=True)]
+        yield judged(f"{name} / live, {where}", each, FASTER)
+
+
+def report(console: Console, found: dict[str, Rates], rows: list[dict[str, Any]]) -> None:
+    """Print the tables."""
+    table = Table("", "live", "replay", "replay --against")
+    for where, rates in found.items():
+        table.add_row(where, *(f"{statistics.median(each):,.0f}/s" for each in rates.values()))
+    console.print(table)
+    for row in rows:
+        console.print(f"{row['work']}: {row['median']:.2f} ({row['min']:.2f} … {row['max']:.2f})", highlight=False)
+
+
+@click.command()
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures to this file.")
+@click.option("--turns", default=5, show_default=True, help="Of the log; of the topics at most 3.")
+@click.option("--events", default=600_000, show_default=True)
+@click.option("--only", type=click.Choice(["log", "topics"]), help="One of the two.")
+def main(json_file: Path | None, turns: int, events: int, only: str | None) -> None:
+    """Compare replays with the live run; exit code 1 if the target is missed."""
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    about = describe(console)
+    found: dict[str, Rates] = {}
+    if only != "topics":
+        with tempfile.TemporaryDirectory() as folder:
+            found["log"] = in_log(quiet(Path(), Path(folder), events), Path(folder), turns)
+    if only != "log":
+        found["topics"] = asyncio.run(in_topics(events, min(turns, 3), console))
+    told = {where: list(ratios(where, rates)) for where, rates in found.items()}
+    rows = [row for each in told.values() for row in each]
+    report(console, found, rows)
+    if json_file:
+        document = {
+            "machine": about,
+            "events": events,
+            "rates": found,
+            "ratios": told,
+            "judged": rows,
+            "missed": missed(rows),
+        }
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(document)))
+    tell(console, missed(rows))
+    sys.exit(bool(missed(rows)))
+
+
+if __name__ == "__main__":
+    main()
