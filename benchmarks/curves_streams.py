@@ -1,4 +1,4 @@
-"""The seeded streams and configurations of `curves.py`: one quantity differs, everything else is as in `BASE`."""
+"""The seeded streams and configurations of `curves.py`: one quantity differs, everything else is as in `Case()`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,12 +9,10 @@ import numpy as np
 
 from stream_app.config import Config, parse
 
-BATCH = 8192  # events that the engine takes at a time
 BLOCK = 20_000  # events made at a time
 START_MS, STEP_MS = 1_700_000_000_000, 100  # of the first event; between two
 FILLED = 8192  # events after which every detector compares
-CELLS = 24_000_000  # numbers in a stream at most: wide ones are shorter
-REGIONS_BY = ("feature:x0", "feature:x1", "error")  # watched by region where there are several
+BY_REGION = ("feature:x0", "feature:x1", "error")  # watched by region where there are several
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Case:
     """How much there is of each quantity."""
 
     features: int = 8
-    watches: int = 0  # besides ADWIN and KS on each feature, and ADWIN on the error
+    watches: int = 0  # besides those of every case: ADWIN and KS on each feature, ADWIN on the error
     keys: int = 100
     segments: int = 1
     pending: int = 0  # events that wait for their label; 0: it comes with the event
@@ -30,30 +28,25 @@ class Case:
 
     @property
     def settled(self) -> int:
-        """Events of a partition after which nothing grows any more: every key and segment seen, every detector full."""
-        return max(FILLED, self.keys, self.pending, min(100 * self.segments, 20 * FILLED))
+        """Events of a partition after which nothing grows any more: all is seen that there is, detectors are full."""
+        by_segment = min(100 * self.segments, 20 * FILLED) if self.segments > 1 else 0
+        return max(FILLED, self.keys, self.pending, by_segment)
 
 
-BASE = Case()
+def write(file: Path, case: Case, events: int) -> None:
+    """JSON lines; labels that come later in a file of their own beside it."""
+    with file.open("wb") as out, file.with_suffix(".labels").open("wb") as late:
+        for first in range(0, events, BLOCK):
+            for event in _block(case, first, min(BLOCK, events - first)):
+                if case.pending:
+                    known_ms = event["time"] + STEP_MS * case.pending
+                    late.write(msgspec.json.encode({"id": event["id"], "time": known_ms, "y": event.pop("y")}) + b"\n")
+                out.write(msgspec.json.encode(event) + b"\n")
 
 
-def write(folder: Path, case: Case, events: int) -> list[Path]:
-    """JSON lines of each partition; with labels that come later, these in a file of their own beside it."""
-    files = [folder / f"{part}.jsonl" for part in range(case.partitions)]
-    for part, file in enumerate(files):
-        with file.open("wb") as out, file.with_suffix(".labels").open("wb") as late:
-            for first in range(0, events, BLOCK):
-                for event in _block(case, part, first, min(BLOCK, events - first)):
-                    if case.pending:
-                        known = {"time": event["time"] + STEP_MS * case.pending, "id": event["id"], "y": event.pop("y")}
-                        late.write(msgspec.json.encode(known) + b"\n")
-                    out.write(msgspec.json.encode(event) + b"\n")
-    return files
-
-
-def _block(case: Case, part: int, first: int, n: int) -> Iterator[dict[str, float | str]]:
+def _block(case: Case, first: int, n: int) -> Iterator[dict[str, float | str]]:
     """Events in which nothing drifts; keys and regions take turns, so that all are seen equally often."""
-    rng = np.random.default_rng([11, part, first])
+    rng = np.random.default_rng([11, first])
     X = rng.normal(size=(n, case.features)).round(4)
     y = (X[:, :8].sum(axis=1) + rng.logistic(size=n) > 0).astype(int).tolist()
     names = [f"x{i}" for i in range(case.features)]
@@ -65,17 +58,18 @@ def _block(case: Case, part: int, first: int, n: int) -> Iterator[dict[str, floa
 
 
 def config(case: Case, file: Path) -> Config:
-    """Everything on: a feature by key, a compiled model, detectors, panes, predictions and metrics written."""
+    """Everything on: a feature by key, a compiled model, detectors, panes, all outputs; limits just above the case."""
     labels = f'labels = "{file.with_suffix(".labels")}"' if case.pending else ""
     fields = "\n".join(f'x{i} = {{ type = "number" }}' for i in range(case.features))
-    by_region = "".join(_watch(s, "adwin", 'by = "region"\nmax_segments = 4096') for s in REGIONS_BY)
-    more = "".join(_watch(f"feature:x{i // 2 % 8}", ("adwin", "ks")[i % 2]) for i in range(case.watches))
+    watches = [_watch("error", "adwin"), _watch("feature:*", "adwin"), _watch("feature:*", "ks")]
+    if case.segments > 1:
+        watches += [_watch(signal, "adwin", f'by = "region"\nmax_segments = {case.segments}') for signal in BY_REGION]
+    watches += [_watch(f"feature:x{i // 2 % case.features}", ("adwin", "ks")[i % 2]) for i in range(case.watches)]
     return parse(
         f"""
         name = "curves"
         [source]
         events = "{file}"
-        format = "jsonl"
         {labels}
         [schema]
         id = "id"
@@ -94,20 +88,10 @@ def config(case: Case, file: Path) -> Config:
         [engine]
         max_keys = {max(100_000, case.keys)}
         max_values = {max(1_000_000, 5 * case.keys)}
-        max_categories = 4096
+        max_categories = {max(1024, case.segments)}
         remember = {max(100_000, 2 * case.pending)}
-        [[watch]]
-        signal = "error"
-        detector = "adwin"
-        [[watch]]
-        signal = "feature:x*"
-        detector = "adwin"
-        [[watch]]
-        signal = "feature:x*"
-        detector = "ks"
-        {by_region if case.segments > 1 else ""}
-        {more}
-        """.replace("feature:x*", "feature:*"),
+        {"".join(watches)}
+        """,
         "curves",
         {},
     )

@@ -92,7 +92,8 @@ class Observed(NamedTuple):
         return cls(x, finite, column.record[rows], column.offset[rows], column.time_ms[rows])
 
     def part(self, start: int, stop: int) -> "Observed":
-        return Observed(*[values[start:stop] for values in self])
+        rows = slice(start, stop)
+        return Observed(self.x[rows], self.finite[rows], self.record[rows], self.offset[rows], self.time_ms[rows])
 
 
 class Segment:
