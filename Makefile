@@ -8,7 +8,7 @@ READY := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka-demo secrets test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-dashboard bench-incidents bench-auto bench-models bench-retraining chaos calibrate states dashboards lock clean
+.PHONY: help setup demo kafka-demo secrets test check accept accept-embedded accept-kafka bench bench-growth bench-kafka bench-detectors bench-estimates bench-dashboard bench-incidents bench-auto bench-models bench-retraining chaos calibrate states dashboards lock clean
 
 help: ## Lists what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench: $(READY) ## Measures speed over the data sets in DATA_DIR, growth over a 
 	$(BIN)/python benchmarks/embedded.py "$(DATA_DIR)"
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/metrics_cost.py
+
+bench-growth: $(READY) ## Measures what an event costs by features, watches, keys, segments, waiting labels, partitions; a quarter of an hour
+	$(BIN)/python benchmarks/curves.py --out docs/growth.md
 
 bench-kafka: $(READY) ## Measures the worker against Faust and Quix Streams, its latency and its memory; a quarter of an hour
 	$(BIN)/python benchmarks/kafka.py
