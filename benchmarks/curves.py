@@ -31,9 +31,7 @@ from rich.console import Console
 from turns import report
 
 POINT = Path(__file__).with_name("curves_point.py")
-EVENTS = 60_000  # measured of a point
-NUMBERS = 16_000_000  # read, or fed to detectors, while a point is measured: what is wide takes fewer events
-LEAST = 16_384  # events measured at least, of each partition
+EVENTS, FEW = 60_000, 16_384  # measured of a point; where each takes long, at all points of the curve
 TAIL = 20_000  # events behind the measured ones: the last batch may go beyond them
 MEASURED = ("us", "memory", "state")
 LINEAR = 1.05  # an exponent of 1, and what comes of arrays that double
@@ -45,6 +43,7 @@ class Curve:
 
     name: str
     points: tuple[int, ...]
+    events: int = EVENTS  # measured of each partition
 
     def case(self, point: int) -> Case:
         """Everything else as it is."""
@@ -52,19 +51,13 @@ class Curve:
 
 
 CURVES = (
-    Curve("features", (8, 30, 100, 300, 1000)),
-    Curve("watches", (10, 30, 100, 300, 1000)),
+    Curve("features", (8, 30, 100, 300, 1000), FEW),
+    Curve("watches", (10, 30, 100, 300, 1000), FEW),
     Curve("keys", (100, 1000, 10_000, 100_000, 1_000_000)),
     Curve("segments", (10, 30, 100, 300, 1000, 3000)),
     Curve("pending", (100, 1000, 10_000, 100_000, 1_000_000)),
-    Curve("partitions", (1, 2, 4, 8, 16, 32)),
+    Curve("partitions", (1, 2, 4, 8, 16, 32), FEW),
 )
-
-
-def events_of(case: Case, events: int) -> int:
-    """How many are measured."""
-    width = case.features + case.watches
-    return max(min(LEAST, events) * case.partitions, min(events, NUMBERS // width))
 
 
 def run(case: Case, file: Path, events: int, warm: Path) -> dict[str, float]:
@@ -78,7 +71,7 @@ def run(case: Case, file: Path, events: int, warm: Path) -> dict[str, float]:
     return told
 
 
-def measure(curves: list[Curve], turns: int, events: int, folder: Path) -> dict[str, dict[int, list[dict[str, float]]]]:
+def measure(curves: list[Curve], turns: int, folder: Path) -> dict[str, dict[int, list[dict[str, float]]]]:
     """By curve and point what each turn found."""
     warm = folder / "warm.jsonl"
     write(warm, Case(pending=1), Case().settled + TAIL)
@@ -86,15 +79,14 @@ def measure(curves: list[Curve], turns: int, events: int, folder: Path) -> dict[
     for curve in curves:
         for point in curve.points:
             case, file = curve.case(point), folder / f"{curve.name}-{point}.jsonl"
-            measured = events_of(case, events)
-            write(file, case, case.settled + measured // case.partitions + TAIL)
-            plan.append((curve, point, case, file, measured))
+            write(file, case, case.settled + curve.events + TAIL)
+            plan.append((curve, point, case, file))
     found: dict[str, dict[int, list[dict[str, float]]]] = {
         curve.name: {point: [] for point in curve.points} for curve in curves
     }
     for _ in range(turns):
-        for curve, point, case, file, measured in plan:
-            found[curve.name][point].append(run(case, file, measured, warm))
+        for curve, point, case, file in plan:
+            found[curve.name][point].append(run(case, file, curve.events, warm))
     return found
 
 
@@ -129,7 +121,7 @@ def missed(curves: dict[str, dict[str, dict[str, float]]]) -> Iterator[str]:
 
 @click.command()
 @click.option("--turns", default=3, show_default=True)
-@click.option("--events", default=EVENTS, show_default=True, help="Measured of a point.")
+@click.option("--events", default=EVENTS, show_default=True, help="Measured of each partition, at most.")
 @click.option("--only", multiple=True, type=click.Choice([curve.name for curve in CURVES]), help="These curves.")
 @click.option("--most", default=10_000_000, help="Leave out larger points.")
 @click.option("--json", "figures", type=click.Path(path_type=Path), help="Write all figures to this file.")
@@ -139,9 +131,11 @@ def main(turns: int, events: int, only: tuple[str, ...], most: int, figures: Pat
     console = Console(width=None if sys.stdout.isatty() else 120)
     about = describe(console)
     chosen = [curve for curve in CURVES if not only or curve.name in only]
-    curves = [Curve(curve.name, tuple(p for p in curve.points if p <= most)) for curve in chosen]
+    curves = [
+        Curve(curve.name, tuple(p for p in curve.points if p <= most), min(events, curve.events)) for curve in chosen
+    ]
     with tempfile.TemporaryDirectory() as folder:
-        points = measure(curves, turns, events, Path(folder))
+        points = measure(curves, turns, Path(folder))
     found: dict[str, Any] = {"machine": about, "points": points}
     found["exponents"] = {name: exponents(at) for name, at in points.items()}
     found["missed"] = list(missed(found["exponents"]))

@@ -56,7 +56,7 @@ def point(case: Case, file: Path, folder: Path, events: int) -> dict[str, float]
     shards = engines(case, file, folder)
     settled = take(shards, case.settled)
     start = time.process_time()
-    taken = take(shards, settled // case.partitions + events // case.partitions) - settled
+    taken = take(shards, settled // case.partitions + events) - settled
     us = (time.process_time() - start) / taken * 1e6
     memory = resident() - before
     start, size = time.process_time(), 0
