@@ -340,7 +340,7 @@ def test_a_gzip_that_ends_early_gives_what_is_whole_then_says_so(tmp_path):
 
 
 def test_wide_records_of_several_blocks_are_one_batch_and_memory_stays_bounded(tmp_path):
-    records = [b"%d,%s" % (i, b"x" * 100_000) for i in range(300)]  # ten to a block
+    records = [b"%d,%s" % (i, b"x" * 100_000) for i in range(500)]  # ten to a block
     path = written(tmp_path, b"id,x\n" + b"\n".join(records) + b"\n")
     source = opened(path)
 
