@@ -8,7 +8,7 @@ READY := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka-demo secrets test check accept accept-embedded accept-kafka bench bench-kafka bench-detectors bench-estimates bench-dashboard bench-incidents bench-auto bench-models bench-retraining chaos calibrate states dashboards lock clean
+.PHONY: help setup demo kafka-demo secrets test check accept accept-embedded accept-kafka bench bench-growth bench-kafka bench-detectors bench-estimates bench-dashboard bench-incidents bench-auto bench-models bench-retraining chaos calibrate states dashboards lock clean
 
 help: ## Lists what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ accept-kafka: $(READY) ## Half of accept: the worker against the embedded engine
 
 bench: $(READY) ## Measures all that is promised about speed beside its peers, into docs/speed.md; 25 minutes, needs Java 17 and Maven
 	$(BIN)/python -u benchmarks/speed.py "$(DATA_DIR)"
+
+bench-growth: $(READY) ## Measures what an event costs by features, watches, keys, segments, waiting labels, partitions; a quarter of an hour
+	$(BIN)/python benchmarks/curves.py --out docs/growth.md
 
 bench-kafka: $(READY) ## Measures the worker's latency from an event to its alert, and its memory; eight minutes
 	$(BIN)/python benchmarks/kafka_latency.py

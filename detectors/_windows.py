@@ -243,8 +243,10 @@ def _furthest_by_columns(
         if finite(x[at]):
             known[found], places[found] = x[at], at
             found += 1
-    cells = np.empty(found, np.int64)
-    for i in range(found):
+    cells, leaving = np.empty(found, np.int64), min(window, found - window)
+    for i in range(leaving):
+        cells[i] = locate(edges[0], k, known[i])
+    for i in range(window, found):
         cells[i] = locate(edges[0], k, known[i])
     share_before, share = np.empty(k), np.arange(window + 1) / window
     old = 0

@@ -9,6 +9,7 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 from waiting import TIMEOUT_S
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -179,6 +180,19 @@ def test_growth_takes_all_windows(tmp_path: Path) -> None:
     assert len(found["pairs"]) == 2
     assert found["windows"][-1]["log"] > found["windows"][0]["log"]
     assert min(found["memory"], found["state"], found["time"]["min"]) > 0
+
+
+def test_curves_are_measured_point_by_point(tmp_path: Path) -> None:
+    options = "--events", 2000, "--turns", 1, "--most", 2, "--only", "partitions", "--out", tmp_path / "growth.md"
+    found = run("curves.py", tmp_path / "figures.json", *options)
+
+    assert list(found["points"]["partitions"]) == ["1", "2"]
+    one, two = (turns[0] for turns in found["points"]["partitions"].values())
+    assert min(one.values()) > 0
+    assert two["state"] / one["state"] == pytest.approx(2, rel=0.05)
+    assert found["exponents"]["partitions"]["state"]["exponent"] == pytest.approx(1, abs=0.1)
+    assert "| partitions | time, µs |" in (tmp_path / "growth.md").read_text()
+    assert "<svg" in (tmp_path / "images" / "growth.svg").read_text()
 
 
 def test_retraining_compares_the_same_events(tmp_path: Path) -> None:

@@ -127,6 +127,31 @@ def test_alarms_of_all_segments_come_in_the_order_of_the_stream() -> None:
     assert [alarm.record for alarm in alarms] == sorted(alarm.record for alarm in alarms)
 
 
+def test_many_segments_fire_as_their_detectors_alone_and_keep_no_more_than_they_saw() -> None:
+    codes = np.random.default_rng(5).integers(0, 100, 30_000)
+    x = np.random.default_rng(6).normal(size=30_000)
+    x[15_000:][codes[15_000:] < 30] += 4
+    text = BY.replace("max_segments = 2", "max_segments = 100\nparams = { warm_up = 20 }").replace("10000", "1000")
+    names = tuple(map(str, range(100)))
+    stage = detect(text, names)
+    alarms = [a for k in range(0, 30_000, 4096) for a in stage.monitors[0].run(part(column(x, codes), k, k + 4096))]
+
+    expected = []
+    for code in range(100):
+        mine = np.flatnonzero(codes == code)
+        fired = detectors.make("adwin", arl0=1000, warm_up=20).update_many(x[mine])
+        expected += [(int(mine[at]), f"c={code}", drift, 10 * int(mine[at - drift.age + 1])) for at, drift in fired]
+    assert len(expected) > 20
+    assert [(a.record, a.segment, a.drift, a.onset_offset) for a in alarms] == sorted(expected)
+    assert sum(segment.trail._places.nbytes for segment in stage.monitors[0].segments.values()) < 4 * 24 * len(x)
+
+
+def part(whole: Column, start: int, stop: int) -> Column:
+    """Some of the rows."""
+    columns = (values[start:stop] for values in (whole.x, whole.record, whole.offset, whole.time_ms))
+    return Column(*columns, {name: codes[start:stop] for name, codes in whole.groups.items()})
+
+
 def test_keys_are_segments_of_their_gaps() -> None:
     stage = detect('[[watch]]\nsignal = "key:*"\ndetector = "page_hinkley"\n')
     monitor = stage.monitors[0]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -331,6 +332,25 @@ def test_a_command_sent_between_two_runs_is_taken_and_can_be_replayed(tmp_path: 
     assert [alert["incident"] for alert in taken] == [incident]
     assert "acknowledge" in call("audit", config, "--state", state, "--json").stdout.decode()
     assert replayed(config, state, made) == logged(state)
+
+
+class SlowLog(Log):
+    """A log on a disk that needs a tenth of a second for whatever it is given."""
+
+    def commit(self, *given: Any) -> None:
+        time.sleep(0.1)
+        super().commit(*given)
+
+
+def test_outputs_that_take_long_to_write_do_not_put_off_the_next_commit(tmp_path: Path) -> None:
+    """Else what waits for a commit grows from one to the next: more outputs take longer still."""
+    write(tmp_path / "e.jsonl", without(rows(seed=3, n=500), "ly"))
+    with SlowLog(tmp_path / "slow.db", write=True) as log:
+        engine = embedded.Embedded(load(configured(tmp_path, "e.jsonl")), log, key=b"signs")
+        with ThreadPoolExecutor(1) as writing:
+            commit = engine._commit(writing, 0.0)
+
+            assert commit.state_s <= commit.written.result() - 0.1
 
 
 def replayed(config: Path, state: Path, made: list[dict[str, Any]]) -> dict[str, list[Any]]:

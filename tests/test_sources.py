@@ -17,7 +17,7 @@ from pyarrow import parquet
 from stream_app.config import Config, Field, Schema
 from stream_app.config import Source as Input
 from stream_app.edges.records import BrokenInput, CsvRecords, gunzip, json_records, lines
-from stream_app.edges.sources import check_columns, open_source
+from stream_app.edges.sources import READ_BLOCKS, check_columns, open_source
 from stream_app.errors import SourceError
 
 zipped = partial(gzip.compress, mtime=0)  # the names of tests hold such bytes, and must be the same in every process
@@ -336,6 +336,30 @@ def test_a_gzip_that_ends_early_gives_what_is_whole_then_says_so(tmp_path):
     assert given == records[: len(given)]  # the line that was cut is not taken for a record
     assert f"after record {len(given) - 1};" in str(caught.value)
     with pytest.raises(SourceError, match="ends early"):
+        source.read(1)
+
+
+def test_wide_records_of_several_blocks_are_one_batch_and_memory_stays_bounded(tmp_path):
+    records = [b"%d,%s" % (i, b"x" * 100_000) for i in range(500)]  # ten to a block
+    path = written(tmp_path, b"id,x\n" + b"\n".join(records) + b"\n")
+    source = opened(path)
+
+    assert source.read(60) == (0, records[:60])
+    assert source.read(1) == (60, records[60:61])
+    offset, some = source.read(1000)
+    assert (offset, some) == (61, records[61 : 61 + len(some)])
+    assert READ_BLOCKS * 8 < len(some) < READ_BLOCKS * 12
+    assert everything(source) == records[61 + len(some) :]
+
+
+def test_a_damaged_block_behind_good_ones_waits_until_these_are_taken(tmp_path):
+    records, content = many()
+    source = opened(written(tmp_path, zipped(content)[:-1000]))
+    offset, given = source.read(40_000)
+
+    assert offset == 0
+    assert given == records[: len(given)]
+    with pytest.raises(SourceError, match=f"after record {len(given) - 1};"):
         source.read(1)
 
 

@@ -31,6 +31,8 @@ from stream_app.texts import Pieces
 
 Format = Literal["csv", "jsonl", "parquet"]
 
+READ_BLOCKS = 32  # of the input that one `read` gathers: wide records are many to a batch, and 32 MB are little
+
 _FORMATS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -99,7 +101,9 @@ class Source:
         SourceError if the input is damaged, after all that stands before the damage has been given.
         """
         offset, taken = self._offset, [self._taken(most)]
-        while (n := self._offset - offset) < most and not self.finished and self._has_more(n):
+        while len(taken) < READ_BLOCKS and (n := self._offset - offset) < most and not self.finished:
+            if not self._has_more(n):
+                break
             taken.append(self._taken(most - n))
         filled = [records for records in taken if len(records)]
         return offset, filled[0] if len(filled) == 1 else Pieces.joined(filled)

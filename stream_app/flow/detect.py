@@ -4,9 +4,11 @@ A detector measures; what follows from an alarm is for `flow.decide`. Missing ob
 """
 
 from dataclasses import replace
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 
 import detectors
 from detectors import Detector, Drift
@@ -16,38 +18,46 @@ from stream_app.config.watches import kind_params, null_params, reference_params
 from stream_app.flow.chunk import Alarm, Chunk, Column
 from stream_app.flow.events import metric
 from stream_app.flow.validate import Validate, Vocabulary
-from stream_app.messages import Ints, Origin
+from stream_app.messages import Bools, Floats, Ints, Origin
 
 WHOLE, OTHER = -2, -3  # segment codes: no segments; all segments past the first `max_segments`
+UNNAMED = {OTHER: "(other)", -1: "(missing)"}
+
+
+@njit(cache=True)
+def _append(places: Ints, used: int, n: int, stride: int, finite: Bools, offset: Ints, time_ms: Ints) -> int:
+    """Puts every `stride`-th finite observation (a power of two), counted from n, behind the places used; all used."""
+    for i in range(len(offset)):
+        if finite[i]:
+            if n & (stride - 1) == 0:
+                places[used] = n, offset[i], time_ms[i]
+                used += 1
+            n += 1
+    return used
 
 
 class Trail:
     """Where the k-th observation of a signal came from, for the onset: every `stride`-th place, about `LIMIT` of them.
 
-    The stride doubles when the trail is full, so memory is constant and an old onset is known more coarsely.
+    The stride doubles when the trail is full, so memory is bounded and an old onset is known more coarsely.
     """
 
     LIMIT = 1024
 
     def __init__(self) -> None:
         self.n, self.stride, self.used = 0, 1, 0
-        self._places = np.empty((2 * self.LIMIT, 3), np.int64)  # number of the observation, source offset, time
+        self._places = np.empty((0, 3), np.int64)  # number of the observation, source offset, time
 
     @property
     def places(self) -> Ints:
         return self._places[: self.used]
 
-    def add(self, offset: Ints, time_ms: Ints) -> None:
-        start, first = self.n, -self.n % self.stride
-        self.n += len(offset)
-        offset, time_ms = offset[first :: self.stride], time_ms[first :: self.stride]
-        end = self.used + len(offset)
-        if end > len(self._places):
-            self._places = np.concatenate([self._places, np.empty((end, 3), np.int64)])
-        new = self._places[self.used : end]
-        new[:, 0] = np.arange(start + first, start + first + len(offset) * self.stride, self.stride)
-        new[:, 1], new[:, 2] = offset, time_ms
-        self.used = end
+    def add(self, finite: Bools, offset: Ints, time_ms: Ints) -> None:
+        room = self.used + 1 + len(offset) // self.stride
+        if room > len(self._places):
+            self._places = np.concatenate([self.places, np.empty((room, 3), np.int64)])
+        self.used = _append(self._places, self.used, self.n, self.stride, finite, offset, time_ms)
+        self.n += int(np.count_nonzero(finite))
 
     def thin(self) -> None:
         """Only on the metrics grid: what an onset says must not depend on how the log was cut."""
@@ -58,13 +68,32 @@ class Trail:
             self._places[: self.used] = kept
 
     def load(self, n: int, stride: int, places: Ints) -> None:
-        self.n, self.stride, self.used = n, stride, len(places)
-        self._places = np.concatenate([places, np.empty((2 * self.LIMIT, 3), np.int64)])
+        self.n, self.stride, self.used, self._places = n, stride, len(places), places
 
     def find(self, number: int) -> tuple[int, int]:
         """Source offset and time of the last place known at or before observation `number`."""
         at = max(0, int(np.searchsorted(self.places[:, 0], number, side="right")) - 1)
         return int(self.places[at, 1]), int(self.places[at, 2])
+
+
+class Observed(NamedTuple):
+    """Observations of one signal in order, or those of one segment; views of them where they are a slice."""
+
+    x: Floats
+    finite: Bools
+    record: Ints
+    offset: Ints
+    time_ms: Ints
+
+    @classmethod
+    def of(cls, column: Column, rows: Any) -> "Observed":
+        x = column.x[rows]
+        finite = np.isfinite(x) if x.ndim == 1 else np.isfinite(x).any(axis=1)
+        return cls(x, finite, column.record[rows], column.offset[rows], column.time_ms[rows])
+
+    def part(self, start: int, stop: int) -> "Observed":
+        rows = slice(start, stop)
+        return Observed(self.x[rows], self.finite[rows], self.record[rows], self.offset[rows], self.time_ms[rows])
 
 
 class Segment:
@@ -73,19 +102,15 @@ class Segment:
     def __init__(self, detector: Detector) -> None:
         self.detector, self.trail = detector, Trail()
 
-    def run(self, column: Column, rows: Any) -> list[tuple[int, Drift, tuple[int, int]]]:
-        """(row of the column, evidence, onset place) of each alarm among these rows."""
-        x = column.x[rows]
-        fired = self.detector.update_many(x, column.time_ms[rows])
+    def run(self, seen: Observed) -> list[tuple[int, Drift, tuple[int, int]]]:
+        """(row, evidence, onset place) of each alarm among these rows."""
+        fired = self.detector.update_many(seen.x, seen.time_ms)
         first = self.trail.n
-        finite = np.flatnonzero(np.isfinite(x) if x.ndim == 1 else np.isfinite(x).any(axis=1))
-        offset, time_ms = column.offset[rows], column.time_ms[rows]
-        whole = len(finite) == len(x)
-        self.trail.add(offset if whole else offset[finite], time_ms if whole else time_ms[finite])
+        self.trail.add(seen.finite, seen.offset, seen.time_ms)
         found = []
         for i, drift in fired:
-            number = first + int(np.searchsorted(finite, i))
-            found.append((int(np.arange(len(column.x))[rows][i]), drift, self.trail.find(number - drift.age + 1)))
+            number = first + int(np.count_nonzero(seen.finite[:i]))
+            found.append((i, drift, self.trail.find(number - drift.age + 1)))
         return found
 
 
@@ -109,11 +134,14 @@ class Monitor:
 
     def run(self, column: Column) -> list[Alarm]:
         if not self.by:
-            return self._alarms(column, WHOLE, slice(None))
+            return self._alarms(Observed.of(column, slice(None)), WHOLE)
         codes = self._segment_codes(column.groups[self.by])
+        order = np.argsort(codes, kind="stable")
+        seen, codes = Observed.of(column, order), codes[order]
+        edges = np.flatnonzero(np.diff(codes, prepend=OTHER - 1, append=OTHER - 1)).tolist()
         alarms = []
-        for code in np.unique(codes).tolist():
-            alarms += self._alarms(column, code, np.flatnonzero(codes == code))
+        for start, stop in pairwise(edges):
+            alarms += self._alarms(seen.part(start, stop), int(codes[start]))
         return sorted(alarms, key=lambda alarm: alarm.record)
 
     def _segment_codes(self, codes: Ints) -> Ints:
@@ -127,12 +155,12 @@ class Monitor:
         """A segment with a detector that knows nothing."""
         return Segment(detectors.make(self.watch.detector, **self.params))
 
-    def _alarms(self, column: Column, code: int, rows: Any) -> list[Alarm]:
+    def _alarms(self, seen: Observed, code: int) -> list[Alarm]:
         segment = self.segments.get(code) or self.segments.setdefault(code, self.fresh())
         places = ("record", "offset", "time_ms")
         return [
-            self.alarm(code, drift, onset, **{name: int(getattr(column, name)[row]) for name in places})
-            for row, drift, onset in segment.run(column, rows)
+            self.alarm(code, drift, onset, **{name: int(getattr(seen, name)[row]) for name in places})
+            for row, drift, onset in segment.run(seen)
         ]
 
     def alarm(
@@ -172,7 +200,7 @@ class Monitor:
         """A segment as people read it: `origin=JFK`; empty for the whole signal."""
         if code == WHOLE or self.names is None:
             return ""
-        text = {OTHER: "(other)", -1: "(missing)"}.get(code)
+        text = UNNAMED.get(code)
         return f"{self.by}={text or self.names.texts[code]}"
 
 

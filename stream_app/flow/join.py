@@ -130,9 +130,10 @@ class Join:
         scalars = self.ledger.scalars
         self._make_room(len(chunk.events))
         room = 2 * len(chunk.order) + int(scalars[COUNT] - scalars[TAIL] + scalars[HEAP])
-        ops, values = np.empty((room, 6), np.int64), np.full(room, np.nan)
+        ops, values = np.empty((room, 6), np.int64), np.empty(room)  # mostly never touched
         m = weave(self.ledger, self._incoming(chunk), self.timeout_ms, ops, values)
         ops, values = ops[:m], values[:m]
+        values[ops[:, KIND] != LEARN] = np.nan
         aside = (ops[:, KIND] >= REJECT) | ((ops[:, KIND] == PREDICT) & (ops[:, KEY] != 0))
         if aside.any():
             self._set_aside(chunk, ops[aside])

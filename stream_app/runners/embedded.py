@@ -27,7 +27,7 @@ from stream_app.runners.weaver import Weaver
 from stream_app.texts import Pieces
 
 BATCH = 8192  # records decoded at a time: large enough for columns, small enough for the processor's cache
-COMMIT_SHARE = 0.3  # commits may take this share of a core: with a large state they become rarer
+COMMIT_SHARE = 0.3  # states may take this share of a core: with a large one commits become rarer
 IDLE_S = 0.05  # pause when a followed file has nothing new
 MAX_WAIT_S = 1.0  # how long the faster of two streams waits for the slower one when nothing comes
 
@@ -108,6 +108,7 @@ class Commit(NamedTuple):
     written: Future[float]
     progress: Progress
     step: Step
+    state_s: float  # seconds that the state took: outputs cost the same whenever they are written
 
 
 class Embedded:
@@ -193,7 +194,8 @@ class Embedded:
             due = now - committed >= max(self.config.engine.commit_ms / 1000, cost_s / COMMIT_SHARE)
             begins = bool(self.order) and (due or ended or not moved)
             if commit and (begins or ended or commit.written.done()):
-                cost_s = self._committed(commit)
+                self._committed(commit)
+                cost_s = commit.state_s
                 if commit.progress.alerts or now - reported >= report_s:
                     report(commit.progress)
                     reported = now
@@ -251,10 +253,11 @@ class Embedded:
         position: dict[str, Any] = {given.name: given.position() for given in self.inputs}
         position |= {"clocks": self.weaver.clocks, "controls": self.controls}
         state = snapshots.encode(self.pipeline.snapshot(), config_digest=self.digest, key=self.key)
+        state_s = time.monotonic() - began
         header = {"config": self.digest, "name": self.config.name}
         written = writing.submit(self._write, began, self.out, position, bytes(self.order), state, header)
         alerts = [message.value for message in self.out.messages if message.stream == "alerts"]
-        commit = Commit(written, self._progress(started, alerts), Step.of(self.pipeline, self.out))
+        commit = Commit(written, self._progress(started, alerts), Step.of(self.pipeline, self.out), state_s)
         self.out, self.order = Outputs(), bytearray()
         return commit
 
@@ -262,12 +265,11 @@ class Embedded:
         self.log.commit(*what)
         return time.monotonic() - began
 
-    def _committed(self, commit: Commit) -> float:
-        """Waits for the end of a commit; seconds it took."""
+    def _committed(self, commit: Commit) -> None:
+        """Waits for the end of a commit."""
         took_s = commit.written.result()
         if self.meter is not None:
             self.meter.committed(self.shard, commit.step, took_s, commit.progress.lag)
-        return took_s
 
     def _progress(self, started: float, alerts: list[bytes]) -> Progress:
         shares = [given.source.progress for given in self.inputs]
