@@ -13,9 +13,8 @@ ROOT = Path(__file__).parent.parent
 DRIFTLINE = [sys.executable, "-m", "stream_app.cli"]
 CAPTURED = ".stdout", ".stderr"  # files in the folder of the command
 PROCESSES = multiprocessing.get_context("forkserver")
-HEAVY = ["stream_app.runners.embedded", "stream_app.edges.profile", "rich.progress", "pandas"]
-DETECTORS = [f"detectors.{name}" for name in ("adwin", "ddm", "ks", "page_hinkley", "psi")]  # those that tests run with
-PROCESSES.set_forkserver_preload(HEAVY + DETECTORS)
+HEAVY = ["runners.embedded", "runners.faust_worker", "edges.profile", "cli"]
+PROCESSES.set_forkserver_preload([f"stream_app.{name}" for name in HEAVY] + ["rich.progress", "pandas", "tests.warm"])
 
 CONFIG = """
 name = "small"
@@ -63,12 +62,13 @@ class Done(NamedTuple):
     stderr: str
 
 
-def driftline(folder: Path, *args: str | Path) -> Done:
+def driftline(folder: Path, *args: str | Path, home: Path | None = None) -> Done:
     """One command in `folder`, in a process of its own; whatever it is given, it must end and show no traceback.
 
-    The process is forked from one that has the heavy imports behind it: a fresh interpreter takes 2 s for them.
+    The process is forked from one that has imports and kernels behind it: a fresh interpreter takes 2 s for them.
     """
-    process = PROCESSES.Process(target=_main, args=(folder, ["driftline", *map(str, args)]))
+    environment = os.environ | {"HOME": str(home or folder)}
+    process = PROCESSES.Process(target=_main, args=(folder, ["driftline", *map(str, args)], environment))
     process.start()
     process.join(TIMEOUT_S)
     if process.exitcode is None:
@@ -79,11 +79,11 @@ def driftline(folder: Path, *args: str | Path) -> Done:
     return Done(process.exitcode, out, err)
 
 
-def _main(folder: Path, args: list[str]) -> None:
+def _main(folder: Path, args: list[str], environment: dict[str, str]) -> None:
     os.chdir(folder)
+    os.environ.update(environment)
     for descriptor, name in enumerate(CAPTURED, 1):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
-    os.environ["HOME"] = str(folder)
     sys.argv = args
     from stream_app.cli import main  # noqa: PLC0415
 

@@ -12,6 +12,7 @@ from compose.broker import Broker
 
 STARTED = pytest.StashKey[Broker]()
 FOLDER = pytest.StashKey["TemporaryDirectory[str]"]()
+MANY = 1000  # tests, so that it is worth while to compile for all of them at first
 
 settings.register_profile(
     "driftline",
@@ -47,6 +48,13 @@ def pytest_configure_node(node: Any) -> None:
         folder = node.config.stash[FOLDER] = TemporaryDirectory()
         node.config.stash[STARTED] = Broker(Path(folder.name)).__enter__()
     node.workerinput["bootstrap"] = node.config.stash[STARTED].bootstrap
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """With `-n`: the processes share out what has to be compiled, instead of compiling all of it in each of them."""
+    if hasattr(session.config, "workerinput") and len(session.items) > MANY:
+        import warm  # noqa: F401, PLC0415
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -23,7 +23,6 @@ from stream_app.edges import commits, kafka, topics
 from stream_app.models.seal import KEY_VARIABLE
 
 WAIT_MS = 20  # of a request for records where there are none; the next one waits for it
-PROCESSES.set_forkserver_preload(["stream_app.runners.embedded", "stream_app.runners.faust_worker", "kafka_runs"])
 
 T = TypeVar("T")
 

@@ -73,7 +73,7 @@ def test_equals_are_seldom_proven_better_and_the_interval_holds_at_all_times():
         better, _ = Paired().add(d)
         proven += bool((better > np.log(1 / level)).any())
         paired, outside = Paired(), False
-        for part in np.split(d, 100):
+        for part in np.split(d, 40):
             paired.add(part)
             low, _ = paired.interval(level)
             outside |= low > 0

@@ -170,15 +170,15 @@ def test_whole_is_one_by_one_is_any_cut(name: str) -> None:
     assert not differences(other.snapshot(), pipeline.snapshot())
 
 
-@settings(max_examples=25)
+@settings(max_examples=16)
 @given(
-    st.sampled_from(["as it is", "notify, no feedback", "challenge", "steps and sampling"]),
+    st.sampled_from(CUT_AT_RANDOM),
     st.integers(0, 1000),
     st.data(),
 )
 def test_random_cuts_change_nothing(name: str, seed: int, data: st.DataObject) -> None:
     config = variant(name)
-    stream = made_stream(seed, events=400)
+    stream = made_stream(seed, events=300)
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=12))
 
     whole, pipeline = run_in_cuts(config, stream, [])
@@ -204,21 +204,23 @@ def test_the_stream_of_these_tests_has_everything_in_it() -> None:
         assert reason in reasons
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_restored_at_every_record_the_rest_is_the_same(name: str) -> None:
+@pytest.mark.parametrize(("number", "name"), enumerate(VARIANTS), ids=VARIANTS)
+def test_restored_at_every_record_the_rest_is_the_same(number: int, name: str) -> None:
+    """Each variant at the first records and at every seventh, from another one on: no record is left out."""
     config = variant(name)
     stream = made_stream(seed=2, events=120)
     whole, pipeline = run_in_cuts(config, stream, [])
+    expected = pipeline.snapshot()
     before = Pipeline(config)
     for k in range(len(stream)):
-        if k % 3 == 0 or k < 40:
+        if k < config.engine.epoch or (k + number) % 7 == 0:
             state = snapshots.decode(encoded(before), config_digest="d", key=KEY)
             resumed = Pipeline(config)
             resumed.restore(state)
             rest, end = run_in_cuts_after(config, stream, k, resumed)
             for kind, records in rest.items():
                 assert records == whole.get(kind, [])[len(whole.get(kind, [])) - len(records) :]
-            assert not differences(end.snapshot(), pipeline.snapshot())
+            assert not differences(end.snapshot(), expected)
         before.handle(tape_of(config, stream[k : k + 1], stream[:k]))
 
 
@@ -270,7 +272,7 @@ def test_no_json_document_raises_or_poisons_what_follows(rows: list[dict[str, ob
 
 def test_memory_is_bounded_by_the_configuration() -> None:
     config = variant("as it is")
-    stream = made_stream(seed=6, events=4000)
+    stream = made_stream(seed=6, events=2400)
     pipeline = Pipeline(config)
     sizes = []
     tracemalloc.start()

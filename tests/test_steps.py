@@ -16,7 +16,8 @@ from stream_app.models.steps import prepared, restored, saved
 
 INPUTS = Inputs(("a", "b", "n"), ("city", "sky"), 8, [["x", "y", "z", "w"], ["p", "q", "r", "s"]])
 LOGISTIC, TREE = "river.linear_model.LogisticRegression", "river.tree.HoeffdingTreeClassifier"
-LINEAR = "river.linear_model.LinearRegression"
+LINEAR, FOREST = "river.linear_model.LinearRegression", "river.anomaly.HalfSpaceTrees"
+PARAMS = {FOREST: {"n_trees": 3, "height": 4, "window_size": 10}}  # scores after ten rows
 SCALER = config.Step(use="river.preprocessing.StandardScaler")
 ONE_HOT = config.Step(use="river.preprocessing.OneHotEncoder")
 ORDINAL = config.Step(use="river.preprocessing.OrdinalEncoder")
@@ -57,12 +58,12 @@ CASES = {
     "extended": ("regression", LINEAR, [SCALER, named("feature_extraction.PolynomialExtender"), ONE_HOT]),
     "included at random": ("binary", TREE, [named("feature_selection.PoissonInclusion", p=0.3)]),
     "dropped": ("binary", LOGISTIC, [named("compose.Discard", keys=["city", "b"]), ONE_HOT]),
-    "anomalies": ("anomaly", "river.anomaly.HalfSpaceTrees", [named("preprocessing.MinMaxScaler"), ONE_HOT]),
+    "anomalies": ("anomaly", FOREST, [named("preprocessing.MinMaxScaler"), ONE_HOT]),
 }
 
 
 def model_of(task, use, steps, inputs=INPUTS, **keys):
-    spec = config.Model(use=use, steps=tuple(steps), **keys)
+    spec = config.Model(use=use, steps=tuple(steps), **{"params": PARAMS.get(use, {})} | keys)
     return make_model(spec, config.Task(type=task, max_classes=4), inputs, 3)
 
 

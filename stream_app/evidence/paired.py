@@ -61,19 +61,16 @@ class Paired:
 
     def _refuted(self, d: Floats, alpha: float) -> float:
         """The largest mean that a player who bets on more than it has refuted; -1 if none."""
+        seen = self.counts > 0
+        d, counts, rich = d[seen], self.counts[seen].astype(float), np.log(1 / alpha)
         low, high = -1.0, 1.0
         for _ in range(HALVINGS):
             middle = (low + high) / 2
-            if self._bet_on_more(d, middle) >= np.log(1 / alpha):
+            if float(_mean_of_logs(counts @ np.log1p((d - middle)[:, None] * BETS))) >= rich:
                 low = middle
             else:
                 high = middle
         return low
-
-    def _bet_on_more(self, d: Floats, mean: float) -> float:
-        seen = self.counts > 0
-        logs = np.log1p((d[seen] - mean)[:, None] * BETS)
-        return float(_mean_of_logs(self.counts[seen].astype(float) @ logs))
 
     def to_state(self) -> dict[str, Any]:
         return {"wealth": self.wealth.copy(), "counts": self.counts.copy()}
