@@ -18,9 +18,11 @@ TITLES = {
 }
 WHAT = {
     "features": "Number fields, each watched by ADWIN and KS and fed to the model.",
-    "watches": "Further watches of the 8 numbers, ADWIN and KS in turn.",
-    "keys": "Keys by which a feature is kept (the mean of the key's last 5 events); they take turns.",
-    "segments": "Segments of three more watches (`by`, ADWIN on two numbers and on the error); they take turns.",
+    "watches": "Further watches of the 8 numbers, ADWIN and KS in turn, each with another parameter.",
+    "keys": "Keys by which a feature is kept (the mean of the key's last 5 events); they take turns. Each that was\n"
+    "seen since the last line of metrics is written to `features`: from ten thousand keys on, that is one an event.",
+    "segments": "Segments of three more watches (`by`, ADWIN on two numbers and on the error); they take turns. Each\n"
+    "detector of each segment has a line of its own in the metrics, every `measure.every` records.",
     "pending": "Events that wait for their label, which comes so many events later in a file of its own.",
     "partitions": "Shards in one process, each with its own state and log, a batch of each in turn.",
 }
