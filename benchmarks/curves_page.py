@@ -7,6 +7,9 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from stream_app.runners.embedded import COMMIT_SHARE
 
 TITLES = {
     "features": "Features",
@@ -18,9 +21,11 @@ TITLES = {
 }
 WHAT = {
     "features": "Number fields, each watched by ADWIN and KS and fed to the model.",
-    "watches": "Further watches of the 8 numbers, ADWIN and KS in turn.",
-    "keys": "Keys by which a feature is kept (the mean of the key's last 5 events); they take turns.",
-    "segments": "Segments of three more watches (`by`, ADWIN on two numbers and on the error); they take turns.",
+    "watches": "Further watches of the 8 numbers, ADWIN and KS in turn, each with another parameter.",
+    "keys": "Keys by which a feature is kept (the mean of the key's last 5 events); they take turns. Each that was\n"
+    "seen since the last line of metrics is written to `features`: from ten thousand keys on, that is one an event.",
+    "segments": "Segments of three more watches (`by`, ADWIN on two numbers and on the error); they take turns. Each\n"
+    "detector of each segment has a line of its own in the metrics, every `measure.every` records.",
     "pending": "Events that wait for their label, which comes so many events later in a file of its own.",
     "partitions": "Shards in one process, each with its own state and log, a batch of each in turn.",
 }
@@ -39,8 +44,8 @@ predictions, outcomes, metrics, panes and features committed). How it grows with
 
 - **time**: µs of processor time per event after all has settled, with what it takes to commit the outputs;
 - **memory**: resident, beyond what a process holds that has run a small stream;
-- **state**: what a commit writes to go on from, compressed, and the time to make it. The larger it is, the more rarely
-  it is written: it takes about a tenth of the time at most.
+- **state**: what a commit writes to go on from, compressed, and the time to make it. It is not part of **time**: the
+  larger it is, the more rarely it is written, so that making it takes at most {share:.0%} of a core.
 
 Median (least to most) of {turns} turns, each point in a process of its own. The exponent is the slope of the upper half
 in log-log: 0 is flat, 1 is linear; it must be at most 1.05, as arrays grow by doubling. "Each further": the difference
@@ -62,6 +67,7 @@ def page(found: dict[str, Any]) -> str:
     machine = f"{about['processor']}, {about['cores']} cores, load {about['load'][0]:g}, Python {about['python']}"
     return PAGE.format(
         picture="growth.svg",
+        share=COMMIT_SHARE,
         turns=turns,
         machine=machine,
         curves="\n\n".join(curves),
@@ -130,6 +136,9 @@ def _draw(axis: Axes, points: dict[int, list[dict[str, float]]], measured: str) 
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_ylim(min(medians) / 2, max(medians) * 4)
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
     axis.grid(visible=True, which="major", color="#eeeeee", linewidth=0.6)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)

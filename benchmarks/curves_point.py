@@ -3,8 +3,8 @@
     python curves_point.py CASE_JSON FILE EVENTS WARM_FILE
 
 Prints µs of processor time per event once everything has settled, with what it costs to commit the outputs but without
-the states, which the engine keeps to a tenth of its time; bytes that are resident more than before; a state's bytes and
-seconds.
+the states, which the engine writes the more rarely the larger they are; bytes that are resident more than before; a
+state's bytes and seconds.
 """
 
 import ctypes

@@ -64,7 +64,7 @@ def config(case: Case, file: Path) -> Config:
     watches = [_watch("error", "adwin"), _watch("feature:*", "adwin"), _watch("feature:*", "ks")]
     if case.segments > 1:
         watches += [_watch(signal, "adwin", f'by = "region"\nmax_segments = {case.segments}') for signal in BY_REGION]
-    watches += [_watch(f"feature:x{i // 2 % case.features}", ("adwin", "ks")[i % 2]) for i in range(case.watches)]
+    watches += [_further(case, i) for i in range(case.watches)]
     return parse(
         f"""
         name = "curves"
@@ -95,6 +95,12 @@ def config(case: Case, file: Path) -> Config:
         "curves",
         {},
     )
+
+
+def _further(case: Case, i: int) -> str:
+    """ADWIN and KS in turn; no two the same, else their states would compress to that of one."""
+    detector, size, least = (("adwin", "warm_up", 256), ("ks", "window", 500))[i % 2]
+    return _watch(f"feature:x{i // 2 % case.features}", detector, f"params = {{ {size} = {least + i % 97} }}")
 
 
 def _watch(signal: str, detector: str, more: str = "") -> str:
