@@ -77,6 +77,14 @@ def main() -> None:
         sys.exit(1)
 
 
+def loaded(config: Path) -> Config:
+    """The configuration of a file: to check its detectors is to compute their limits, which may have to be compiled."""
+    from stream_app.edges import compiling  # noqa: PLC0415
+
+    with compiling.shown():
+        return load(config)
+
+
 def on_config(command: Callable[..., None]) -> Callable[..., None]:
     """CONFIG, --state and --json, shared by most commands: passes `config`, `state` (path of the log) and `as_json`."""
 
@@ -85,10 +93,7 @@ def on_config(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--json", "as_json", is_flag=True, help="One JSON object per line on standard output.")
     @functools.wraps(command)
     def wrapped(config: Path, state: Path | None, **options: Any) -> None:
-        from stream_app.edges import compiling  # noqa: PLC0415
-
-        with compiling.shown():  # the limits of detectors are checked by computing them
-            tree = load(config)
+        tree = loaded(config)
         command(config=tree, state=state or Path(f"{tree.name}.db"), **options)
 
     return wrapped
@@ -130,7 +135,7 @@ def demo(data: Path | None, folder: Path, *, dashboard: str | None, as_json: boo
     from stream_app.edges.demo import report_by_month, write_flights  # noqa: PLC0415
 
     config_file = _profiled(data, folder) if data else write_flights(folder)
-    config, state = load(config_file), folder / f"{config_file.stem}.db"
+    config, state = loaded(config_file), folder / f"{config_file.stem}.db"
     with shown(config, config_file, state, dashboard or "") as page:
         summary = _run(config, state, follow=False, as_json=as_json)
         if not data:

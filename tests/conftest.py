@@ -1,5 +1,6 @@
 """For all tests: settings of hypothesis (the same examples every time), and a broker."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from compose.broker import Broker
+from stream_app.edges.kernels import renew
 
 STARTED = pytest.StashKey[Broker]()
 FOLDER = pytest.StashKey["TemporaryDirectory[str]"]()
@@ -48,6 +50,10 @@ def pytest_configure_node(node: Any) -> None:
         folder = node.config.stash[FOLDER] = TemporaryDirectory()
         node.config.stash[STARTED] = Broker(Path(folder.name)).__enter__()
     node.workerinput["bootstrap"] = node.config.stash[STARTED].bootstrap
+
+
+def pytest_configure() -> None:
+    renew(os.environ)  # kernels call each other across files
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -14,9 +14,10 @@ from streams import SMALL, differences, made_stream, run_in_cuts
 
 import detectors
 from stream_app.config import load, parse
-from stream_app.edges import compiling
+from stream_app.edges import compiling, kernels
 from stream_app.edges.demo import write_flights
 from stream_app.edges.log import Log
+from stream_app.errors import StateError
 from stream_app.runners.embedded import Embedded
 from stream_app.runners.rehearsal import ALIKE, ARL0, rehearse, shortened
 
@@ -140,12 +141,46 @@ def test_compiling_is_told_kernel_by_kernel(monkeypatch: pytest.MonkeyPatch) -> 
     assert told == [(0, name), (1, name)]
 
 
-def test_a_second_process_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+def test_kernels_of_other_sources_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that calls another file's, which has changed since: numba alone would go on with the old one."""
+    sources, cache = tmp_path / "made_up_kernels", tmp_path / "cache"
+    sources.mkdir()
+    (sources / "__init__.py").touch()
+    (sources / "outer.py").write_text(
+        "from numba import njit\nfrom made_up_kernels.inner import inner\n"
+        "@njit(cache=True)\ndef outer(x):\n    return 10 * inner(x)\n"
+    )
+    monkeypatch.setattr(kernels, "ROOTS", {"made_up_kernels": sources})
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(tmp_path)}
+    said = []
+    for added in (1, 1, 2):
+        (sources / "inner.py").write_text(
+            f"from numba import njit\n@njit(cache=True)\ndef inner(x):\n    return x + {added}\n"
+        )
+        kernels.renew(environment)
+        program = "from made_up_kernels.outer import outer; print(outer(1), *outer.stats.cache_hits.values())"
+        command = [sys.executable, "-B", "-c", program]
+        said.append(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.split())
+
+    assert said == [["20"], ["20", "1"], ["30"]]
+
+
+def test_kernels_need_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(kernels, "PACKAGE", tmp_path / "file")
+    below = str(tmp_path / "file" / "below")
+
+    with pytest.raises(StateError, match="set NUMBA_CACHE_DIR"):
+        kernels.folder({"NUMBA_CACHE_DIR": below, "XDG_CACHE_HOME": below})
+
+    assert kernels.folder({"NUMBA_CACHE_DIR": below, "XDG_CACHE_HOME": str(tmp_path)}) == tmp_path / "numba"
+
+
+def test_a_second_process_waits(tmp_path: Path) -> None:
     folder, waited = os.open(tmp_path, os.O_RDONLY), []
     fcntl.flock(folder, fcntl.LOCK_EX)
 
-    with compiling.alone(lambda: waited.append(os.close(folder))):
+    with kernels.alone(tmp_path, lambda: waited.append(os.close(folder))):
         assert len(waited) == 1
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from stream_app.cli import cli, on_kafka, stop_signals
-from stream_app.config import Config, load
+from stream_app.cli import cli, loaded, on_kafka, stop_signals
+from stream_app.config import Config
 from stream_app.messages import to_json
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def on_cluster(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(config: Path, **options: Any) -> None:
         from stream_app.edges.kafka import cluster  # noqa: PLC0415
 
-        tree = load(config)
+        tree = loaded(config)
         cluster(tree)
         command(config=tree, **options)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from stream_app.cli import cli, on_kafka, on_log
-from stream_app.config import Config, load
+from stream_app.cli import cli, loaded, on_kafka, on_log
+from stream_app.config import Config
 from stream_app.errors import DriftlineError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def replay(
         _same(config, state, bounds, as_json=as_json)
         return
     promotion = Promotion(against, anyway, by, why) if promote else None
-    _experiment(config, load(against), state, bounds, promotion, cost=cost, as_json=as_json)
+    _experiment(config, loaded(against), state, bounds, promotion, cost=cost, as_json=as_json)
 
 
 def _same(config: Config, state: Path | None, bounds: Any, *, as_json: bool) -> None:

@@ -1,23 +1,22 @@
 """Kernels being compiled, as people see it: a cold start takes tens of seconds and must not look like one that hangs.
 
-numba keeps on disk what was compiled, and compiles again only for another processor, another numba, a changed source.
+What was compiled is kept on disk, and compiled again only for another processor, another numba, a changed source.
 Of several processes that start together one compiles; the others wait for it, and then read what it has kept.
 """
 
 import contextlib
-import fcntl
+import functools
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Self
 
 from numba.core import event
 from numba.core.dispatcher import Dispatcher
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from stream_app.edges import journal
+from stream_app.edges import journal, kernels
 from stream_app.edges.terminal import ERR
 
 PACKAGES = ("stream_app", "detectors")
@@ -36,6 +35,7 @@ class Compiling(event.Listener):
         self._alone = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
+        _renewed()
         self._alone.enter_context(event.install_listener("numba:compile", self))
         return self
 
@@ -52,7 +52,7 @@ class Compiling(event.Listener):
             return
         if not self.kernel:
             self.started_s = time.monotonic()
-            self._alone.enter_context(alone(self._waits))
+            self._alone.enter_context(kernels.alone(kernels.folder(os.environ), self._waits))
         self.kernel = f"{kernel.py_func.__module__}.{kernel.py_func.__name__}"
         self._tell(self)
 
@@ -116,24 +116,10 @@ def logged() -> Iterator[None]:
         journal.tell("compiled", kernels=compiling.done, seconds=round(compiling.seconds))
 
 
-@contextlib.contextmanager
-def alone(waits: Callable[[], object]) -> Iterator[None]:
-    """Waits until no other process compiles into the same cache, or where it has no folder for all, the same sources.
-
-    `waits` is called if there is one. What is locked is the folder itself: nothing is made that would have to be
-    writable, or taken away.
-    """
-    folder = os.open(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).parent, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some network file systems lock no folders: then each compiles for itself
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                waits()
-                fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
+@functools.cache
+def _renewed() -> None:
+    """Once a process: before it calls its first kernel."""
+    kernels.renew(os.environ)
 
 
 def _ours(kernel: Any) -> bool:
