@@ -15,7 +15,7 @@ from numba import njit
 
 from detectors._base import MISSING, Array, Floats, N, number
 from detectors._bins import Binned
-from detectors._kernels import finite, locate
+from detectors._kernels import finite, locate_each
 from detectors._tally import (
     BEFORE,
     CATEGORIES,
@@ -230,48 +230,50 @@ def _furthest_by_columns(
 ) -> int:  # fmt: skip
     """`_feed` of many values for the supremum beside a reference that stands, by columns: the same, thrice as fast.
 
-    The bins of all values are found first; a value that leaves the window was in one of them before. What is divided
-    in each test is looked up.
+    The bins of all values are found first; where there are many tests, what they divide is looked up.
     """
-    window, room, n, k, total = config[WINDOW], len(values), counts[N], counts[CELLS] - 1, counts[REFERENCE]
-    known = np.empty(window + len(x) - start)
-    for i in range(window):
-        known[i] = values[(n - window + i) % room]
-    found, last = window, len(x)
-    places = np.empty(len(known), np.int64)  # in x, of each
+    window, room, before, k = config[WINDOW], len(values), counts[N], counts[CELLS] - 1
+    fresh, places, found = np.empty(len(x) - start), np.empty(len(x) - start, np.int64), 0
     for at in range(start, len(x)):
         if finite(x[at]):
-            known[found], places[found] = x[at], at
+            fresh[found], places[found] = x[at], at
             found += 1
-    cells, leaving = np.empty(found, np.int64), min(window, found - window)
+    leaving = min(window, found)
+    known, at = np.empty(leaving + found), (before - window) % room
     for i in range(leaving):
-        cells[i] = locate(edges[0], k, known[i])
-    for i in range(window, found):
-        cells[i] = locate(edges[0], k, known[i])
-    share_before, share = np.empty(k), np.arange(window + 1) / window
-    old = 0
+        known[i] = values[at]
+        at = at + 1 if at + 1 < room else 0
+    known[leaving:] = fresh[:found]
+    cells = np.empty(len(known), np.int64)
+    locate_each(edges[0], k, known, cells)
+    share_before, old = np.empty(k), 0
     for j in range(k):
         old += tallies[BEFORE, j]
-        share_before[j] = old / total
-    recent, alarm, taken = tallies[RECENT], -1, found
-    for i in range(window, found):
-        recent[cells[i]] += 1
-        recent[cells[i - window]] -= 1
-        n += 1
-        if n % every != 0:
+        share_before[j] = old / counts[REFERENCE]
+    looked_up = (found // every + 1) * k > window
+    share = np.arange(window + 1 if looked_up else 0) / window
+    recent, alarm, taken, untested = tallies[RECENT], -1, found, before % every
+    for i in range(found):
+        recent[cells[leaving + i]] += 1
+        recent[cells[i]] -= 1  # a value that leaves is the window's oldest, or one of these
+        untested += 1
+        if untested < every:
             continue
-        new, norm = 0, 0.0
+        untested, new, norm = 0, 0, 0.0
         for j in range(k):
             new += recent[j]
-            norm = max(norm, abs(share[new] - share_before[j]))
+            norm = max(norm, abs((share[new] if looked_up else new / window) - share_before[j]))
         floats[DISTANCE] = norm
         if norm > floats[LIMIT]:
-            alarm, taken, last = places[i], i + 1, places[i] + 1
+            alarm, taken = places[i], i + 1
             break
-    counts[MISSING] += last - start - (taken - window)
-    counts[N] = n
-    for i in range(max(window, taken - room), taken):
-        values[(n - taken + i) % room] = known[i]
+    counts[MISSING] += (len(x) if alarm < 0 else alarm + 1) - start - taken
+    counts[N] = before + taken
+    first = max(0, taken - room)
+    at = (before + first) % room
+    for i in range(first, taken):
+        values[at] = fresh[i]
+        at = at + 1 if at + 1 < room else 0
     return alarm
 
 

@@ -27,7 +27,7 @@ from stream_app.runners.weaver import Weaver
 from stream_app.texts import Pieces
 
 BATCH = 8192  # records decoded at a time: large enough for columns, small enough for the processor's cache
-COMMIT_SHARE = 0.3  # states may take this share of a core: with a large one commits become rarer
+COMMIT_SHARE = 0.1  # states may take this share of a core: with a large one commits become rarer
 IDLE_S = 0.05  # pause when a followed file has nothing new
 MAX_WAIT_S = 1.0  # how long the faster of two streams waits for the slower one when nothing comes
 
