@@ -35,7 +35,6 @@ from stream_app.pipeline import Pipeline
 SHARE = 0.6
 PART, WINDOW = 256, 4096  # records in a call, and in a turn
 WARM = 24_576  # records by which the memory is full
-CYCLES = 5  # whole trainings, for the pauses where they begin and end
 MODELS = {"linear": "linear", "river's Gaussian naive Bayes": "river.naive_bayes.GaussianNB"}
 WAYS = ("alone", "training", "shadow")
 FIELDS = [f"x{i}" for i in range(8)]
@@ -108,10 +107,10 @@ def turn(way: str, pipeline: Pipeline, stream: Stream, parts: list[tuple[int, li
     return took
 
 
-def ends(pipeline: Pipeline, stream: Stream) -> dict[str, float]:
+def ends(pipeline: Pipeline, stream: Stream, cycles: int) -> dict[str, float]:
     """The longest calls in which a training begins, in which it ends, and in which its model is promoted."""
     longest: dict[str, float] = defaultdict(float)
-    for _ in range(CYCLES):
+    for _ in range(cycles):
         commands, doing = [to_json({"command": "retrain", "from_offset": stream.next})], "begins"
         while commands or pipeline.retraining.training or doing:
             ((first, raw),) = stream.window(PART)
@@ -133,7 +132,7 @@ def _after(doing: str, pipeline: Pipeline) -> tuple[list[bytes], str]:
     return [], ""
 
 
-def measured(use: str, windows: int, warm: int) -> dict[str, Any]:
+def measured(use: str, windows: int, warm: int, cycles: int) -> dict[str, Any]:
     """Rates and pauses with one model."""
     fields = "\n".join(f'{name} = {{ type = "number" }}' for name in FIELDS)
     config = parse(CONFIG.format(fields=fields, use=use), "rate", {})
@@ -148,7 +147,7 @@ def measured(use: str, windows: int, warm: int) -> dict[str, Any]:
         parts = stream.window(WINDOW)
         for way in WAYS[at % 3 :] + WAYS[: at % 3]:
             seconds[way].append(turn(way, pipelines[way], stream, parts, pauses))
-    found: dict[str, Any] = {"seconds": seconds, "pauses": pauses, "ends": ends(pipelines["shadow"], stream)}
+    found: dict[str, Any] = {"seconds": seconds, "pauses": pauses, "ends": ends(pipelines["shadow"], stream, cycles)}
     found["rate"] = {way: WINDOW / statistics.median(taken) for way, taken in seconds.items()}
     found["ratio"] = {
         way: sorted(alone / took for alone, took in zip(seconds["alone"], seconds[way], strict=True))
@@ -197,13 +196,14 @@ def page(found: dict[str, Any], windows: int) -> str:
 @click.command()
 @click.option("--windows", default=40, show_default=True, help="Turns of each way.")
 @click.option("--warm", default=WARM, show_default=True, help="Records before anything is counted.")
+@click.option("--cycles", default=5, show_default=True, help="Whole trainings, for the pauses at their ends.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures to this file.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the page to this file.")
-def main(windows: int, warm: int, json_file: Path | None, out: Path | None) -> None:
+def main(windows: int, warm: int, cycles: int, json_file: Path | None, out: Path | None) -> None:
     """Measure; exit code 1 if a training takes too much of the stream's rate."""
     console = Console(width=120)
     found: dict[str, Any] = {"machine": describe(console)}
-    found |= {name: measured(use, windows, warm) for name, use in MODELS.items()}
+    found |= {name: measured(use, windows, warm, cycles) for name, use in MODELS.items()}
     slow = {name: statistics.median(found[name]["ratio"]["training"]) for name in MODELS}
     found["missed"] = [f"{name}: {ratio:.2f} of its rate" for name, ratio in slow.items() if ratio < SHARE]
     text = page(found, windows)

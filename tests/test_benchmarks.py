@@ -222,7 +222,7 @@ def test_promotions_are_counted(tmp_path: Path) -> None:
 
 
 def test_retraining_rate_is_of_the_same_events(tmp_path: Path) -> None:
-    found = run("retraining_rate.py", tmp_path / "figures.json", "--windows", 2, "--warm", 6144)
+    found = run("retraining_rate.py", tmp_path / "figures.json", "--windows", 2, "--warm", 6144, "--cycles", 1)
 
     for name in ("linear", "river's Gaussian naive Bayes"):
         assert {way: len(taken) for way, taken in found[name]["seconds"].items()} == {
@@ -234,7 +234,7 @@ def test_retraining_rate_is_of_the_same_events(tmp_path: Path) -> None:
 
 
 def test_dashboard_is_measured_with_pages_and_without(tmp_path: Path) -> None:
-    options = "--events", 60_000, "--turns", 1, "--pages", 12, "--lines", 200
+    options = "--events", 30_000, "--turns", 1, "--pages", 12, "--lines", 200
     found = run("dashboard.py", tmp_path / "figures.json", *options)
 
     assert len(found["one clock"]["ratios"]) == len(found["many processor"]["ratios"]) == 1
