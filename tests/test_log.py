@@ -366,9 +366,9 @@ def test_a_database_of_another_program_is_left_alone(path: Path, write: bool) ->
 def test_a_newer_format_is_refused(path: Path, write: bool) -> None:
     fill(path, [0, 5])
     with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 3")
 
-    with pytest.raises(StateError, match=r"another version of driftline \(format 2, this one has 1\)"):
+    with pytest.raises(StateError, match=r"another version of driftline \(format 3, this one has 2\)"):
         Log(path, write=write)
 
 

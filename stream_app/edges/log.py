@@ -34,7 +34,7 @@ PAGE_ROWS = 1000  # rows that a reader fetches at a time
 # In `blocks`, ids stand before data so that a search by id never touches the pages of the data.
 FORMAT = Format(
     application_id=0x64726674,  # "drft"
-    version=1,
+    version=2,  # 1: ids had another hash
     schema="""
 CREATE TABLE commits (seq INTEGER PRIMARY KEY, interleaving BLOB NOT NULL);
 CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, header BLOB NOT NULL,
