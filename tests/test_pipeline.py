@@ -204,7 +204,7 @@ def test_the_stream_of_these_tests_has_everything_in_it() -> None:
         assert reason in reasons
 
 
-@pytest.mark.parametrize(("number", "name"), enumerate(VARIANTS), ids=VARIANTS)
+@pytest.mark.parametrize(("number", "name"), list(enumerate(VARIANTS)), ids=VARIANTS)
 def test_restored_at_every_record_the_rest_is_the_same(number: int, name: str) -> None:
     """Each variant at the first records and at every seventh, from another one on: no record is left out."""
     config = variant(name)

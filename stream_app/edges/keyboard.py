@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import select
 import sys
 import termios
 import tty
@@ -20,12 +21,20 @@ def keys(pressed: Callable[[str], None]) -> Iterator[None]:
         return
     loop, before = asyncio.get_running_loop(), termios.tcgetattr(descriptor)
     tty.setcbreak(descriptor)
-    loop.add_reader(descriptor, lambda: pressed(_key(descriptor)))
+    _never_wait(descriptor)
+
+    def read() -> None:
+        key = _key(descriptor)
+        if key:
+            pressed(key)
+
+    loop.add_reader(descriptor, read)
     try:
         yield
     finally:
         loop.remove_reader(descriptor)
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # one that is gone has nothing to be left as it was
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 def _terminal() -> int | None:
@@ -35,8 +44,23 @@ def _terminal() -> int | None:
     return None
 
 
+def _never_wait(descriptor: int) -> None:
+    """A read answers at once: Ctrl-C takes away what was pressed before it, also what was announced already."""
+    attributes = termios.tcgetattr(descriptor)
+    attributes[6][termios.VMIN] = 0
+    termios.tcsetattr(descriptor, termios.TCSANOW, attributes)
+
+
 def _key(descriptor: int) -> str:
+    """The next key, "" if there is none."""
     try:
-        return os.read(descriptor, 1).decode(errors="replace") or END
+        key = os.read(descriptor, 1).decode(errors="replace")
     except OSError:
         return END
+    return key or (END if _is_gone(descriptor) else "")
+
+
+def _is_gone(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, 0)  # that it hung up is told unasked
+    return bool(poll.poll(0))
