@@ -22,7 +22,7 @@ WORK = {  # how the page says what is judged
     "replay --against / live, log": "replay of a log as a backfill: times as fast as the run that wrote it",
     "replay / live, topics": "replay of topics, compared byte for byte: times as fast as the worker that wrote them",
     "replay --against / live, topics": "replay of topics as a backfill: times as fast as the worker that wrote them",
-    "seconds from the start to the first event": "`driftline run`, kernels on disk: seconds from its start to the first event",
+    "seconds from the start to the first event": "`driftline run`, kernels on disk: seconds to the first event",
     "time per event, old / young": "after a long stream (5,000,000) beside its beginning (100,000): time per event",
     "memory, old / after five windows": "resident memory: the most on the way beside that after five windows (500,000)",
     "state, old / after five windows": "saved state: the same",
