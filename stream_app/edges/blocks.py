@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from stream_app.flow.columns import texts_of
 from stream_app.messages import Ints, Outcomes, Predictions
 from stream_app.texts import Coded, Texts
 
@@ -59,7 +60,7 @@ def unpack_predictions(data: bytes) -> list[Predictions]:
     versions = batch["version"].dictionary.to_pylist()
     offset, time_ms = _array(batch["offset"], np.int64), _array(batch["time_ms"], np.int64)
     code, score = _array(batch["code"], np.int32), _array(batch["score"], np.float64)
-    ids = _texts(batch["id"])
+    ids = texts_of(batch["id"])
     arm = _array(batch["arm"], np.uint8) if "arm" in batch.schema.names else None
     model = version if arm is None else np.array([classes.index(each) for each in classes])[version]
     cuts = [0, *(np.flatnonzero(np.diff(model)) + 1).tolist(), len(ids)]
@@ -101,7 +102,7 @@ def unpack_outcomes(data: bytes) -> list[Outcomes]:
     return [
         Outcomes(
             _array(batch["offset"], np.int64),
-            _texts(batch["id"]),
+            texts_of(batch["id"]),
             _array(batch["time_ms"], np.int64),
             _coded(label) if pa.types.is_string(label.type) else _array(label, np.float64),
             _array(batch["delay_ms"], np.int64),
@@ -200,7 +201,7 @@ def _array(column: Any, dtype: type[Any]) -> NDArray[Any]:
 
 def _coded(column: Any) -> Coded:
     encoded = column.dictionary_encode()
-    return Coded(_texts(encoded.dictionary).tolist(), _array(encoded.indices, np.int32).astype(np.int64))
+    return Coded(texts_of(encoded.dictionary).tolist(), _array(encoded.indices, np.int32).astype(np.int64))
 
 
 def _text(values: Texts) -> Any:
@@ -210,11 +211,6 @@ def _text(values: Texts) -> Any:
     ends = np.zeros(len(own) + 1, np.int32)
     ends[1:] = own.ends
     return pa.StringArray.from_buffers(len(own), pa.py_buffer(ends), pa.py_buffer(own.data))
-
-
-def _texts(column: Any) -> Texts:
-    ends = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1).astype(np.int64)
-    return Texts(np.frombuffer(column.buffers()[2], np.uint8), ends[:-1], ends[1:])
 
 
 def _pack(columns: dict[str, Any], metadata: dict[str, bytes]) -> bytes:

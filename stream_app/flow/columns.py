@@ -70,8 +70,7 @@ class Table:
         """Answer a text column, doubting those that are missing."""
         cells = self._cells.get(name)
         if isinstance(cells, pa.Array):
-            ends = np.frombuffer(cells.buffers()[1], np.int32, len(cells) + 1).astype(np.int64)
-            texts = Texts(np.frombuffer(cells.buffers()[2], np.uint8), ends[:-1], ends[1:])
+            texts = texts_of(cells)
             doubtful |= texts.starts == texts.ends
             return texts
         values = self.texts(name, doubtful)
@@ -189,6 +188,12 @@ def texts(cells: Sequence[str | None]) -> pa.StringArray:
     ends, text = np.zeros(len(cells) + 1, np.int32), [(cell or "").encode() for cell in cells]
     np.cumsum(np.fromiter(map(len, text), np.int32, len(text)), out=ends[1:])
     return pa.StringArray.from_buffers(len(cells), pa.py_buffer(ends), pa.py_buffer(b"".join(text)))
+
+
+def texts_of(column: pa.StringArray) -> Texts:
+    """The texts of a column without nulls; they share its bytes."""
+    ends = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1).astype(np.int64)
+    return Texts(np.frombuffer(column.buffers()[2], np.uint8), ends[:-1], ends[1:])
 
 
 def values(column: pa.Array, dtype: type[Any]) -> NDArray[Any]:
