@@ -4,15 +4,14 @@
 `Pipeline.handle` produced, `Progress` where a run stands. Nothing here does any work.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_app import documents
 from stream_app.texts import Coded, Pieces, Texts
 
 Floats = NDArray[np.float64]
@@ -31,29 +30,6 @@ OUTPUTS = (
 
 to_json = msgspec.json.Encoder(enc_hook=np.generic.item).encode  # NaN becomes null, numpy scalars plain numbers
 ARMS = ("A", "B")  # of [ab]: the champion's, and the other lane's
-_encode = msgspec.json.Encoder().encode
-
-
-class _Prediction(msgspec.Struct, gc=False):
-    id: str
-    prediction: str | float | None
-    score: float
-    model: str
-    time: int
-    offset: int
-
-
-class _ArmPrediction(_Prediction, gc=False):
-    arm: str
-
-
-class _Outcome(msgspec.Struct, gc=False):
-    id: str
-    label: str | float
-    error: float
-    time: int
-    delay_ms: int
-    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,16 +179,20 @@ class Predictions:
     score: Floats  # probability of the predicted class (binary: of the positive), value, or anomaly score
     arm: NDArray[np.uint8] | None = None  # number in ARMS; None without [ab]
 
-    def values(self) -> Iterator[bytes]:
+    def values(self) -> Pieces:
         """Each prediction as the JSON document of the `predictions` stream."""
-        names = (*self.classes, None)  # code -1 is the last
-        scores = self.score.tolist()
-        predictions = map(names.__getitem__, self.code.tolist()) if self.classes else scores
-        versions = self.version if isinstance(self.version, list) else repeat(self.version)
-        columns = self.id, predictions, scores, versions, self.time_ms.tolist(), self.offset.tolist()
-        if self.arm is None:
-            return map(_encode, map(_Prediction, *columns))
-        return map(_encode, map(_ArmPrediction, *columns, map(ARMS.__getitem__, self.arm.tolist())))
+        scores = documents.values(self.score.tolist())
+        members: dict[str, Pieces | str] = {
+            "id": documents.texts(self.id),
+            "prediction": documents.picked(self.classes, self.code) if self.classes else scores,
+            "score": scores,
+            "model": documents.values(self.version) if isinstance(self.version, list) else self.version,
+            "time": documents.values(self.time_ms.tolist()),
+            "offset": documents.values(self.offset.tolist()),
+        }
+        if self.arm is not None:
+            members["arm"] = documents.picked(ARMS, self.arm)
+        return documents.objects(members)
 
 
 @dataclass(slots=True)
@@ -226,10 +206,23 @@ class Outcomes:
     delay_ms: Ints  # from event to label
     error: Floats  # the champion's: 0/1 loss, absolute error, NaN without prediction
 
-    def values(self) -> Iterator[bytes]:
+    def values(self) -> Pieces:
         """Each outcome as the JSON document of the `outcomes` stream."""
-        columns = self.id, self.label.tolist(), self.error.tolist(), self.time_ms.tolist(), self.delay_ms.tolist()
-        return map(_encode, map(_Outcome, *columns, self.offset.tolist()))
+        label = self.label
+        return documents.objects(
+            {
+                "id": documents.texts(self.id),
+                "label": (
+                    documents.picked(label.names, label.codes)
+                    if isinstance(label, Coded)
+                    else documents.values(label.tolist())
+                ),
+                "error": documents.values(self.error.tolist()),
+                "time": documents.values(self.time_ms.tolist()),
+                "delay_ms": documents.values(self.delay_ms.tolist()),
+                "offset": documents.values(self.offset.tolist()),
+            }
+        )
 
 
 class Origin(NamedTuple):

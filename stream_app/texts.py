@@ -54,6 +54,11 @@ class Pieces:
         """The same with bytes of its own."""
         return type(self).joined([self])
 
+    def same(self, other: "Pieces") -> bool:
+        """Whether both hold the same bytes, piece by piece."""
+        sizes = np.array_equal(self.ends - self.starts, other.ends - other.starts)
+        return sizes and _same(self.data, self.starts, self.ends, other.data, other.starts)
+
     def lines(self) -> bytes:
         """All pieces, each with a newline behind it."""
         if not len(self):
@@ -267,6 +272,16 @@ def _copy(data: Bytes, starts: Ints, ends: Ints, out: Bytes, at: int, gap: int) 
             out[at] = _NEWLINE
             at += 1
     return at
+
+
+@njit(cache=True, nogil=True)
+def _same(data: Bytes, starts: Ints, ends: Ints, other: Bytes, other_starts: Ints) -> bool:
+    for i in range(len(starts)):
+        apart = other_starts[i] - starts[i]
+        for at in range(starts[i], ends[i]):
+            if data[at] != other[at + apart]:
+                return False
+    return True
 
 
 @njit(cache=True, nogil=True)

@@ -17,6 +17,7 @@ from runs import KEY
 
 from stream_app.config import Config, Source, digest
 from stream_app.edges import commits, kafka, snapshots
+from stream_app.edges.batches import Records
 from stream_app.edges.log import Log
 from stream_app.flow.decode import Decoder
 from stream_app.messages import OUTPUTS, Outputs
@@ -76,7 +77,7 @@ def recovered(config: Config, shard: int) -> tuple[bytes, Position]:
 
     async def work() -> tuple[bytes, Position]:
         pipeline = Pipeline(config, shard)
-        async with kafka.consumer(config, fetch_max_wait_ms=WAIT_MS) as client:
+        async with kafka.consumer(config, columns=_inputs(config), fetch_max_wait_ms=WAIT_MS) as client:
             client.assign(_places(config, shard))
             partitions = kafka.cluster(config).partitions
             position = await recover(client, config, pipeline, shard, partitions, KEY)
@@ -88,6 +89,10 @@ def recovered(config: Config, shard: int) -> tuple[bytes, Position]:
 def _places(config: Config, shard: int) -> list[TopicPartition]:
     streams = (*kafka.inputs(config), "commits", "snapshots")
     return [TopicPartition(kafka.topic(config, stream), shard) for stream in streams]
+
+
+def _inputs(config: Config) -> list[str]:
+    return [kafka.topic(config, stream) for stream in kafka.inputs(config)]
 
 
 def sealed(config: Config, pipeline: Pipeline) -> bytes:
@@ -155,7 +160,7 @@ def embedded_over(folder: Path, config: Config, shard: int = 0) -> Shard:
 
 def direct(config: Config, shard: int) -> Shard:
     """The pipeline over all records of a partition of the events, whatever their offsets and bytes."""
-    rows = decoded(Decoder(config, "events", None), records(config, "events", shard))
+    rows = decoded(Decoder(config, "events", None), Records.of(records(config, "events", shard)))
     nothing, pipeline = Decoder(config, "labels", None)(0, []), Pipeline(config, shard)
     tape = Weaver(rows, nothing, config.engine.ahead_ms).pull(events_ended=True, labels_ended=True)
     return _shard(config, pipeline, [pipeline.handle(tape)])
@@ -166,7 +171,7 @@ def replayed(config: Config, shard: int) -> Shard:
 
     async def work() -> Shard:
         pipeline = Pipeline(config, shard)
-        async with kafka.consumer(config, fetch_max_wait_ms=WAIT_MS) as client:
+        async with kafka.consumer(config, columns=_inputs(config), fetch_max_wait_ms=WAIT_MS) as client:
             client.assign(_places(config, shard))
             found = await commits.newest(client, config, shard)
             assert found is not None

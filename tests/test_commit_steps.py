@@ -85,15 +85,16 @@ async def take(config: Config, ends: dict[str, list[int]] | None) -> None:
     member.partitions, member.behind, member.fail = 1, lambda _: 0, lambda _: os._exit(1)
     await member.open({0}, 1)
     shard = member.shards[0]
-    async with kafka.consumer(config) as client:
-        places = {TopicPartition(kafka.topic(config, stream), 0): stream for stream in kafka.inputs(config)}
+    places = {TopicPartition(kafka.topic(config, stream), 0): stream for stream in kafka.inputs(config)}
+    async with kafka.consumer(config, columns=[place.topic for place in places]) as client:
         client.assign(list(places))
         for place, stream in places.items():
             client.seek(place, shard.expected[stream])
         while ends is None or any(shard.position.next[stream] < ends[stream][0] for stream in ends):
-            if shard.waiting > WAITING and ends is None:
-                await asyncio.sleep(0.005)
-                continue
-            for place, records in (await client.getmany(timeout_ms=20, max_records=WAITING)).items():
-                shard.push(places[place], records)
+            for place, parts in (await client.getmany(timeout_ms=20)).items():
+                for records in parts:
+                    for start in range(0, len(records), WAITING):
+                        while shard.waiting > WAITING and ends is None:
+                            await asyncio.sleep(0.005)
+                        shard.push(places[place], records[start : start + WAITING])
     await member.close(finish=True)

@@ -2,18 +2,21 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
-from aiokafka import ConsumerRecord
 
+from stream_app.edges.batches import Records
 from stream_app.runners.lag import Lag
+from stream_app.texts import Pieces
 
 WALL = 1_000_000.0  # seconds
 
 
-def sent(offset: int, ago_s: float, n: int = 10) -> list[ConsumerRecord]:
+def sent(offset: int, ago_s: float, n: int = 10) -> Records:
     """A batch of records whose first was sent so long ago, a second apart."""
     stamps = [round(1000 * (WALL - ago_s + i)) for i in range(n)]
-    return [ConsumerRecord("t", 0, offset + i, ms, 0, None, b"", None, 0, 0, ()) for i, ms in enumerate(stamps)]
+    nothing = Pieces.of([b""] * n)
+    return Records(np.arange(offset, offset + n), np.array(stamps), nothing, nothing)
 
 
 def look(lag: Lag, taken: int, behind: int, now: float = 0.0) -> dict[str, Any] | None:

@@ -21,8 +21,9 @@ from runs import CONFIG, configured, in_process, landed, rows, without, write
 from compose.broker import Broker
 from stream_app.config import Config, load
 from stream_app.edges import blocks, kafka
-from stream_app.edges.differences import Comparison, Item, NewestComparison, Placed, Replay, Stored, Unread, items
+from stream_app.edges.differences import Comparison, NewestComparison, Replay
 from stream_app.edges.log import Log
+from stream_app.edges.written import InLog, Item, Placed, Unread, items
 from stream_app.errors import ConfigError, DriftlineError, StateError, TopicError
 from stream_app.messages import OUTPUTS, Predictions
 from stream_app.runners.history import Bound, Bounds
@@ -406,9 +407,9 @@ def by_columns(rerun: Predictions, written: Predictions, rng: random.Random) -> 
             yield at, blocks.cut(part, at, at + size)
             at += size
 
-    async def stored() -> AsyncIterator[Stored]:
+    async def stored() -> AsyncIterator[InLog]:
         for at, part in cuts(written):
-            yield Stored(at, part)
+            yield InLog(at, part)
 
     comparison = Comparison("predictions", 0, Unread(stored()))
 

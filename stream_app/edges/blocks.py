@@ -144,8 +144,7 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray):
         return bool(one.dtype == other.dtype) and one.tobytes() == other.tobytes()
     if isinstance(one, Texts):
-        one, other = one.copy(), other.copy()
-        return np.array_equal(one.ends, other.ends) and np.array_equal(one.data, other.data)
+        return one.same(other)
     if isinstance(one, Coded):
         codes = Coded.joined([one, other]).codes
         return np.array_equal(codes[: len(one)], codes[len(one) :])

@@ -7,19 +7,17 @@ missing or extra.
 
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import islice, repeat
-from typing import Literal, NamedTuple
+from itertools import islice
+from typing import Literal
 
 from stream_app.edges import blocks
-from stream_app.edges.transactions import Written
-from stream_app.messages import OUTPUTS, Outcomes, Predictions
+from stream_app.edges.written import Item, Part, Unread, items
+from stream_app.messages import OUTPUTS
 
 WINDOW = 1024  # records that are looked at on each side when they differ
 
-Item = tuple[bytes, bytes, bytes]  # id (of predictions and outcomes empty: their value says it), key, value
-Placed = tuple[int, Item]  # its offset in the topic or number in the log
 Kind = Literal["altered", "missing", "extra"]
 
 
@@ -70,67 +68,6 @@ class Replay:
         return all(tally.identical for tally in self.streams.values())
 
 
-def item(written: Written) -> Item:
-    """A record as it is compared."""
-    key, value, headers = written
-    return next((value for name, value in headers if name == "id"), b"") if headers else b"", key or b"", value
-
-
-def items(part: Predictions | Outcomes) -> Iterable[Item]:
-    """Its rows as they are compared."""
-    return zip(repeat(b""), map(str.encode, part.id), part.values(), strict=False)
-
-
-class Stored(NamedTuple):
-    """Records as columns, as the log holds them."""
-
-    first: int  # number of the first in the log
-    part: Predictions | Outcomes
-
-
-Batch = list[Placed] | Stored
-
-
-def placed(batch: Batch) -> Iterable[Placed]:
-    """Its records one by one."""
-    return enumerate(items(batch.part), batch.first) if isinstance(batch, Stored) else batch
-
-
-@dataclass(slots=True)
-class Unread:
-    """What was written, as far as it is looked at."""
-
-    batches: AsyncIterator[Batch]
-    waiting: deque[Placed] = field(default_factory=deque)
-    stored: Stored | None = None  # comes behind those that wait
-    ended: bool = False
-
-    async def fill(self, count: int) -> bool:
-        """Reads on until `count` records wait, or to the end; False if none wait."""
-        while len(self.waiting) < count and not self.ended:
-            await self._read()
-            if self.stored:
-                self.waiting.extend(placed(self.stored))
-                self.stored = None
-        return bool(self.waiting)
-
-    async def columns(self) -> Stored | None:
-        """What comes next, if it comes as columns."""
-        while not (self.waiting or self.stored or self.ended):
-            await self._read()
-        return None if self.waiting else self.stored
-
-    async def _read(self) -> None:
-        if self.stored:
-            return
-        batch = await anext(self.batches, None)
-        self.ended = batch is None
-        if isinstance(batch, Stored):
-            self.stored = batch
-        else:
-            self.waiting.extend(batch or ())
-
-
 class Comparison:
     """A stream whose records all are kept, in order.
 
@@ -155,16 +92,15 @@ class Comparison:
         self._rerun.extend(rerun)
         await self._settle(last=False)
 
-    async def take_part(self, rerun: Predictions | Outcomes) -> None:
+    async def take_part(self, rerun: Part) -> None:
         """Compares the next records of the run, which come as columns: equal ones are passed over together."""
         while rerun.id and not self._rerun and (stored := await self.written.columns()):
-            first, part = stored
-            count = min(len(rerun.id), len(part.id))
-            if not blocks.same(blocks.cut(rerun, 0, count), blocks.cut(part, 0, count)):
+            count = min(len(rerun.id), len(stored))
+            if not stored.cut(0, count).holds(blocks.cut(rerun, 0, count)):
                 break
             self.tally.same += count * (not self._early)
-            rerun, part = blocks.cut(rerun, count), blocks.cut(part, count)
-            self.written.stored = Stored(first + count, part) if part.id else None
+            rerun = blocks.cut(rerun, count)
+            self.written.stored = stored.cut(count) if len(stored) > count else None
         if rerun.id:
             await self.take(items(rerun))
 

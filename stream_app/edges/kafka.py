@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -12,6 +12,8 @@ from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
 
 from stream_app.config import Config, Kafka
+from stream_app.edges.batches import Records
+from stream_app.edges.fetching import by_columns
 from stream_app.errors import BrokerError, ConfigError
 
 REQUEST_TIMEOUT_S = 30.0
@@ -102,8 +104,13 @@ async def partitions(config: Config) -> dict[str, list[int]]:
 
 
 @contextlib.asynccontextmanager
-async def consumer(config: Config, *topics: str, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
-    """A read_committed consumer, unless it is asked for otherwise; BrokerError if no broker answers, now or later."""
+async def consumer(
+    config: Config, *topics: str, columns: Collection[str] = (), **options: Any
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """A read_committed consumer, unless it is asked for otherwise; BrokerError if no broker answers, now or later.
+
+    Of the topics in `columns` it gets `Records` of many records each.
+    """
     defaults = {
         "isolation_level": "read_committed",
         "enable_auto_commit": False,
@@ -114,6 +121,7 @@ async def consumer(config: Config, *topics: str, **options: Any) -> AsyncIterato
     try:
         async with answering(config):
             await client.start()
+            by_columns(client, columns)
             yield client
     finally:
         # a task of its own: where the broker is away, aiokafka lets the cancellation of its fetches out of `stop`
@@ -163,14 +171,29 @@ async def read_between(
     Offsets need not be contiguous: markers of transactions and compacted records leave holes. TimeoutError when the
     broker sends nothing for REQUEST_TIMEOUT_S.
     """
+    async for found in _between(client, place, start, stop):
+        records = [record for record in found if record.offset < stop]
+        if records:
+            yield records
+
+
+async def read_columns(
+    client: AIOKafkaConsumer, place: TopicPartition, start: int, stop: int
+) -> AsyncIterator[Records]:
+    """The same by columns, of a consumer that has them of this topic."""
+    async for found in _between(client, place, start, stop):
+        for some in found:
+            if some.offset[0] < stop:
+                yield some.before(stop)
+
+
+async def _between(client: AIOKafkaConsumer, place: TopicPartition, start: int, stop: int) -> AsyncIterator[list[Any]]:
     client.seek(place, start)
     position = start
     while position < stop:
         async with asyncio.timeout(REQUEST_TIMEOUT_S):
-            batches: dict[TopicPartition, list[ConsumerRecord]] = {}
+            batches: dict[TopicPartition, list[Any]] = {}
             while not batches and position < stop:
                 batches = await client.getmany(place, timeout_ms=100)
                 position = await client.position(place)
-        records = [record for record in batches.get(place, []) if record.offset < stop]
-        if records:
-            yield records
+        yield batches.get(place, [])

@@ -6,8 +6,9 @@ from rich.markup import escape
 
 from stream_app.config import Config
 from stream_app.edges.contrast_view import pace
-from stream_app.edges.differences import Difference, Item, Replay
+from stream_app.edges.differences import Difference, Replay
 from stream_app.edges.terminal import OUT, printable, whole
+from stream_app.edges.written import Item
 from stream_app.messages import to_json
 
 SHOWN_CHARS, BEFORE_CHARS = 200, 60  # of a record that differs: in all, and before the first that does

@@ -7,15 +7,16 @@ Rules:
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import repeat
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
 from stream_app.config import Config
 from stream_app.edges import kafka
-from stream_app.messages import Outputs
+from stream_app.edges.batches import Batch
+from stream_app.messages import Outcomes, Outputs, Predictions
+from stream_app.texts import Pieces
 
 TIMEOUT_S = 30.0  # of a transaction; longer than any broker needs, shorter than anyone wants to wait for a dead one
 LEASE_MS = 15_000  # after this the broker aborts what a dead worker left open, if nobody else did
@@ -23,6 +24,16 @@ BATCH_BYTES = 512 << 10  # below the broker's default limit of 1 MiB
 LARGEST_BYTES = 16 << 20  # a dead letter may hold a record of the input's largest size, escaped
 
 Written = tuple[bytes | None, bytes, list[tuple[str, bytes]]]  # key, value, headers
+
+
+class Columns(NamedTuple):
+    """n records without headers."""
+
+    key: Pieces
+    value: Pieces
+
+
+ToWrite = Iterable[Written] | Columns
 
 
 class Writer:
@@ -47,7 +58,7 @@ class Writer:
         async with asyncio.timeout(TIMEOUT_S):
             await self._producer.stop()
 
-    async def write(self, streams: Mapping[str, Iterable[Written]]) -> dict[str, int]:
+    async def write(self, streams: Mapping[str, ToWrite]) -> dict[str, int]:
         """One transaction; returns the offset of the first record of each stream that got any."""
         async with asyncio.timeout(TIMEOUT_S):
             await self._producer.begin_transaction()
@@ -55,37 +66,54 @@ class Writer:
             await self._producer.commit_transaction()
         return {stream: offset for stream, offset in zip(streams, offsets, strict=True) if offset is not None}
 
-    async def _send(self, stream: str, records: Iterable[Written]) -> int | None:
+    async def _send(self, stream: str, records: ToWrite) -> int | None:
         topic = kafka.topic(self._config, stream)
-        batch, sent = self._producer.create_batch(), []
-        for key, value, headers in records:
-            if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
-                sent.append(await self._producer.send_batch(batch, topic, partition=self._shard))
-                batch = self._producer.create_batch()
-                batch.append(timestamp=None, key=key, value=value, headers=headers)
-        if batch.record_count():
-            sent.append(await self._producer.send_batch(batch, topic, partition=self._shard))
+        batches = column_batches(records) if isinstance(records, Columns) else self._batches(records)
+        sent = [await self._producer.send_batch(batch, topic, partition=self._shard) for batch in batches]
         places = await asyncio.gather(*sent)
         return int(places[0].offset) if places else None
 
+    def _batches(self, records: Iterable[Written]) -> Iterator[Any]:
+        batch = self._producer.create_batch()
+        for key, value, headers in records:
+            if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                yield batch
+                batch = self._producer.create_batch()
+                batch.append(timestamp=None, key=key, value=value, headers=headers)
+        if batch.record_count():
+            yield batch
 
-def records_of(outputs: Outputs) -> dict[str, Iterable[Written]]:
+
+def column_batches(records: Columns) -> Iterator[Batch]:
+    """All records, in as few batches as the broker takes."""
+    start = 0
+    while start < len(records.key):
+        batch = Batch(*records, start, BATCH_BYTES)
+        yield batch
+        start = batch.stop
+
+
+def records_of(outputs: Outputs) -> dict[str, ToWrite]:
     """The records of each output stream, in order.
 
     Messages carry their id as a header; that of a prediction or outcome is STREAM-SHARD-OFFSET, from its value.
     """
-    found: dict[str, Iterable[Written]] = {}
-    for message in outputs.messages:
-        written = message.key.encode(), message.value, [("id", message.id.encode())]
-        found.setdefault(message.stream, []).append(written)  # type: ignore[attr-defined]
+    found: dict[str, ToWrite] = {**messages_of(outputs)}
     if outputs.predictions:
-        found["predictions"] = _rows(outputs.predictions)
+        found["predictions"] = _columns(outputs.predictions)
     if outputs.outcomes:
-        found["outcomes"] = _rows(outputs.outcomes)
+        found["outcomes"] = _columns(outputs.outcomes)
     return found
 
 
-def _rows(parts: list[Any]) -> Iterator[Written]:
-    none: list[tuple[str, bytes]] = []  # a list is what aiokafka takes
-    for part in parts:
-        yield from zip(map(str.encode, part.id), part.values(), repeat(none))
+def messages_of(outputs: Outputs) -> dict[str, list[Written]]:
+    """Those of all streams but predictions and outcomes."""
+    found: dict[str, list[Written]] = {}
+    for message in outputs.messages:
+        written = message.key.encode(), message.value, [("id", message.id.encode())]
+        found.setdefault(message.stream, []).append(written)
+    return found
+
+
+def _columns(parts: Sequence[Predictions | Outcomes]) -> Columns:
+    return Columns(Pieces.joined([part.id for part in parts]), Pieces.joined([part.values() for part in parts]))

@@ -25,17 +25,19 @@ from faust.assignor.partition_assignor import PartitionAssignor
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.tables.recovery import RebalanceAgain
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
+from faust.types import TP, ConsumerMessage
 from mode import CrashingSupervisor
 
 from stream_app.config import Config
 from stream_app.edges import compiling, journal, kafka, prometheus, topics
+from stream_app.edges.batches import Records
+from stream_app.edges.fetching import by_columns
 from stream_app.edges.health import Health
 from stream_app.errors import BrokerError, DriftlineError
 from stream_app.runners.member import Member
 from stream_app.runners.rehearsal import rehearse
 
-FETCH_RECORDS = 4000  # of all partitions together, at a time
+FETCH_PARTS = 2  # of up to fetching.MOST records, of all partitions together, at a time
 FETCH_WAIT_MS = 50  # one request a broker at a time: while one for an idle partition waits, no other gets records
 FULL_WAIT_S = 0.02  # between two looks at whether shards that had enough want more
 HINT_TIMEOUT_S = 5.0
@@ -55,6 +57,10 @@ class CommittedThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"  # noqa: SLF001  (only Faust's own transactions would set it)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001  (Faust has no setting for it)
         return consumer
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        by_columns(self._consumer, self.app.member.streams)
 
     async def hint(self, offsets: dict[TP, int]) -> bool:
         """Writes the group's offsets; True if they were."""
@@ -105,9 +111,7 @@ class BatchConsumer(driver.Consumer):
         for place, batch in records.items():
             if not self.flow_active or generation != self.app.consumer_generation_id:
                 return  # a rebalance: its end seeks to the commits
-            message: Any = self._to_message(place, batch[-1])
-            message.value = batch
-            yield place, message
+            yield place, _message(place, Records.joined(batch), generation)
 
     async def perform_seek(self) -> None:
         self._seeks += 1
@@ -150,8 +154,15 @@ class BatchConsumer(driver.Consumer):
         """Nothing: holes in the offsets, such as markers of transactions, are no concern of the commits."""
 
 
+def _message(place: TP, records: Records, generation: int) -> ConsumerMessage:
+    """What Faust hands on; nothing but the place and the value is looked at."""
+    last, sent_s = int(records.offset[-1]), int(records.time_ms[-1]) / 1000
+    value: Any = records
+    return ConsumerMessage(*place, last, sent_s, 0, None, None, value, None, tp=place, generation_id=generation)
+
+
 class BatchTopic(faust.Topic):
-    """Topics whose messages are lists of records."""
+    """Topics whose messages are `Records`."""
 
     def _compile_decode(self) -> None:
         async def decode(message: Any, *, propagate: bool = False) -> Any:  # noqa: ARG001
@@ -186,7 +197,7 @@ def application(config: Config, member: Member, instance: str) -> App:
         broker_session_timeout=section.session_ms / 1000,
         broker_heartbeat_interval=min(1.0, section.session_ms / 3000),
         broker_request_timeout=max(90.0, section.session_ms / 1000),
-        broker_max_poll_records=FETCH_RECORDS,
+        broker_max_poll_records=FETCH_PARTS,
         broker_commit_interval=HINT_S,
         consumer_group_instance_id=instance,
         consumer_max_fetch_size=kafka.FETCH_BYTES,

@@ -18,8 +18,8 @@ from msgspec import structs
 
 from stream_app.config import Config
 from stream_app.edges import blocks, commits, kafka
-from stream_app.edges.differences import Batch, Stored, item
 from stream_app.edges.log import Log, Saved
+from stream_app.edges.written import Batch, InLog, InTopic, item
 from stream_app.errors import BrokerError, ConfigError, StateError, TopicError
 from stream_app.flow.clock import NOW, START, clock_states, state_of
 from stream_app.flow.decode import Decoder
@@ -158,8 +158,10 @@ class TopicHistory:
             return bounds.part(commit.inputs["events"].stop, commit.time_ms)
 
         stop = self._ends[self._place("commits", shard)]
-        async with kafka.consumer(self.config, fetch_max_wait_ms=EMPTY_WAIT_MS) as client:
-            client.assign([self._place(stream, shard) for stream in (*kafka.inputs(self.config), "commits")])
+        inputs = [self._place(stream, shard) for stream in kafka.inputs(self.config)]
+        columns = [place.topic for place in inputs]
+        async with kafka.consumer(self.config, columns=columns, fetch_max_wait_ms=EMPTY_WAIT_MS) as client:
+            client.assign([*inputs, self._place("commits", shard)])
             after = await self._before(client, shard, bounds, stop) if fresh else -1
             async for stretch, out in rerun(client, self.config, pipeline, shard, after, stop, part):
                 last = stretch.last
@@ -177,9 +179,16 @@ class TopicHistory:
 
     async def written(self, shard: int, stream: str) -> AsyncGenerator[Batch]:
         place = self._place(stream, shard)
-        async with kafka.consumer(self.config) as client:  # its own: one that waits would hold the others up
+        span = self._begins[place], self._ends[place]
+        by_columns = stream in ("predictions", "outcomes")
+        # a client of its own: one that waits would hold the others up
+        async with kafka.consumer(self.config, columns=[place.topic] if by_columns else []) as client:
             client.assign([place])
-            async for records in kafka.read_between(client, place, self._begins[place], self._ends[place]):
+            if by_columns:
+                async for some in kafka.read_columns(client, place, *span):
+                    yield InTopic(some)
+                return
+            async for records in kafka.read_between(client, place, *span):
                 yield [(record.offset, item((record.key, record.value or b"", record.headers))) for record in records]
 
     def beheaded(self, shard: int, stream: str) -> bool:
@@ -254,7 +263,7 @@ class LogHistory:
         if stream in ("predictions", "outcomes"):
             for before, part in self.log.parts(stream):
                 for at in range(0, len(part.id), SLICE):
-                    yield Stored(before + at + 1, blocks.cut(part, at, at + SLICE))
+                    yield InLog(before + at + 1, blocks.cut(part, at, at + SLICE))
             return
         records = self.log.read(stream)
         while batch := list(islice(records, BATCH)):

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import ConsumerRecord
+from stream_app.edges.batches import Records
 
 
 @dataclass(slots=True)
@@ -36,11 +36,11 @@ class Lag:
         """Nobody wants to know, and there is none under way that has to end."""
         return self.limit_s == float("inf") and not self.lagging
 
-    def push(self, stream: str, records: list[ConsumerRecord]) -> None:
+    def push(self, stream: str, records: Records) -> None:
         """These have come; a batch is as old as its first record."""
         if stream in self._batches and not self.off:
-            first, last = records[0], records[-1]
-            self._batches[stream].append((first.offset, last.offset + 1, first.timestamp))
+            start, stop, sent_ms = records.offset[0], records.offset[-1] + 1, records.time_ms[0]
+            self._batches[stream].append((int(start), int(stop), int(sent_ms)))
 
     def look(self, taken: dict[str, int], behind: dict[str, int], now: float, wall: float) -> dict[str, Any] | None:
         """The command to write, if a lag begins or ends here; `taken`: offsets up to which all is handled.

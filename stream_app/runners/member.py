@@ -70,7 +70,7 @@ class Member:
         names = [*self.streams, kafka.topic(self.config, "commits"), kafka.topic(self.config, "snapshots")]
         try:
             await writer.open()  # from here on no other process can write for this shard
-            async with kafka.consumer(self.config) as client:
+            async with kafka.consumer(self.config, columns=self.streams) as client:
                 client.assign([TopicPartition(name, number) for name in names])
                 shard, position = await self._recovered(client, number)
                 await pass_gaps(client, self.config, number, position)

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from numpy.typing import NDArray
 
 from stream_app.config import Config, digest
 from stream_app.edges import commits, journal, kafka, snapshots
+from stream_app.edges.batches import Records
 from stream_app.edges.commits import Commit, Span
 from stream_app.errors import StateError, TopicError
 from stream_app.flow.clock import START
@@ -50,23 +51,23 @@ class InputReader:
 
     def __init__(self, client: AIOKafkaConsumer, place: TopicPartition) -> None:
         self.client, self.place = client, place
-        self._held: list[ConsumerRecord] = []
+        self._held = Records.of([])
         self._at = -1
 
-    async def take(self, span: Span, count: int) -> list[ConsumerRecord]:
+    async def take(self, span: Span, count: int) -> Records:
         """The `count` records of a span; TopicError if the topic no longer holds them."""
         if span.start != self._at:
-            self._held = []
+            self._held = Records.of([])
             self.client.seek(self.place, span.start)
         async with asyncio.timeout(kafka.REQUEST_TIMEOUT_S):
             while len(self._held) < count:
                 found = await self.client.getmany(self.place, timeout_ms=200)
-                self._held += found.get(self.place, [])
+                self._held = Records.joined([self._held, *found.get(self.place, [])])
                 if not found and await self.client.position(self.place) >= span.stop:
                     break
         taken, self._held = self._held[:count], self._held[count:]
         self._at = span.stop
-        if count and (len(taken) < count or taken[0].offset < span.start or taken[-1].offset != span.stop - 1):
+        if count and (len(taken) < count or taken.offset[0] < span.start or taken.offset[-1] != span.stop - 1):
             raise TopicError(
                 f"{self.place.topic}, partition {self.place.partition}: records from {span.start} to {span.stop - 1} "
                 "that were taken once are no longer there (retention, or compaction), and are needed again: "
@@ -81,8 +82,8 @@ async def recover(
 ) -> Position:  # fmt: skip
     """Brings a fresh pipeline to the last commit of its shard; `progress` is told the share that is done.
 
-    The client must have all input, commits and snapshots partitions of the shard assigned. TopicError where nobody can
-    go on: commits of another configuration or partition count, or deleted ones.
+    The client must have all input, commits and snapshots partitions of the shard assigned, the inputs by
+    columns. TopicError where nobody can go on: commits of another configuration or partition count, or deleted ones.
     """
     found = await commits.newest(client, config, shard)
     if found is None:
@@ -115,15 +116,16 @@ async def rerun(
     names = [stream for stream in kafka.inputs(config) if stream in STREAMS]
     readers = {name: InputReader(client, TopicPartition(kafka.topic(config, name), shard)) for name in names}
     decoders = {EVENT: Decoder(pipeline.config, "events", None), LABEL: Decoder(pipeline.config, "labels", None)}
+    nothing = Records.of([])
     async for stretch in _stretches(client, config, shard, after, stop, apart):
-        taken: dict[int, list[ConsumerRecord]] = {
+        taken = {
             stream: await readers[name].take(stretch.inputs[name], int((stretch.order == stream).sum()))
             for stream, name in enumerate(STREAMS)
             if name in readers
         }
-        rows = {stream: decoded(decoders[stream], taken.get(stream, [])) for stream in (EVENT, LABEL)}
-        commands = [record.value or b"" for record in taken[CONTROL]]
-        yield stretch, await handled(pipeline, Tape(stretch.order, rows[EVENT], rows[LABEL], commands))
+        events, labels = (decoded(decoders[stream], taken.get(stream, nothing)) for stream in (EVENT, LABEL))
+        commands = taken[CONTROL].value.tolist()
+        yield stretch, await handled(pipeline, Tape(stretch.order, events, labels, commands))
 
 
 async def handled(pipeline: Pipeline, tape: Tape) -> Outputs:
@@ -161,10 +163,9 @@ def _joined(held: list[Commit]) -> Stretch:
     return Stretch(held[-1], inputs, np.concatenate([commit.taken() for commit in held]))
 
 
-def decoded(decoder: Decoder, records: list[ConsumerRecord]) -> Rows:
-    """Records of Kafka as columns; a tombstone is an empty record."""
-    offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
-    return decoder(offsets, [record.value or b"" for record in records])
+def decoded(decoder: Decoder, records: Records) -> Rows:
+    """Records of a topic as those of an input stream."""
+    return decoder(records.offset, records.value)
 
 
 async def _restored(

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from stream_app.config import Config, digest
 from stream_app.edges.contrast import Contrast, Cost
-from stream_app.edges.differences import Comparison, NewestComparison, Replay, Stored, Unread, item, placed
+from stream_app.edges.differences import Comparison, NewestComparison, Replay
 from stream_app.edges.paired_losses import Losses
 from stream_app.edges.sightings import TOLD, Side
-from stream_app.edges.transactions import records_of
+from stream_app.edges.transactions import messages_of
+from stream_app.edges.written import InLog, InTopic, Unread, item, placed
 from stream_app.errors import DriftlineError, TopicError
 from stream_app.messages import OUTPUTS, Outcomes, Outputs, Progress
 from stream_app.pipeline import Pipeline
@@ -115,7 +116,7 @@ async def _walk(
             for comparison in streams.values():
                 comparison.begin()
         result.records += (step.records - step.first) * begun
-        for stream, written in records_of(Outputs(messages=out.messages)).items():
+        for stream, written in messages_of(out).items():
             if stream in streams:  # not the archive: pickles of equal models may differ
                 await streams[stream].take(map(item, written))
         for stream, parts in (("predictions", out.predictions), ("outcomes", out.outcomes)):
@@ -205,8 +206,10 @@ async def _written(history: History, shard: int, taken: range, side: Side, losse
                 side.take(stream, shard, value, taken)
     async for batch in history.written(shard, "outcomes"):
         match batch:
-            case Stored(part=Outcomes() as outcomes):
+            case InLog(part=Outcomes() as outcomes):
                 losses.live_columns(outcomes)
+            case InTopic(records):
+                losses.live(records.value)
             case _:
                 losses.live(value for _, (_, _, value) in placed(batch))
 

@@ -6,17 +6,16 @@ Whatever fails ends the process: the shard's next owner begins at its last commi
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka import ConsumerRecord
-
 from stream_app.config import Config, digest
 from stream_app.edges import commits, journal, kafka, snapshots
+from stream_app.edges.batches import Records
 from stream_app.edges.commits import Commit, Pointer, Span
 from stream_app.edges.meter import Meter, Step
-from stream_app.edges.transactions import Writer, Written, records_of
+from stream_app.edges.transactions import ToWrite, Writer, Written, records_of
 from stream_app.flow.decode import Decoder
 from stream_app.messages import EVENT, LABEL, STREAMS, Outputs, Tape, to_json
 from stream_app.pipeline import Pipeline
@@ -81,7 +80,7 @@ class Shard:
         self.position, self.writer, now = position, writer, time.monotonic()
         events, labels = self._decoders[EVENT](0, []), self._decoders[LABEL](0, [])
         self._weaver = Weaver(events, labels, self.config.engine.ahead_ms, position.clocks)
-        self._commands: list[ConsumerRecord] = []
+        self._commands: list[bytes] = []
         self.expected, self._pending = dict(position.next), Pending()
         self._taken = {stream: Span(offset, offset) for stream, offset in position.next.items()}
         self._quiet_s, self._looked = [0.0, 0.0], now
@@ -97,15 +96,15 @@ class Shard:
         held = len(self._commands) if stream == "control" else self._weaver.waiting(STREAMS.index(stream))
         return held < WAITING
 
-    def push(self, stream: str, records: list[ConsumerRecord]) -> None:
+    def push(self, stream: str, records: Records) -> None:
         """Takes the next records of a stream; those that were taken before are left out."""
-        records = [record for record in records if record.offset >= self.expected[stream]]
-        if not records:
+        records = records.since(self.expected[stream])
+        if not len(records):
             return
-        self.expected[stream] = records[-1].offset + 1
+        self.expected[stream] = int(records.offset[-1]) + 1
         self._lag.push(stream, records)
         if stream == "control":
-            self._commands += records
+            self._commands += records.value
         else:
             number = STREAMS.index(stream)
             self._weaver.push(number, decoded(self._decoders[number], records))
@@ -168,9 +167,8 @@ class Shard:
             if len(rows):
                 self._taken[STREAMS[stream]].stop = int(rows.offset[-1]) + 1
         commands, self._commands = self._commands, []
-        if commands:
-            self._taken["control"].stop = commands[-1].offset + 1
-        return tape.led_by([record.value or b"" for record in commands])
+        self._taken["control"].stop = self.expected["control"]
+        return tape.led_by(commands)
 
     def _listen(self, now: float) -> None:
         """How long each input has had nothing to give, neither here nor at the broker.
@@ -249,9 +247,7 @@ class Shard:
             lagging=self._lag.lagging,
         )
 
-    async def _write(
-        self, commit: Commit, records: dict[str, Iterable[Written]], state: bytes | None, step: Step
-    ) -> None:
+    async def _write(self, commit: Commit, records: dict[str, ToWrite], state: bytes | None, step: Step) -> None:
         started = time.monotonic()
         offsets = await self.writer.write(records)
         following = {stream: span.stop for stream, span in commit.inputs.items()}
