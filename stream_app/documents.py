@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from stream_app.texts import Bytes, Ints, Pieces, Texts
+from stream_app.texts import Bytes, Ints, Pieces, Texts, copy_piece
 
 _encode, _encode_lines = msgspec.json.Encoder().encode, msgspec.json.Encoder().encode_lines
 _NEWLINE, _SPACE, _QUOTE, _BACKSLASH = b'\n "\\'
@@ -77,11 +77,5 @@ def _rows(parts: list[tuple[bytes, Pieces]], last: bytes) -> Pieces:
 def _write(before: Bytes, data: Bytes, starts: Ints, ends: Ints, out: Bytes, places: Ints) -> None:
     """Writes the bytes and a piece to each place, and moves the place behind them."""
     for row in range(len(places)):
-        at = places[row]
-        for i in range(len(before)):
-            out[at] = before[i]
-            at += 1
-        for i in range(starts[row], ends[row]):
-            out[at] = data[i]
-            at += 1
-        places[row] = at
+        at = copy_piece(before, 0, len(before), out, places[row])
+        places[row] = copy_piece(data, starts[row], ends[row], out, at)

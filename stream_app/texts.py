@@ -262,12 +262,20 @@ def _starts(ends: Ints) -> Ints:
 
 
 @njit(cache=True, nogil=True)
+def copy_piece(data: Bytes, start: int, end: int, out: Bytes, at: int) -> int:
+    """Copies one piece to `out` for other kernels; where it ends."""
+    # unsigned: numba lets negative positions count from the end, and bytes are then copied one at a time
+    source, target = np.uint64(start), np.uint64(at)
+    for i in range(np.uint64(end - start)):
+        out[target + i] = data[source + i]
+    return at + end - start
+
+
+@njit(cache=True, nogil=True)
 def _copy(data: Bytes, starts: Ints, ends: Ints, out: Bytes, at: int, gap: int) -> int:
     """Copies pieces to `out`, from `at` on, with newlines between them if there is a gap; where the last one ends."""
     for i in range(len(starts)):
-        for place in range(starts[i], ends[i]):
-            out[at] = data[place]
-            at += 1
+        at = copy_piece(data, starts[i], ends[i], out, at)
         if gap:
             out[at] = _NEWLINE
             at += 1
@@ -277,10 +285,12 @@ def _copy(data: Bytes, starts: Ints, ends: Ints, out: Bytes, at: int, gap: int) 
 @njit(cache=True, nogil=True)
 def _same(data: Bytes, starts: Ints, ends: Ints, other: Bytes, other_starts: Ints) -> bool:
     for i in range(len(starts)):
-        apart = other_starts[i] - starts[i]
-        for at in range(starts[i], ends[i]):
-            if data[at] != other[at + apart]:
-                return False
+        start, other_start = np.uint64(starts[i]), np.uint64(other_starts[i])
+        differs = np.uint8(0)
+        for at in range(np.uint64(ends[i] - starts[i])):
+            differs |= data[start + at] ^ other[other_start + at]
+        if differs:
+            return False
     return True
 
 

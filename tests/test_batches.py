@@ -75,7 +75,7 @@ def test_both_read_the_same(written: list[tuple[Any, ...]]) -> None:
     batch = DefaultRecordBatch(data)
     expected = Records.of(list(batch))
 
-    found = read(np.frombuffer(data, np.uint8)[HEAD_BYTES:], len(written), 0, batch.first_timestamp)
+    found = read(np.frombuffer(data, np.uint8), HEAD_BYTES, len(data), len(written), 0, batch.first_timestamp)
 
     assert found.offset.tolist() == expected.offset.tolist()
     assert found.time_ms.tolist() == expected.time_ms.tolist()
@@ -90,7 +90,7 @@ def test_damage_is_told_or_reads_within_the_data(seed: int) -> None:
     data[rng.integers(len(data), size=3)] = rng.integers(256, size=3)
     data = data[: len(data) - rng.integers(3)]
     try:
-        found = read(data, 20, 0, 0)
+        found = read(data, 0, len(data), 20, 0, 0)
     except CorruptRecordException:
         return
     for column in (found.key, found.value):

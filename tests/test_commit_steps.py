@@ -94,7 +94,7 @@ async def take(config: Config, ends: dict[str, list[int]] | None) -> None:
             for place, parts in (await client.getmany(timeout_ms=20)).items():
                 for records in parts:
                     for start in range(0, len(records), WAITING):
-                        while shard.waiting > WAITING and ends is None:
+                        while shard.waiting > WAITING and ends is None:  # noqa: ASYNC110  (no one tells)
                             await asyncio.sleep(0.005)
                         shard.push(places[place], records[start : start + WAITING])
     await member.close(finish=True)

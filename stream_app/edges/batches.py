@@ -15,7 +15,7 @@ from aiokafka.record.default_records import DefaultRecordBase
 from aiokafka.record.util import calc_crc32c
 from numba import njit
 
-from stream_app.texts import Bytes, Ints, Pieces
+from stream_app.texts import Bytes, Ints, Pieces, copy_piece
 
 _HEAD = DefaultRecordBase.HEADER_STRUCT
 _HEAD_BYTES, _LENGTH_FROM = _HEAD.size, DefaultRecordBase.AFTER_LEN_OFFSET
@@ -68,14 +68,22 @@ class Records:
             np.concatenate([np.empty(0, np.int64), *(getattr(part, name) for part in filled)])
             for name in ("offset", "time_ms")
         )
-        key, value = (Pieces.joined([getattr(part, name) for part in filled]) for name in ("key", "value"))
+        key, value = (_joined([getattr(part, name) for part in filled]) for name in ("key", "value"))
         return cls(offset, time_ms, key, value)
 
 
-def read(data: Bytes, count: int, base_offset: int, base_ms: int) -> Records:
-    """The records of a batch that is not, or no longer, compressed; CorruptRecordException if it is damaged."""
+def _joined(parts: list[Pieces]) -> Pieces:
+    """The columns one behind the other, without a copy if they stand in the same bytes."""
+    if len({id(part.data) for part in parts}) > 1 or not parts:
+        return Pieces.joined(parts)
+    starts, ends = (np.concatenate([getattr(part, name) for part in parts]) for name in ("starts", "ends"))
+    return Pieces(parts[0].data, starts, ends)
+
+
+def read(data: Bytes, start: int, stop: int, count: int, base_offset: int, base_ms: int) -> Records:
+    """The records of a batch, in these of the bytes, not or no longer compressed; CorruptRecordException if damaged."""
     columns = np.empty((6, count), np.int64)
-    if _read(data, columns) != len(data):
+    if _read(data[:stop], start, columns) != stop:
         raise CorruptRecordException(
             f"a batch from offset {base_offset} on does not hold the records that it announces"
         )
@@ -137,9 +145,8 @@ def _number(data: Bytes, at: int) -> tuple[int, int]:
 
 
 @njit(cache=True, nogil=True)
-def _read(data: Bytes, columns: Ints) -> int:
+def _read(data: Bytes, at: int, columns: Ints) -> int:
     """Fills offset, time, and where key and value stand; returns where the last record ends, -1 if one is damaged."""
-    at = 0
     for row in range(columns.shape[1]):
         size, at = _number(data, at)
         end = at + size
@@ -192,13 +199,9 @@ def _write(
         at = _put(3 + _size(row) + _size(key) + key + _size(value) + value, out, at)
         out[at] = out[at + 1] = 0  # attributes, and the time beside that of the batch
         at = _put(key, out, _put(row, out, at + 2))
-        for i in range(key_starts[row], key_ends[row]):
-            out[at] = key_data[i]
-            at += 1
+        at = copy_piece(key_data, key_starts[row], key_ends[row], out, at)
         at = _put(value, out, at)
-        for i in range(value_starts[row], value_ends[row]):
-            out[at] = value_data[i]
-            at += 1
+        at = copy_piece(value_data, value_starts[row], value_ends[row], out, at)
         out[at] = 0  # headers
         at += 1
     return at

@@ -15,6 +15,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.legacy_records import LegacyRecordBatch
 
 from stream_app.edges.batches import Records, read
+from stream_app.texts import Bytes
 
 MOST = 4096  # records handed out as one
 _SIZE_AT, _SIZED_FROM, _FORMAT_AT = 8, 12, 16  # bytes of a batch, of any format
@@ -68,15 +69,15 @@ class _PartitionColumns(PartitionRecords):  # type: ignore[misc]
         super().__init__(plain._tp, None, plain._aborted_transactions, start, None, None, *rules)  # noqa: SLF001
 
     def _unpack_records(self) -> Iterator[Records]:
-        batches = list(_batches(self._data))
-        visible = [_columns(batch) for batch in batches if self._is_visible(batch)]
+        data, batches = np.frombuffer(self._data, np.uint8), dict(_batches(self._data))
+        visible = [_columns(batch, data, end) for end, batch in batches.items() if self._is_visible(batch)]
         records = Records.joined(visible).since(self.next_fetch_offset)
         for start in range(0, len(records), MOST):
             some = records[start : start + MOST]
             self.next_fetch_offset = int(some.offset[-1]) + 1
             yield some
         # behind markers, aborted records and compacted ones too: else they are fetched again and again
-        self.next_fetch_offset = max([self.next_fetch_offset, *(batch.next_offset for batch in batches)])
+        self.next_fetch_offset = max([self.next_fetch_offset, *(batch.next_offset for batch in batches.values())])
 
     def _is_visible(self, batch: Any) -> bool:
         """Whether these are records for a reader: no marker, and not of an aborted transaction."""
@@ -91,24 +92,27 @@ class _PartitionColumns(PartitionRecords):  # type: ignore[misc]
         return not batch.is_control_batch
 
 
-def _batches(data: bytes) -> Iterator[Any]:
-    """The whole batches of a fetch; the last may be cut off."""
+def _batches(data: bytes) -> Iterator[tuple[int, Any]]:
+    """The whole batches of a fetch, and where each ends; the last may be cut off."""
     start = 0
     while start + _FORMAT_AT < len(data):
         end = start + _SIZED_FROM + struct.unpack_from(">i", data, start + _SIZE_AT)[0]
         if end > len(data):
             return
         batch, form = memoryview(data)[start:end], data[start + _FORMAT_AT]
-        yield _DefaultRecordBatchPy(batch) if form > 1 else LegacyRecordBatch(batch, form)
+        yield end, _DefaultRecordBatchPy(batch) if form > 1 else LegacyRecordBatch(batch, form)
         start = end
 
 
-def _columns(batch: Any) -> Records:
+def _columns(batch: Any, fetched: Bytes, end: int) -> Records:
+    """The records of a batch that ends there."""
     if not isinstance(batch, _DefaultRecordBatchPy):
         return Records.of(list(batch))
-    batch._maybe_uncompress()  # noqa: SLF001
-    data = np.frombuffer(batch._buffer, np.uint8)[batch._pos :]  # noqa: SLF001
-    records = read(data, batch._num_records, batch.base_offset, batch.first_timestamp)  # noqa: SLF001
+    where = fetched, end - len(batch._buffer) + batch._pos, end  # noqa: SLF001
+    if batch.compression_type:
+        batch._maybe_uncompress()  # noqa: SLF001
+        where = np.frombuffer(batch._buffer, np.uint8), 0, len(batch._buffer)  # noqa: SLF001
+    records = read(*where, batch._num_records, batch.base_offset, batch.first_timestamp)  # noqa: SLF001
     if batch.timestamp_type:
         records.time_ms[:] = batch.max_timestamp  # the broker's
     return records
