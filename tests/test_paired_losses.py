@@ -14,7 +14,7 @@ from stream_app.errors import StateError
 from stream_app.evidence.paired import Paired
 from stream_app.flow.trial import SCALE, UNSCALED
 from stream_app.messages import Floats, Outcomes
-from stream_app.texts import Coded, Texts
+from stream_app.texts import Coded, Pieces, Texts
 
 Lost = dict[int, tuple[int, float]]  # offset of the event → time and loss, in the order of the labels
 
@@ -41,7 +41,7 @@ def shard_of(live: Lost, other: Lost, cut: int = 7) -> Pairs:
     losses = Losses(0)
     written, made = values(live), list(other.items())
     for begin in range(0, len(written), cut):
-        losses.live(written[begin : begin + cut])
+        losses.live(Pieces.of(written[begin : begin + cut]))
     for begin in range(0, len(made), cut):
         losses.other([outcomes(dict(made[begin : begin + cut]))])
     return losses.pairs()
@@ -72,9 +72,13 @@ def test_no_label_of_both_is_no_pair() -> None:
     assert shard_of({1: (5, 0.0)}, {2: (5, 0.0)}).losses.shape == (0, 2)
 
 
-def test_what_is_no_outcome_is_refused() -> None:
-    with pytest.raises(StateError, match="not of driftline"):
-        Losses(0).live([b"{}"])
+@pytest.mark.parametrize("value", [b"{}", b"no JSON", b'{"offset": "x", "error": 1}', b'{"offset": 1, "error": "x"}'])
+@pytest.mark.parametrize("n", [0, 20])  # few are read one by one, many by columns
+def test_what_is_no_outcome_is_refused(value: bytes, n: int) -> None:
+    good = [b'{"offset": %d, "error": null}' % i for i in range(n)]
+    with pytest.raises(StateError, match="not of driftline") as raised:
+        Losses(0).live(Pieces.of([*good, value]))
+    assert repr(value) in str(raised.value)
 
 
 def naive_judgement(

@@ -4,32 +4,21 @@ Labels are matched by their event. Those of all shards are judged in the order o
 order, so that a longer log goes on where a shorter one ended and the interval may be looked at after each.
 """
 
-from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
-import msgspec
 import numpy as np
 
 from stream_app.config import Config
 from stream_app.errors import StateError
 from stream_app.evidence.paired import Paired
+from stream_app.flow.readers import JsonReader
 from stream_app.flow.trial import SCALE, Trial
 from stream_app.messages import Floats, Ints, Outcomes
-from stream_app.texts import Texts
+from stream_app.texts import Pieces, Texts
 
 PART = 65_536  # labels judged at a time: the proof needs 400 bytes for each meanwhile
 
 Outcome = Literal["better", "worse", "unproven", "unknown"]
-
-
-class _Written(msgspec.Struct):
-    """What is needed of a record of the stream `outcomes`."""
-
-    offset: int
-    error: float | None
-
-
-_read = msgspec.json.Decoder(_Written).decode
 
 
 class Pairs(NamedTuple):
@@ -44,21 +33,19 @@ class Losses:
 
     def __init__(self, shard: int) -> None:
         self.shard = shard
+        self._read = JsonReader(["offset", "error"], set())
         self._live: list[tuple[Ints, Floats]] = []  # offsets of the events, losses
         self._other: list[Outcomes] = []
 
-    def live(self, values: Iterable[bytes]) -> None:
+    def live(self, values: Pieces) -> None:
         """Takes the next records of the stream `outcomes` that were written; StateError if one is none."""
-        found = []
-        for value in values:
-            try:
-                found.append(_read(value))
-            except msgspec.DecodeError as error:
-                raise StateError(
-                    f"outcomes, shard {self.shard}: a record is not of driftline, {value[:80]!r}"
-                ) from error
-        losses = [np.nan if each.error is None else each.error for each in found]
-        self._live.append((np.array([each.offset for each in found], np.int64), np.array(losses, float)))
+        table, foreign = self._read(values)
+        offset, error = table.matrix(["offset", "error"]).T
+        foreign |= ~np.isfinite(offset) | np.isinf(error)
+        if foreign.any():
+            value = values[int(foreign.argmax())]
+            raise StateError(f"outcomes, shard {self.shard}: a record is not of driftline, {value[:80]!r}")
+        self._live.append((offset.astype(np.int64), error))
 
     def live_columns(self, outcomes: Outcomes) -> None:
         """The same of records that come as columns."""

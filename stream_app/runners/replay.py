@@ -210,8 +210,6 @@ async def _written(history: History, shard: int, taken: range, side: Side, losse
                 losses.live_columns(outcomes)
             case InTopic(records):
                 losses.live(records.value)
-            case _:
-                losses.live(value for _, (_, _, value) in placed(batch))
 
 
 def _refuse_if_empty(records: int, bounds: Bounds) -> None:
