@@ -38,6 +38,7 @@ class WorkerStatus:
     """How a worker stands: whether it is a member of the group, and its assigned shards."""
 
     joined: bool
+    rehearsed: bool = True  # all kernels that it needs are compiled
     shards: tuple[ShardStatus, ...] = ()
 
 
@@ -54,6 +55,8 @@ def judge(status: WorkerStatus) -> Verdict:
 
     >>> judge(WorkerStatus(joined=True, shards=(ShardStatus(shard=3, state="recovering", recovered=0.25),)))
     Verdict(alive=True, ready=False, reasons=['shard 3 recovers its state: 25 % done'])
+    >>> judge(WorkerStatus(joined=False, rehearsed=False)).reasons
+    ['compiles for this machine, once']
     """
     stalled = [
         f"shard {each.shard} has {each.lag} records waiting and has committed nothing for {_stuck_s(each):.0f} s"
@@ -65,7 +68,9 @@ def judge(status: WorkerStatus) -> Verdict:
         for each in status.shards
         if each.state == "recovering"
     ]
-    if not status.joined:
+    if not status.rehearsed:
+        closed.insert(0, "compiles for this machine, once")
+    elif not status.joined:
         closed.insert(0, "not a member of the consumer group")
     return Verdict(not stalled, not closed, stalled + closed)
 

@@ -317,14 +317,15 @@ def run(
     for number in (signal.SIGINT, signal.SIGTERM):
         # nothing is to be finished before the app has started; an exception might be lost in whatever runs just then
         signal.signal(number, lambda *_: os._exit(0))
-    with compiling.logged():  # before anybody waits for this process: a member that compiles would look like a dead one
-        rehearse(config)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     member = Member(config, key)
     if health is not None:
         server = loop.run_until_complete(_answering(health, member, notifications).__aenter__())
         journal.tell("health", address=server.address)
+    # before it joins the group, where a member that compiles would look like a dead one; health is answered meanwhile
+    loop.run_until_complete(asyncio.to_thread(_rehearsed, config))
+    member.rehearsed = True
     member.partitions = loop.run_until_complete(_prepared(config))
     app = application(config, member, instance)
     process = Process(app, loop=loop)
@@ -348,6 +349,11 @@ def _answering(where: str, member: Member, notifications: prometheus.Notificatio
         return await prometheus.answer(request, prometheus.registry(collector))
 
     return Health(where, member.status, metrics)
+
+
+def _rehearsed(config: Config) -> None:
+    with compiling.logged():
+        rehearse(config)
 
 
 async def _prepared(config: Config) -> int:

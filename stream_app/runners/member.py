@@ -41,6 +41,7 @@ class Member:
         self._behind: dict[int, float] = {}  # since when a shard was seen with something to commit
         self._finished = False
         self.failure: BaseException | None = None
+        self.rehearsed = False  # all kernels that it needs are compiled
 
     # a rebalance
 
@@ -141,7 +142,11 @@ class Member:
         opening = [
             ShardStatus(shard=number, state="recovering", recovered=share) for number, share in self.recovered.items()
         ]
-        return WorkerStatus(joined=self.generation >= 0, shards=(*opening, *map(self._status, self.shards.values())))
+        return WorkerStatus(
+            joined=self.generation >= 0,
+            rehearsed=self.rehearsed,
+            shards=(*opening, *map(self._status, self.shards.values())),
+        )
 
     def _status(self, shard: Shard) -> ShardStatus:
         now = time.monotonic()
