@@ -92,7 +92,7 @@ def _lift(filled: Array, totals: Floats) -> None:
         totals[level, : filled[level]] = float(1 << level)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _feed(
     x: Floats, start: int, config: Floats, floats: Floats, counts: Array, filled: Array, totals: Floats, sample: Floats
 ) -> int:

@@ -35,7 +35,7 @@ def raw_loss(row: Floats, binary: bool) -> tuple[float, float]:
     return (best, 1 - best) if best > 0 else (math.nan, math.nan)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def calibrate(kind: Any, slot: Ints, losses: Floats, scores: Floats, binary: bool, bins: Floats) -> None:
     """Fills `losses[EXPECTED]`: raw loss plus the shift of its bin, which at LEARN then follows loss minus raw loss.
 
@@ -53,7 +53,7 @@ def calibrate(kind: Any, slot: Ints, losses: Floats, scores: Floats, binary: boo
             bins[1, b] += (losses[TRUE, i] - raw - bins[1, b]) / (bins[0, b] + PRIOR)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def follow(
     kind: Any, slot: Ints, losses: Floats, told: Floats, number: Ints, rings: Floats, totals: Floats, bets: Floats
 ) -> None:

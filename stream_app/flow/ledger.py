@@ -175,7 +175,7 @@ def _enter(id_hash: Ints, status: Ints, table: Ints, scalars: Ints, key: int) ->
     return int(index)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def weave(ledger: Ledger, new: Incoming, timeout_ms: int, ops: Ints, values: Floats) -> int:
     """Runs a chunk's records through the ledger; fills `ops` and `values` and returns how many operations there are.
 

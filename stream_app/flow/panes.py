@@ -30,7 +30,7 @@ def bin_of(bits: int) -> int:
     return -((bits & 0x7FFFFFFFFFFFFFFF) >> BITS) if bits < 0 else bits >> BITS
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def tally(x: Floats, start: int, moments: Floats, table: Ints, categories: bool) -> int:
     """Adds x[start:] one by one (moments: Welford), so that the cut into calls does not show.
 

@@ -140,7 +140,7 @@ def _kind(task: config.Task, *, scale_target: bool) -> int:
     return SCALED_REGRESSION if task.type == "regression" and scale_target else kinds[task.type]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _run(
     kind: NDArray[np.uint8],
     slot: Ints,
