@@ -40,7 +40,7 @@ class Clocks:
 def breakdown(config: Config, state: Path, key: bytes) -> dict[str, float]:
     """Microseconds of processor time per event in each part of one run; parts do not overlap."""
     state.unlink(missing_ok=True)
-    encode, clocks = snapshots.encode, Clocks()
+    pack, seal, clocks = snapshots.pack, snapshots.seal, Clocks()
     with Log(state, write=True) as log:
         start = time.process_time()
         engine = Embedded(config, log, key=key)
@@ -54,12 +54,13 @@ def breakdown(config: Config, state: Path, key: bytes) -> dict[str, float]:
         for panes in engine.pipeline.measure.panes.values():
             clocks.add(panes, "add", "measure: panes")
         clocks.add(engine.pipeline, "snapshot", "snapshot")
-        clocks.add(snapshots, "encode", "snapshot: encode")
+        clocks.add(snapshots, "pack", "snapshot: pack")
+        clocks.add(snapshots, "seal", "snapshot: seal")
         clocks.add(log, "commit", "commit")
         try:
             engine.run(lambda _: None)
         finally:
-            snapshots.encode = encode
+            snapshots.pack, snapshots.seal = pack, seal
         whole = time.process_time() - start
     clocks.spent["the rest"] = whole - sum(clocks.spent.values())
     return {part: seconds / engine.pipeline.records * 1e6 for part, seconds in clocks.spent.items()}

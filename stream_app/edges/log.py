@@ -207,8 +207,12 @@ class Log:
                 yield value
 
     def controls(self, after: int) -> list[bytes]:
-        """Return the commands whose number is above `after`, which is how many were taken before."""
-        return [value for (value,) in self._file.rows("SELECT value FROM controls WHERE seq > ? ORDER BY seq", after)]
+        """Return the commands whose number is above `after`, which is how many were taken before.
+
+        Waits for no commit of another thread; is called by one thread only.
+        """
+        query = "SELECT value FROM controls WHERE seq > ? ORDER BY seq"
+        return [value for (value,) in self._file.rows_beside(query, after)]
 
     def interleaving(self, after: int = 0) -> Iterator[NDArray[np.uint8]]:
         """Yield, commit by commit behind `after`, the order in which records were taken: EVENT, LABEL or CONTROL."""

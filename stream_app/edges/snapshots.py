@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -36,6 +36,13 @@ MIN_KEY_CHARS = 16
 KEY_BYTES = 32
 
 
+class Packed(NamedTuple):
+    """A state as msgpack."""
+
+    payload: bytes
+    pickles: bool
+
+
 class Header(msgspec.Struct):
     config: str
     driftline: str
@@ -46,20 +53,31 @@ class Header(msgspec.Struct):
 
 
 def encode(state: dict[str, Any], *, config_digest: str, key: bytes | None) -> bytes:
-    """Seal a state: dicts, lists, tuples (come back as lists), str, bytes, bool, None, int, float, numpy arrays.
-
-    Every bit comes back, NaN payloads and the dtype of arrays included; big-endian and structured dtypes too.
-    Raises TypeError for what is not plain data (object arrays above all), ValueError for pickles without a key.
+    """Seal a state, see `pack`; ValueError for pickles without a key.
 
     >>> data = encode({"mean": np.zeros(2)}, config_digest="c3d4", key=None)
     >>> decode(data, config_digest="c3d4", key=None)
     {'mean': array([0., 0.])}
     """
+    return seal(pack(state), config_digest=config_digest, key=key)
+
+
+def pack(state: dict[str, Any]) -> Packed:
+    """Copy a state: dicts, lists, tuples (come back as lists), str, bytes, bool, None, int, float, numpy arrays.
+
+    Every bit comes back, NaN payloads and the dtype of arrays included; big-endian and structured dtypes too.
+    Raises TypeError for what is not plain data (object arrays above all).
+    """
     try:
         payload = msgspec.msgpack.encode(state, enc_hook=_extension)
     except OverflowError:  # integers beyond 64 bits are rare: only then is the tree walked
         payload = msgspec.msgpack.encode(_boxed(state), enc_hook=_extension)
-    pickles = b"\xa6pickle" in payload and _holds_pickles(state)
+    return Packed(payload, b"\xa6pickle" in payload and _holds_pickles(state))
+
+
+def seal(packed: Packed, *, config_digest: str, key: bytes | None) -> bytes:
+    """Compress and sign a packed state, another thread may; ValueError for pickles without a key."""
+    payload, pickles = packed
     if pickles and not key:
         raise ValueError("state with pickles needs a key")
     size_bytes = len(payload) if len(payload) >= COMPRESS_BYTES else 0
@@ -67,9 +85,9 @@ def encode(state: dict[str, Any], *, config_digest: str, key: bytes | None) -> b
         payload = pa.compress(payload, codec="zstd", asbytes=True)
     header = msgspec.msgpack.encode(Header(config_digest, *_versions(), pickles, size_bytes))
     lengths = len(header) + len(payload), len(header)
-    seal = MAGIC, FORMAT_VERSION, int(key is not None)
-    mac = _mac(key, SEAL.pack(*seal, bytes(32), *lengths), header, payload)
-    return b"".join((SEAL.pack(*seal, mac, *lengths), header, payload))
+    start = MAGIC, FORMAT_VERSION, int(key is not None)
+    mac = _mac(key, SEAL.pack(*start, bytes(32), *lengths), header, payload)
+    return b"".join((SEAL.pack(*start, mac, *lengths), header, payload))
 
 
 def decode(data: bytes, *, config_digest: str, key: bytes | None, where: str = "the log") -> dict[str, Any]:

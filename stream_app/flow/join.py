@@ -237,7 +237,9 @@ class Join:
 
     def _entries(self, first: int) -> Ints:
         """Ring indices from entry number `first` to the newest."""
-        return np.arange(first, self.ledger.scalars[COUNT]) % len(self.ledger.status)
+        size, end = len(self.ledger.status), int(self.ledger.scalars[COUNT])
+        start, stop = first % size, first % size + end - first
+        return np.concatenate([np.arange(start, min(stop, size)), np.arange(stop - size)])
 
     def live(self) -> Ints:
         """Slots that wait for a label, in order of arrival."""

@@ -102,13 +102,22 @@ class Input:
         return {"offset": self.next, "fingerprint": self.first if self.piped else self.source.fingerprint}
 
 
+class Cost(NamedTuple):
+    """Seconds from the beginning to the end of a commit, and those of a core that the state took.
+
+    Outputs cost the same whenever they are written.
+    """
+
+    commit_s: float
+    state_s: float
+
+
 class Commit(NamedTuple):
     """What is being written, and where the run stands behind it."""
 
-    written: Future[float]
+    written: Future[Cost]
     progress: Progress
     step: Step
-    state_s: float  # seconds that the state took: outputs cost the same whenever they are written
 
 
 class Embedded:
@@ -194,8 +203,7 @@ class Embedded:
             due = now - committed >= max(self.config.engine.commit_ms / 1000, cost_s / COMMIT_SHARE)
             begins = bool(self.order) and (due or ended or not moved)
             if commit and (begins or ended or commit.written.done()):
-                self._committed(commit)
-                cost_s = commit.state_s
+                cost_s = self._committed(commit).state_s
                 if commit.progress.alerts or now - reported >= report_s:
                     report(commit.progress)
                     reported = now
@@ -249,27 +257,31 @@ class Embedded:
 
     def _commit(self, writing: ThreadPoolExecutor, started: float) -> Commit:
         """Begins to write what was handled since the last commit, which must have ended."""
-        began = time.monotonic()
+        began, began_s = time.monotonic(), time.thread_time()
         position: dict[str, Any] = {given.name: given.position() for given in self.inputs}
         position |= {"clocks": self.weaver.clocks, "controls": self.controls}
-        state = snapshots.encode(self.pipeline.snapshot(), config_digest=self.digest, key=self.key)
-        state_s = time.monotonic() - began
-        header = {"config": self.digest, "name": self.config.name}
-        written = writing.submit(self._write, began, self.out, position, bytes(self.order), state, header)
+        packed = snapshots.pack(self.pipeline.snapshot())
+        packing_s = time.thread_time() - began_s
+        written = writing.submit(self._write, began, packing_s, packed, self.out, position, bytes(self.order))
         alerts = [message.value for message in self.out.messages if message.stream == "alerts"]
-        commit = Commit(written, self._progress(started, alerts), Step.of(self.pipeline, self.out), state_s)
+        commit = Commit(written, self._progress(started, alerts), Step.of(self.pipeline, self.out))
         self.out, self.order = Outputs(), bytearray()
         return commit
 
-    def _write(self, began: float, *what: Any) -> float:
-        self.log.commit(*what)
-        return time.monotonic() - began
+    def _write(self, began: float, packing_s: float, packed: snapshots.Packed, *outputs: Any) -> Cost:
+        """In the writing thread: what is taken from the pipeline is a copy."""
+        began_s = time.thread_time()
+        state = snapshots.seal(packed, config_digest=self.digest, key=self.key)
+        state_s = packing_s + time.thread_time() - began_s
+        self.log.commit(*outputs, state, {"config": self.digest, "name": self.config.name})
+        return Cost(time.monotonic() - began, state_s)
 
-    def _committed(self, commit: Commit) -> None:
+    def _committed(self, commit: Commit) -> Cost:
         """Waits for the end of a commit."""
-        took_s = commit.written.result()
+        cost = commit.written.result()
         if self.meter is not None:
-            self.meter.committed(self.shard, commit.step, took_s, commit.progress.lag)
+            self.meter.committed(self.shard, commit.step, cost.commit_s, commit.progress.lag)
+        return cost
 
     def _progress(self, started: float, alerts: list[bytes]) -> Progress:
         shares = [given.source.progress for given in self.inputs]
