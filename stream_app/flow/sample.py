@@ -17,11 +17,12 @@ from stream_app.flow.join import Kept
 from stream_app.flow.score import Score
 from stream_app.flow.validate import Validate
 from stream_app.messages import Bools, Floats, Ints
-from stream_app.texts import Texts, TextStore
+from stream_app.texts import Texts
 
 SHARE = 1024  # newest events that are all there; a quarter where a row is wide
 OCTAVES = 8  # the oldest row is SHARE · 2^8 events old
 WIDE = 32  # columns from which a sample has fewer rows, so that it does not outgrow the rest of the state
+MANY_CELLS, MANY_CHUNKS = 1 << 19, 64  # that wait at most: 4 MB
 UNKNOWN = np.iinfo(np.int64).max  # the record at which a row's label came: none yet
 SCORE, EXPECTED, ERROR = range(3)  # columns of `figures`
 
@@ -47,72 +48,94 @@ class Kinds:
 
 
 class Sample:
-    """Rows in order of their records; state: all of them."""
+    """Rows in order of their records; state: all of them.
+
+    What comes in waits as it came until somebody looks, or MANY of it wait: most rows are dropped before they are
+    copied. Thinning once at the last line is thinning at each, as an older row is never kept where a newer was dropped.
+    """
 
     def __init__(self, config: Config, validate: Validate, score: Score, kept: Kept) -> None:
         self.kinds = Kinds.of(config, validate)
-        width = len(self.kinds.names)
-        self.share = SHARE if width <= WIDE else SHARE // 4
+        self.width = len(self.kinds.names)
+        self.share = SHARE if self.width <= WIDE else SHARE // 4
         self.score, self.kept = score, kept
         self.n, self.due = 0, False  # events ever taken; whether rows are to be dropped before the next chunk
-        self.used = 0
+        self.line = 0  # events when rows were last to be dropped
+        self.newest = -1  # record of the last row
         self.rows: dict[str, Any] = {
             **{name: np.empty(0, np.int64) for name in ("number", "record", "offset", "time_ms", "known")},
-            "x": np.empty((0, width)),
+            "x": np.empty((0, self.width)),
             "figures": np.empty((0, 3)),
-            "id": TextStore(),
+            "id": Texts.of([]),
         }
+        self._events: list[dict[str, Any]] = []  # of each chunk that waits
+        self._labels: list[tuple[Ints, Floats, Ints]] = []  # offset, error and record of those that came meanwhile
+        self._cells = 0
 
     def __getitem__(self, name: str) -> Any:
-        return self.rows[name][: self.used]
+        self._take_in()
+        return self.rows[name]
 
     def run(self, chunk: Chunk) -> None:
         """Takes the chunk's events, and the labels that came to events it holds."""
         if self.due:
-            self._thin()
+            self.line = self.n
         self._add(chunk)
-        self._learn(chunk)
+        self._labels.append(
+            (self.kept.offset[chunk.slot[chunk.is_learn]], chunk.error, chunk.op_record[chunk.is_learn])
+        )
         self.due = chunk.closes
+        if self._cells > MANY_CELLS or len(self._events) == MANY_CHUNKS:
+            self._take_in()
 
     def _add(self, chunk: Chunk) -> None:
-        events, n = chunk.events, len(chunk.events)
-        codes = np.where(chunk.codes < 0, np.nan, chunk.codes)
-        _, score = self.score.decide(chunk.scores[0])
-        new = {
-            "number": self.n + np.arange(n),
-            "record": chunk.op_record[chunk.is_predict],
-            "offset": events.offset,
-            "time_ms": events.time_ms,
-            "known": np.full(n, UNKNOWN),
-            "x": np.hstack([events.numbers, chunk.features, codes]),
-            "figures": np.column_stack([score, chunk.expected, np.full(n, np.nan)]),
-            "id": events.id,
-        }
-        self._make_room(n)
-        for name, values in new.items():
-            self.rows[name][self.used : self.used + n] = values
-        self.n, self.used = self.n + n, self.used + n
+        events, record = chunk.events, chunk.op_record[chunk.is_predict]
+        new = {"record": record, "offset": events.offset, "time_ms": events.time_ms, "id": events.id}
+        new |= {"numbers": events.numbers, "features": chunk.features, "codes": chunk.codes}
+        self._events.append(new | {"scores": chunk.scores[0], "expected": chunk.expected})
+        self.n, self._cells = self.n + len(events), self._cells + self.width * len(events)
+        if len(events):
+            self.newest = int(record[-1])
 
-    def _make_room(self, n: int) -> None:
-        size = self.used + n
-        if size > len(self.rows["id"]):
-            self.rows = {name: _picked(rows, np.arange(self.used), 2 * size) for name, rows in self.rows.items()}
-
-    def _learn(self, chunk: Chunk) -> None:
-        offset = self.kept.offset[chunk.slot[chunk.is_learn]]
-        if not len(offset) or not self.used:
+    def _take_in(self) -> None:
+        """What waits becomes rows, but for those that are dropped at the last line."""
+        if not self._events:
             return
-        at = np.minimum(np.searchsorted(self["offset"], offset), self.used - 1)
-        here = self["offset"][at] == offset
-        self["figures"][at[here], ERROR] = chunk.error[here]
-        self["known"][at[here]] = chunk.op_record[chunk.is_learn][here]
+        first = self.n - sum(len(events["id"]) for events in self._events)
+        parts = [_picked(self.rows, self._keeps(self.rows["number"]))]
+        for events in self._events:
+            number = np.arange(first, first + len(events["id"]))
+            keep = self._keeps(number)
+            parts.append({"number": number[keep], **self._rows_of(_picked(events, keep))})
+            first += len(number)
+        self.rows = {name: _joined([part[name] for part in parts]) for name in self.rows}
+        offset, error, record = (np.concatenate(column) for column in zip(*self._labels, strict=True))
+        self._learn(offset, error, record)
+        self._events, self._labels, self._cells = [], [], 0
 
-    def _thin(self) -> None:
-        octave = _octave(self.n - 1 - self["number"], self.share)
-        keep = np.flatnonzero((self["number"] % 2 ** octave.clip(max=OCTAVES) == 0) & (octave <= OCTAVES))
-        room = len(self.rows["id"])
-        self.rows = {name: _picked(rows, keep, room) for name, rows in self.rows.items()}
-        self.used = len(keep)
+    def _keeps(self, number: Ints) -> Ints:
+        octave = _octave(self.line - 1 - number, self.share)
+        return np.flatnonzero((number % 2 ** octave.clip(max=OCTAVES) == 0) & (octave <= OCTAVES))
+
+    def _rows_of(self, events: dict[str, Any]) -> dict[str, Any]:
+        n = len(events["id"])
+        codes = np.where(events["codes"] < 0, np.nan, events["codes"])
+        _, score = self.score.decide(events["scores"])
+        return {
+            **{name: events[name] for name in ("record", "offset", "time_ms", "id")},
+            "known": np.full(n, UNKNOWN),
+            "x": np.hstack([events["numbers"], events["features"], codes]),
+            "figures": np.column_stack([score, events["expected"], np.full(n, np.nan)]),
+        }
+
+    def _learn(self, offset: Ints, error: Floats, record: Ints) -> None:
+        mine = self.rows["offset"]
+        if not len(offset) or not len(mine):
+            return
+        at = np.minimum(np.searchsorted(mine, offset), len(mine) - 1)
+        here = mine[at] == offset
+        self.rows["figures"][at[here], ERROR] = error[here]
+        self.rows["known"][at[here]] = record[here]
 
     def until(self, record: int) -> "View":
         """What was known when record number `record` had been handled."""
@@ -120,6 +143,8 @@ class Sample:
 
     def events(self, record: int) -> int:
         """Events ever, up to the last row known when record number `record` had been handled."""
+        if record >= self.newest:
+            return self.n
         rows = self._rows(record)
         return int(self["number"][rows - 1]) + 1 if rows else 0
 
@@ -128,14 +153,16 @@ class Sample:
 
     def to_state(self) -> dict[str, Any]:
         """All rows; ids as a list."""
-        rows = {name: self[name].copy() for name in self.rows}
+        self._take_in()
+        rows = {name: column.copy() for name, column in self.rows.items()}
         return {"n": self.n, "due": self.due, **rows, "id": rows["id"].tolist()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Goes on from `to_state`."""
         self.n, self.due = state["n"], state["due"]
-        self.rows = {name: state[name] for name in self.rows} | {"id": TextStore.of(Texts.of(state["id"]))}
-        self.used = len(state["id"])
+        self.rows = {name: state[name] for name in self.rows} | {"id": Texts.of(state["id"])}
+        self.newest = int(self.rows["record"][-1]) if len(self.rows["record"]) else -1
+        self._events, self._labels, self._cells = [], [], 0
 
 
 class View:
@@ -145,7 +172,7 @@ class View:
         self.kinds, self._share = sample.kinds, sample.share
         names = ("number", "offset", "time_ms", "x")
         self.number, self.offset, self.time_ms, self.x = (sample[name][:rows] for name in names)
-        self._id = sample.rows["id"]  # rows behind these may come, these stay
+        self._id = sample["id"]
         self.events = sample.events(record)
         self.figures = sample["figures"][:rows].copy()
         self.figures[sample["known"][:rows] > record, ERROR] = np.nan
@@ -180,16 +207,15 @@ class View:
         return found
 
 
-def _picked(rows: Any, keep: Ints, room: int) -> Any:
-    """A copy of some rows with room for more behind them; what reads the old ones keeps them."""
-    if isinstance(rows, TextStore):
-        return TextStore.of(rows[keep], room)
-    copy = np.empty((room, *rows.shape[1:]), rows.dtype)
-    np.take(rows, keep, axis=0, out=copy[: len(keep)], mode="clip")  # "raise" would copy twice
-    return copy
+def _picked(columns: dict[str, Any], keep: Ints) -> dict[str, Any]:
+    return {name: column[keep] for name, column in columns.items()}
+
+
+def _joined(parts: list[Any]) -> Any:
+    return Texts.joined(parts) if isinstance(parts[0], Texts) else np.concatenate(parts)
 
 
 def _octave(age: Ints, share: int) -> Ints:
     """Of events so old each 2^octave-th is kept."""
-    octave: Ints = np.ceil(np.log2(np.maximum(age, 1) / share)).clip(0).astype(np.int64)
+    octave: Ints = np.searchsorted(share << np.arange(OCTAVES + 1), age)
     return octave
