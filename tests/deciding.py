@@ -38,7 +38,6 @@ class Shard:
         tape.order = np.array([EVENT] * (n - len(control)) + [CONTROL] * len(control), np.uint8)
         tape.control = list(control)
         self.chunk = Chunk(tape, self.records, closes, Outputs(), alarms=list(alarms))
-        self.chunk.is_learn = np.zeros(0, np.bool_)
         self.chunk.clock_ms = self.ms * np.arange(self.records, until)
         self.decide.run(self.chunk)
         self.records = until

@@ -126,8 +126,8 @@ def test_scheduled_labels_come_in_the_order_in_which_they_become_known() -> None
 def test_a_scheduled_label_is_known_at_its_own_time() -> None:
     chunk, _ = through(CONFIG, [event("a", 10, y=1, ly=20), event("b", 500)])
 
-    assert chunk.known_ms[chunk.is_learn].tolist() == [20]
-    assert chunk.op_record[chunk.is_learn].tolist() == [1]  # the record that brought the time
+    assert chunk.known_ms[chunk.learned].tolist() == [20]
+    assert chunk.op_record[chunk.learned].tolist() == [1]  # the record that brought the time
 
 
 def test_a_label_time_before_the_event_means_at_once() -> None:

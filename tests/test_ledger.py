@@ -118,11 +118,11 @@ def quickly(tape: list[Record], cuts: list[int]) -> list[tuple]:
         part = tape[start:stop]
         scalars = ledger.scalars
         room = 2 * len(part) + int(scalars[COUNT] - scalars[TAIL] + scalars[HEAP])
-        ops, values = np.zeros((room, 6), np.int64), np.full(room, NAN)
+        ops, values = np.zeros((6, room), np.int64), np.full(room, NAN)
         m = weave(ledger, incoming(part), TIMEOUT_MS, ops, values)
         assert m <= room
         events = sum(r.stream == EVENT for r in tape[:start])
-        for op, value in zip(ops[:m].tolist(), values[:m].tolist(), strict=True):
+        for op, value in zip(ops[:, :m].T.tolist(), values[:m].tolist(), strict=True):
             op[RECORD] += start
             if op[KIND] in (PREDICT, WAIT):
                 op[ROW] += events if op[KIND] == PREDICT else start - events

@@ -44,7 +44,7 @@ def test_a_label_that_comes_later_changes_only_what_follows_it() -> None:
 def test_the_model_sees_numbers_then_features_then_codes() -> None:
     text = '[[features]]\nname = "n"\nstat = "count"\nby = "c"\nover = "100 events"\n'
     chunk, pipeline = through(config_of(text), [event("a", 1, a=7, c="x"), event("b", 2, c="x"), event("c", 3, a=9)])
-    rows = pipeline.join.kept.X[chunk.slot[chunk.is_predict]]
+    rows = pipeline.join.kept.X[chunk.slot[chunk.predicted]]
 
     assert rows[:, 0].tolist() == pytest.approx([7, np.nan, 9], nan_ok=True)
     assert rows[:2, 1].tolist() == [0, 1]

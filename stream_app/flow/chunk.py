@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from detectors import Drift
-from stream_app.messages import Bools, Floats, Ints, Outputs, Problem, Rows, Tape
+from stream_app.messages import Floats, Ints, Outputs, Problem, Rows, Tape
 
 EMPTY = np.empty(0, dtype=np.int64)
 
@@ -91,8 +91,8 @@ class Chunk:
     value: Floats = field(default_factory=lambda: EMPTY.astype(float))  # [m] label for LEARN
     known_ms: Ints = field(default_factory=lambda: EMPTY)  # [m] when the operation happened
     op_record: Ints = field(default_factory=lambda: EMPTY)  # [m] record that caused it
-    is_predict: Bools = None  # type: ignore[assignment]  # [m]
-    is_learn: Bools = None  # type: ignore[assignment]  # [m]
+    predicted: Ints = field(default_factory=lambda: EMPTY)  # [n] numbers of the operations that are PREDICT
+    learned: Ints = field(default_factory=lambda: EMPTY)  # numbers of those that are LEARN
 
     # features
     features: Floats = field(default_factory=lambda: np.empty((0, 0)))  # [n, computed features]

@@ -19,7 +19,7 @@ from stream_app.flow.chunk import Chunk
 from stream_app.flow.join import Kept
 from stream_app.flow.score import Score
 from stream_app.messages import Floats
-from stream_app.models import PREDICT, Inputs
+from stream_app.models import LEARN, PREDICT, Inputs
 from stream_app.models.linear import LinearModel
 
 LEVEL = 0.95  # of every interval
@@ -54,13 +54,13 @@ class Estimate:
         if not self.active or not len(chunk.kind):
             return
         losses = np.full((2, len(chunk.kind)), np.nan)
-        losses[calibration.TRUE, chunk.is_learn] = chunk.error
+        losses[calibration.TRUE, chunk.learned] = chunk.error
         if self.error_model is None:
             scores = self.kept.scores[0]
             calibration.calibrate(chunk.kind, chunk.slot, losses, scores, self.binary, self.bins)
         else:
             losses[calibration.EXPECTED] = self._errors(chunk, losses[calibration.TRUE])
-        chunk.expected = losses[calibration.EXPECTED, chunk.is_predict]
+        chunk.expected = losses[calibration.EXPECTED, chunk.predicted]
         kept = self.kept.expected, self.kept.number
         calibration.follow(chunk.kind, chunk.slot, losses, *kept, self.rings, self.totals, self.bets)
 
@@ -72,7 +72,7 @@ class Estimate:
         X = np.hstack([rows[:, :numbers], point, rows[:, numbers:]])
         scores = np.full((len(X), 1), np.nan)
         target = np.where(loss <= calibration.WILDEST, loss, np.nan)
-        row = np.repeat(np.arange(len(X)), 1 + chunk.is_learn)
+        row = np.repeat(np.arange(len(X)), 1 + (chunk.kind == LEARN))
         kind = chunk.kind[row]
         kind[:-1][row[:-1] == row[1:]] = PREDICT
         self.error_model.run(kind, row, target[row], X, scores)

@@ -97,6 +97,8 @@ class Features:
         The tape is m operations in order: PREDICT row `event[i]` (ascending), which takes `slot[i]`; LEARN that the
         event at `slot[i]`, perhaps of an earlier call, has the label `target[i]` (NaN does not enter); FORGET it.
         """
+        if not self.names:
+            return np.empty((len(numbers), 0))
         tape = (kind, slot, target)
         rows = event[kind == PREDICT]
         time_ms = np.maximum(np.minimum(time_ms[rows], -LOWEST), LOWEST)

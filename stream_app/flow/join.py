@@ -36,9 +36,10 @@ from stream_app.flow.ledger import (
     weave,
 )
 from stream_app.messages import LABEL, STREAMS, Floats, Ints, Problem
-from stream_app.models import FORGET, LEARN, PREDICT
+from stream_app.models import LEARN, PREDICT
 from stream_app.texts import Texts, TextStore
 
+NONE = np.empty(0, np.int64)
 STATUS = ("vacant", "waiting for its label", "labelled", "label never came in time", "label waits for its event")
 REASONS = {
     DUPLICATE: "id was seen before, within the last engine.remember ids",
@@ -123,22 +124,22 @@ class Join:
         self.id_path = f"$.{config.schema.id or 'offset'}"
         self.ledger = new_ledger(config.engine.remember)
         self.kept = kept
-        self.freed: list[int] = []
+        self.freed = NONE
         self.early: dict[int, tuple[int, int, str, bytes]] = {}  # id hash → record, offset, id, raw
 
     def run(self, chunk: Chunk) -> None:
         scalars = self.ledger.scalars
         self._make_room(len(chunk.events))
         room = 2 * len(chunk.order) + int(scalars[COUNT] - scalars[TAIL] + scalars[HEAP])
-        ops, values = np.empty((room, 6), np.int64), np.empty(room)  # mostly never touched
+        ops, values = np.empty((6, room), np.int64), np.empty(room)  # mostly never touched
         m = weave(self.ledger, self._incoming(chunk), self.timeout_ms, ops, values)
-        ops, values = ops[:m], values[:m]
-        values[ops[:, KIND] != LEARN] = np.nan
-        aside = (ops[:, KIND] >= REJECT) | ((ops[:, KIND] == PREDICT) & (ops[:, KEY] != 0))
-        if aside.any():
-            self._set_aside(chunk, ops[aside])
-            keep = ops[:, KIND] < REJECT
-            ops, values = ops[keep], values[keep]
+        ops, values = ops[:, :m], values[:m]
+        values[np.flatnonzero(ops[KIND] != LEARN)] = np.nan
+        aside = np.flatnonzero((ops[KIND] >= REJECT) | ((ops[KIND] == PREDICT) & (ops[KEY] != 0)))
+        if len(aside):
+            self._set_aside(chunk, ops[:, aside])
+            keep = ops[KIND] < REJECT
+            ops, values = ops[:, keep], values[keep]
         self._operations(chunk, ops, values)
 
     def _incoming(self, chunk: Chunk) -> Incoming:
@@ -151,8 +152,8 @@ class Join:
 
     def _make_room(self, events: int) -> None:
         scalars, ledger = self.ledger.scalars, self.ledger
-        free = np.concatenate([ledger.free[: scalars[FREE]], np.array(self.freed, np.int64)])
-        self.freed = []
+        free = np.concatenate([ledger.free[: scalars[FREE]], self.freed])
+        self.freed = NONE
         if len(free) < events:
             capacity = max(1024, 2 * len(self.kept), len(self.kept) + events)
             free = np.concatenate([np.arange(len(self.kept), capacity)[::-1], free])
@@ -182,25 +183,26 @@ class Join:
         return np.column_stack([due[alive][order], entry[alive][order]])
 
     def _operations(self, chunk: Chunk, ops: Ints, values: Any) -> None:
-        chunk.kind, chunk.slot = ops[:, KIND].astype(np.uint8), np.ascontiguousarray(ops[:, SLOT])
-        chunk.value, chunk.known_ms = values, np.ascontiguousarray(ops[:, TIME])
-        chunk.op_record = chunk.record[ops[:, RECORD]]
-        chunk.is_predict, chunk.is_learn = chunk.kind == PREDICT, chunk.kind == LEARN
-        rows = ops[chunk.is_predict, ROW]
+        chunk.kind, chunk.slot = ops[KIND].astype(np.uint8), ops[SLOT]
+        chunk.value, chunk.known_ms = values, ops[TIME]
+        chunk.op_record = chunk.record[ops[RECORD]]
+        chunk.predicted, chunk.learned = np.flatnonzero(chunk.kind == PREDICT), np.flatnonzero(chunk.kind == LEARN)
+        rows = ops[ROW][chunk.predicted]
         if len(rows) < len(chunk.events):  # duplicates are gone: only scored events go on
             chunk.events, chunk.codes = chunk.events.take(rows), chunk.codes[rows]
             chunk.lateness_s = chunk.lateness_s[rows]
-        chunk.event = np.where(chunk.is_predict, np.cumsum(chunk.is_predict) - 1, -1)
-        slots = chunk.slot[chunk.is_predict]
+        chunk.event = np.full(len(chunk.kind), -1)
+        chunk.event[chunk.predicted] = np.arange(len(rows))
+        slots = chunk.slot[chunk.predicted]
         self.kept.codes[slots], self.kept.offset[slots] = chunk.codes, chunk.events.offset
         self.kept.time_ms[slots] = chunk.events.time_ms
         self.kept.id[slots] = chunk.events.id
-        self.freed = chunk.slot[(chunk.kind == LEARN) | (chunk.kind == FORGET)].tolist()
+        self.freed = chunk.slot[chunk.kind != PREDICT]
 
     def _set_aside(self, chunk: Chunk, ops: Ints) -> None:
         """Rejects, and labels that begin or end waiting for their event, in the order in which it happened."""
         label_records = chunk.record[chunk.order == LABEL]
-        for kind, at, row, slot, _, key in ops.tolist():
+        for kind, at, row, slot, _, key in ops.T.tolist():
             if kind == WAIT:
                 labels = chunk.labels
                 record, offset = int(label_records[row]), int(labels.offset[row])
@@ -277,4 +279,4 @@ class Join:
         reindex(self.ledger)
         self.early = {key: (*label,) for key, *label in state["early"]}
         self.kept.load(state["kept"])
-        self.freed = []
+        self.freed = NONE

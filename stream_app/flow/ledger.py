@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from stream_app.messages import EVENT, NO_TIME, Floats, Ints
 from stream_app.models import FORGET, LEARN, PREDICT
@@ -17,8 +18,11 @@ from stream_app.models import FORGET, LEARN, PREDICT
 REJECT, WAIT = 3, 4  # operations that end here, after those of the models
 VACANT, PENDING, LABELLED, EXPIRED, EARLY = 0, 1, 2, 3, 4
 DUPLICATE, REPEATED, TOO_LATE, NO_EVENT = 0, 1, 2, 3  # why a record is rejected
-KIND, RECORD, ROW, SLOT, TIME, KEY = 0, 1, 2, 3, 4, 5  # columns of the operations
+KIND, RECORD, ROW, SLOT, TIME, KEY = range(6)  # rows of the operations
 COUNT, TAIL, HEAP, FREE = 0, 1, 2, 3  # scalars: entries ever made, next to expire, heap length, free slots
+
+
+Places = NDArray[np.int32]
 
 
 class Ledger(NamedTuple):
@@ -29,7 +33,7 @@ class Ledger(NamedTuple):
     time_ms: Ints  # [D] stream time at arrival
     slot: Ints  # [D]
     label: Floats  # [D] of EARLY entries, and of PENDING ones whose label is scheduled
-    table: Ints  # [power of two >= 2 D] ring index, -1 = free
+    table: Places  # [power of two >= 2 D] ring index, -1 = free
     due_ms: Ints  # [heap]
     due_entry: Ints  # [heap] entry number
     free: Ints  # [slots] stack of free slots
@@ -51,12 +55,12 @@ class Incoming(NamedTuple):
 
 
 @njit(inline="always")
-def _place(table: Ints, key: int) -> int:
+def _place(table: Places, key: int) -> int:
     return (key ^ (key >> 32)) & (len(table) - 1)
 
 
 @njit(cache=True)
-def find(table: Ints, id_hash: Ints, key: int) -> int:
+def find(table: Places, id_hash: Ints, key: int) -> int:
     """Ring index of an id hash, or -1."""
     at = _place(table, key)
     while table[at] >= 0:
@@ -67,7 +71,7 @@ def find(table: Ints, id_hash: Ints, key: int) -> int:
 
 
 @njit(cache=True)
-def _insert(table: Ints, id_hash: Ints, index: int) -> None:
+def _insert(table: Places, id_hash: Ints, index: int) -> None:
     at = _place(table, id_hash[index])
     while table[at] >= 0:
         at = (at + 1) & (len(table) - 1)
@@ -75,7 +79,7 @@ def _insert(table: Ints, id_hash: Ints, index: int) -> None:
 
 
 @njit(cache=True)
-def _remove(table: Ints, id_hash: Ints, index: int) -> None:
+def _remove(table: Places, id_hash: Ints, index: int) -> None:
     """Linear probing without tombstones: later entries of the run move up (Knuth 6.4, algorithm R)."""
     mask = len(table) - 1
     hole = _place(table, id_hash[index])
@@ -143,8 +147,8 @@ def _stale(age_ms: int, timeout_ms: int) -> bool:
 
 @njit(inline="always")
 def _emit(ops: Ints, m: int, kind: int, record: int, row: int, slot: int, time_ms: int, key: int) -> int:
-    ops[m, KIND], ops[m, RECORD], ops[m, ROW] = kind, record, row
-    ops[m, SLOT], ops[m, TIME], ops[m, KEY] = slot, time_ms, key
+    ops[KIND, m], ops[RECORD, m], ops[ROW, m] = kind, record, row
+    ops[SLOT, m], ops[TIME, m], ops[KEY, m] = slot, time_ms, key
     return m + 1
 
 
@@ -164,7 +168,7 @@ def _expire_oldest(  # the arrays one by one: each look into a tuple of arrays w
 
 
 @njit(cache=True)
-def _enter(id_hash: Ints, status: Ints, table: Ints, scalars: Ints, key: int) -> int:
+def _enter(id_hash: Ints, status: Ints, table: Places, scalars: Ints, key: int) -> int:
     """Ring index of a new entry at the head; the one it overwrites must have expired."""
     index = scalars[COUNT] % len(status)
     if status[index] != VACANT:
@@ -173,6 +177,15 @@ def _enter(id_hash: Ints, status: Ints, table: Ints, scalars: Ints, key: int) ->
     _insert(table, id_hash, index)
     scalars[COUNT] += 1
     return int(index)
+
+
+@njit(cache=True)
+def _fetched(table: Places, keys: Ints, start: int, n: int) -> int:
+    """Reads the places of n keys: many at a time come into the processor's cache. The sum is for the compiler alone."""
+    found = 0
+    for i in range(start, min(start + n, len(keys))):
+        found += table[_place(table, keys[i])]
+    return found
 
 
 @njit(cache=True, nogil=True)
@@ -185,6 +198,10 @@ def weave(ledger: Ledger, new: Incoming, timeout_ms: int, ops: Ints, values: Flo
     order, now_ms, event_hash, event_ms, event_label, event_due, label_hash, label_ms, label_value = new
     size = len(status)
     m = i = k = 0
+    if len(order):
+        ops[KEY, 0] = _fetched(table, event_hash, 0, len(order)) + _fetched(
+            table, id_hash, scalars[COUNT] % size, len(order)
+        )
     for record in range(len(order)):
         now = now_ms[record]
         # 1. labels that became known before now are learned
@@ -251,7 +268,7 @@ def new_ledger(size: int) -> Ledger:
         np.zeros(size, np.int64),
         np.full(size, -1, np.int64),
         np.full(size, np.nan),
-        np.full(1 << (2 * size - 1).bit_length(), -1, np.int64),
+        np.full(1 << (2 * size - 1).bit_length(), -1, np.int32),
         np.zeros(0, np.int64),
         np.zeros(0, np.int64),
         np.zeros(0, np.int64),

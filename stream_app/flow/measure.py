@@ -18,7 +18,7 @@ from stream_app.flow.panes import Panes
 from stream_app.flow.sample import Sample
 from stream_app.flow.score import CHAMPION, Score
 from stream_app.flow.signals import Signals
-from stream_app.flow.tracks import Tracks
+from stream_app.flow.tracks import Tracks, majorities, means
 from stream_app.flow.validate import Validate
 from stream_app.messages import Floats, Ints, Message, Origin, Outcomes
 from stream_app.models import FORGET
@@ -74,7 +74,7 @@ class Measure:
             chunk.out.messages += told + self._closed_panes(chunk)
 
     def _learned(self, chunk: Chunk) -> None:
-        slots, truth = chunk.slot[chunk.is_learn], chunk.value[chunk.is_learn]
+        slots, truth = chunk.slot[chunk.learned], chunk.value[chunk.learned]
         decided = [self._point_and_chance(scores[slots], truth) for scores in self.kept.scores]
         no_change, majority = self._baselines(truth)
         point = np.column_stack([point for point, _ in decided] + [no_change, majority])
@@ -86,12 +86,12 @@ class Measure:
         chunk.error = chunk.losses[:, 0].copy()
         if self.score.arms is not None:
             self.score.arms.learn(slots, truth, chunk.error)
-        delay_ms = chunk.known_ms[chunk.is_learn] - self.kept.time_ms[slots]
+        delay_ms = chunk.known_ms[chunk.learned] - self.kept.time_ms[slots]
         self.delay_s = np.concatenate([self.delay_s, delay_ms / 1000])[-self.window :]
         if len(slots):
             label = truth if self.regression else Coded(self.classes.copy(), truth.astype(np.int64))
             offset, ids = self.kept.offset[slots], self.kept.id[slots]
-            known_ms = chunk.known_ms[chunk.is_learn]
+            known_ms = chunk.known_ms[chunk.learned]
             chunk.out.outcomes.append(Outcomes(offset, ids, known_ms, label, delay_ms, chunk.error))
 
     def _point_and_chance(self, scores: Floats, truth: Floats) -> tuple[Floats, Floats]:
@@ -107,25 +107,17 @@ class Measure:
     def _baselines(self, truth: Floats) -> tuple[Floats, Floats]:
         """What no-change and majority (or mean) would have said before each label."""
         before = np.concatenate([[self.last], truth])[:-1]
-        if self.regression:
-            steps = np.column_stack([np.ones(len(truth)), truth])
-        else:
-            steps = (truth[:, None] == np.arange(len(self.seen))).astype(float)
-            before = np.where(np.isnan(before), -1, before)
-        seen = np.cumsum(np.vstack([self.seen, steps]), axis=0)
         if len(truth):
-            self.last, self.seen = float(truth[-1]), seen[-1]
-        seen = seen[:-1]
+            self.last = float(truth[-1])
         if self.regression:
-            none = np.full(len(seen), np.nan)
-            return before, np.divide(seen[:, 1], seen[:, 0], out=none, where=seen[:, 0] > 0)
-        return before, np.where(seen.any(axis=1), seen.argmax(axis=1), -1).astype(float)
+            return before, means(truth, self.seen)
+        return np.where(np.isnan(before), -1, before), majorities(truth, self.seen)
 
     def _count(self, chunk: Chunk) -> None:
         counts = self.counts
         counts["records"] += len(chunk.tape.order)
         counts["events"] += len(chunk.events)
-        counts["labels"] += int(chunk.is_learn.sum())
+        counts["labels"] += len(chunk.learned)
         counts["expired"] += int((chunk.kind == FORGET).sum()) if self.labels else 0
         counts["rejected"] += len(chunk.rejects)
 
@@ -187,7 +179,7 @@ class Measure:
             "signals": self.signals.to_state(),
             "sample": self.sample.to_state(),
             "last": self.last,
-            "seen": self.seen,
+            "seen": self.seen.copy(),
             "delay_s": self.delay_s,
             "counts": dict(self.counts),
             "panes": {name: panes.to_state() for name, panes in self.panes.items()},
@@ -198,7 +190,7 @@ class Measure:
         self.estimate.load(state["estimate"])
         self.signals.load(state["signals"])
         self.sample.load(state["sample"])
-        self.last, self.seen, self.delay_s = state["last"], state["seen"], state["delay_s"]
+        self.last, self.seen, self.delay_s = state["last"], state["seen"].copy(), state["delay_s"]
         self.counts = dict(state["counts"])
         for name, panes in state["panes"].items():
             self.panes[name].load(panes)

@@ -4,6 +4,7 @@ A figure that is not defined (no positives, one class only, no variance) is NaN.
 """
 
 import numpy as np
+from numba import njit
 
 from stream_app.messages import Floats, Ints
 
@@ -16,10 +17,17 @@ def confusion(truth: Floats, point: Floats, classes: int) -> Ints:
     >>> confusion(np.array([0.0, 1, 1]), np.array([[0.0], [0], [1]]), 2).tolist()
     [[[1, 0], [1, 1]]]
     """
-    predictors = point.shape[1]
-    place = (np.arange(predictors) * classes + truth.astype(np.int64)[:, None]) * classes + point.astype(np.int64)
-    counts = np.bincount(place[point >= 0], minlength=predictors * classes * classes)
-    return counts.reshape(predictors, classes, classes)
+    counts = np.zeros((point.shape[1], classes, classes), np.int64)
+    _count(truth, point, counts)
+    return counts
+
+
+@njit(cache=True, nogil=True)
+def _count(truth: Floats, point: Floats, counts: Ints) -> None:
+    for i in range(point.shape[0]):
+        for j in range(point.shape[1]):
+            if point[i, j] >= 0:
+                counts[j, int(truth[i]), int(point[i, j])] += 1
 
 
 def classification(matrix: Ints, *, binary: bool) -> dict[str, Floats]:

@@ -64,16 +64,16 @@ class Retraining:
         """Remembers labelled events, judges the models beside the champion."""
         if not chunk.first and len(chunk.tape.order):
             self._introduce(chunk)
-        kept, learned = self.score.kept, chunk.slot[chunk.is_learn]
+        kept, learned = self.score.kept, chunk.slot[chunk.learned]
         if self.remembers:
             columns: dict[str, Any] = {"offset": kept.offset, "time_ms": kept.time_ms, "id": kept.id, "X": kept.X}
             learned_rows = {name: column[learned] for name, column in columns.items()}
-            self.memory.add(**learned_rows, target=chunk.value[chunk.is_learn])
+            self.memory.add(**learned_rows, target=chunk.value[chunk.learned])
         for j, lane in enumerate(self.score.lanes[1:], 1):
             if self._judged(lane):
                 verdict = self.lanes.trials[lane.name].run(chunk.losses[:, 0], chunk.losses[:, j])
                 if verdict is not None:
-                    record = int(chunk.op_record[chunk.is_learn][verdict.row])
+                    record = int(chunk.op_record[chunk.learned][verdict.row])
                     chunk.effects.append({"record": record, **self._effect(lane, verdict)})
                 if chunk.closes:
                     chunk.out.messages.append(self._figures(lane, chunk))

@@ -81,15 +81,13 @@ class Sample:
         if self.due:
             self.line = self.n
         self._add(chunk)
-        self._labels.append(
-            (self.kept.offset[chunk.slot[chunk.is_learn]], chunk.error, chunk.op_record[chunk.is_learn])
-        )
+        self._labels.append((self.kept.offset[chunk.slot[chunk.learned]], chunk.error, chunk.op_record[chunk.learned]))
         self.due = chunk.closes
         if self._cells > MANY_CELLS or len(self._events) == MANY_CHUNKS:
             self._take_in()
 
     def _add(self, chunk: Chunk) -> None:
-        events, record = chunk.events, chunk.op_record[chunk.is_predict]
+        events, record = chunk.events, chunk.op_record[chunk.predicted]
         new = {"record": record, "offset": events.offset, "time_ms": events.time_ms, "id": events.id}
         new |= {"numbers": events.numbers, "features": chunk.features, "codes": chunk.codes}
         self._events.append(new | {"scores": chunk.scores[0], "expected": chunk.expected})

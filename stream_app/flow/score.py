@@ -18,7 +18,7 @@ from stream_app.flow.join import Kept
 from stream_app.flow.validate import Validate
 from stream_app.flow.versions import Version
 from stream_app.messages import Floats, Ints, Predictions
-from stream_app.models import Choosing, Inputs, ScoringModel, width
+from stream_app.models import Inputs, ScoringModel, chooses, width
 from stream_app.models.artefact import fresh
 
 CHAMPION, CANDIDATE = "champion", "candidate"
@@ -55,7 +55,8 @@ class Score:
     def _inputs_of(self, config: Config, validate: Validate, features: Features) -> Inputs:
         fields = config.schema.fields
         numbers = [name for name, field in fields.items() if field.type == "number"]
-        self.number_columns = [i for i, name in enumerate(numbers) if fields[name].input]
+        fed = [i for i, name in enumerate(numbers) if fields[name].input]
+        self.number_columns = slice(None) if len(fed) == len(numbers) else fed
         self.code_columns = [i for i, name in enumerate(validate.vocabularies) if fields[name].input]
         categories = [name for name in validate.vocabularies if fields[name].input]
         return Inputs(
@@ -110,7 +111,7 @@ class Score:
     def run(self, chunk: Chunk) -> None:
         if self.arms is not None:
             self._compare(self.arms, chunk.first)
-        slots = chunk.slot[chunk.is_predict]
+        slots = chunk.slot[chunk.predicted]
         self.kept.X[slots] = self._inputs(chunk)
         for lane, wide, scores in zip(self.lanes, self.kept.wide, self.kept.scores, strict=True):
             if lane.model is None:
@@ -127,7 +128,9 @@ class Score:
     def _inputs(self, chunk: Chunk) -> Floats:
         codes = chunk.codes[:, self.code_columns].astype(np.float64)
         codes[codes < 0] = np.nan
-        return np.hstack([chunk.events.numbers[:, self.number_columns], chunk.features, codes])
+        parts = [chunk.events.numbers[:, self.number_columns], chunk.features, codes]
+        filled = [part for part in parts if part.shape[1]]
+        return filled[0] if len(filled) == 1 else np.hstack(parts)
 
     def _compare(self, arms: Arms, record: int) -> None:
         """Models change at epoch boundaries, where a chunk ends: the next one begins another comparison."""
@@ -144,7 +147,7 @@ class Score:
         if self.arms is None:
             return given
         other = self.decide(chunk.scores[self.shared])
-        return self.arms.share_out(given, other, events, chunk.slot[chunk.is_predict])
+        return self.arms.share_out(given, other, events, chunk.slot[chunk.predicted])
 
     @property
     def version(self) -> str:
@@ -172,7 +175,7 @@ class Score:
 
     def choices(self) -> dict[str, dict[str, Any]]:
         """What each model that is made of several uses now, and why; by the model's name."""
-        return {lane.name: lane.model.told() for lane in self.lanes if isinstance(lane.model, Choosing)}
+        return {lane.name: lane.model.told() for lane in self.lanes if chooses(lane.model)}
 
     def to_state(self, _live: Ints) -> dict[str, Any]:
         return {

@@ -14,7 +14,7 @@ from stream_app.flow.score import Score
 from stream_app.flow.silence import Silence
 from stream_app.flow.validate import Validate, Vocabulary
 from stream_app.messages import CONTROL, NO_TIME, Floats, Ints
-from stream_app.models import FORGET
+from stream_app.models import FORGET, PREDICT
 from stream_app.texts import Coded
 
 
@@ -128,7 +128,7 @@ class Signals:
 
     def _place(self, chunk: Chunk) -> None:
         """Where the events of the chunk stand, once for all signals of theirs."""
-        self.record = chunk.op_record[chunk.is_predict]
+        self.record = chunk.op_record[chunk.predicted]
         self.groups = {field: chunk.codes[:, self.categories[field]] for field in self.by}
 
     def _of_events(self, chunk: Chunk, x: Floats) -> Column:
@@ -137,8 +137,7 @@ class Signals:
 
     def _of_labels(self, chunk: Chunk, source: str) -> Column:
         """`error` and `label_delay` when a label is joined; `expired`: 1 if the label did not come in time, else 0."""
-        mine = chunk.kind == FORGET if source == "expired" else np.zeros(len(chunk.kind), np.bool_)
-        mine |= chunk.is_learn
+        mine = np.flatnonzero(chunk.kind != PREDICT) if source == "expired" else chunk.learned
         slots = chunk.slot[mine]
         if source == "error":
             x = chunk.error

@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from stream_app.flow import metrics
-from stream_app.messages import Floats
+from stream_app.messages import Floats, Ints
 
 SCORE_BINS = 1000  # of the since-start ROC AUC: its error stays below 1/1000 unless scores pile up in one bin
 
@@ -47,9 +48,7 @@ class Tracks:
         self.sums[0, : self.models] = _carry(self.sums[0, : self.models], loss)
         self.sums[1, : self.models] += known.sum(axis=0)
         if self.binary:
-            bins = np.clip(np.where(known, chance, 0) * SCORE_BINS, 0, SCORE_BINS - 1).astype(np.int64)
-            place = (np.arange(self.models) * 2 + truth.astype(np.int64)[:, None]) * SCORE_BINS + bins
-            self.scores += np.bincount(place[known], minlength=self.scores.size).reshape(self.scores.shape)
+            _tally(truth, chance, self.scores)
 
     def _of_truth(self, truth: Floats, chance: Floats) -> Floats:
         return np.where(truth[:, None] == 1, chance, 1 - chance) if self.binary else chance
@@ -115,6 +114,42 @@ class Tracks:
     def load(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+
+
+@njit(cache=True, nogil=True)
+def majorities(truth: Floats, seen: Floats) -> Floats:
+    """The class seen most often before each label, the first of equals, -1 before any; counts the labels in `seen`."""
+    found = np.empty(len(truth))
+    for i in range(len(truth)):
+        best, most = -1.0, 0.0
+        for c in range(len(seen)):
+            if seen[c] > most:
+                best, most = float(c), seen[c]
+        found[i] = best
+        if 0 <= truth[i] < len(seen):
+            seen[int(truth[i])] += 1
+    return found
+
+
+@njit(cache=True, nogil=True)
+def means(truth: Floats, seen: Floats) -> Floats:
+    """The mean of the values before each one, NaN before any; `seen`: their number and sum."""
+    found = np.empty(len(truth))
+    for i in range(len(truth)):
+        found[i] = seen[1] / seen[0] if seen[0] > 0 else np.nan
+        seen[0] += 1
+        seen[1] += truth[i]
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _tally(truth: Floats, chance: Floats, scores: Ints) -> None:
+    bins = scores.shape[2]
+    for i in range(chance.shape[0]):
+        for j in range(chance.shape[1]):
+            if chance[i, j] == chance[i, j]:  # not NaN
+                place = min(max(chance[i, j] * bins, 0.0), bins - 1.0)
+                scores[j, int(truth[i]), int(place)] += 1
 
 
 def _carry(start: Floats, steps: Floats) -> Floats:

@@ -5,7 +5,7 @@ state, so the same tape gives the same scores, however it is cut into calls.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,6 @@ class ScoringModel(Protocol):
         """Goes on from `to_state()` of a model made alike; ValueError if it was not."""
 
 
-@runtime_checkable
 class Choosing(ScoringModel, Protocol):
     """A model that is made of several and tells which of them it uses.
 
@@ -82,7 +81,12 @@ class Choosing(ScoringModel, Protocol):
 
 def width(model: ScoringModel) -> int:
     """How many columns of scores the model needs for each row."""
-    return model.outputs + (model.hidden if isinstance(model, Choosing) else 0)
+    return model.outputs + (model.hidden if chooses(model) else 0)
+
+
+def chooses(model: object) -> TypeGuard[Choosing]:
+    """Whether it is one that is made of several; `isinstance` would look at each of a protocol's members."""
+    return hasattr(model, "hidden")
 
 
 def make_model(model: config.Model, task: config.Task, inputs: Inputs, seed: int) -> ScoringModel:

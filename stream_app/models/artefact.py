@@ -25,10 +25,10 @@ import msgspec
 from stream_app import config
 from stream_app.config.reading import nearest
 from stream_app.models import (
-    Choosing,
     Inputs,
     ScoringModel,
     bayes_names,
+    chooses,
     linear_names,
     make_model,
     tree_names,
@@ -107,7 +107,7 @@ def export(
     >>> load(document, task, inputs, ["0", "1"], 0).told()
     []
     """
-    if isinstance(scoring, Choosing):
+    if chooses(scoring):
         model, scoring = scoring.leading()
     names, state = Names(inputs.numbers, inputs.categories), scoring.to_state()
     known = tuple(classes) if task.type in CODED else ()

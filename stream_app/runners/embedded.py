@@ -262,13 +262,20 @@ class Embedded:
         position |= {"clocks": self.weaver.clocks, "controls": self.controls}
         packed = snapshots.pack(self.pipeline.snapshot())
         packing_s = time.thread_time() - began_s
-        written = writing.submit(self._write, began, packing_s, packed, self.out, position, bytes(self.order))
+        outputs = self.out, position, bytes(self.order)
+        written = writing.submit(self._write, began, packing_s, packed, outputs)
         alerts = [message.value for message in self.out.messages if message.stream == "alerts"]
         commit = Commit(written, self._progress(started, alerts), Step.of(self.pipeline, self.out))
         self.out, self.order = Outputs(), bytearray()
         return commit
 
-    def _write(self, began: float, packing_s: float, packed: snapshots.Packed, *outputs: Any) -> Cost:
+    def _write(
+        self,
+        began: float,
+        packing_s: float,
+        packed: snapshots.Packed,
+        outputs: tuple[Outputs, dict[str, Any], bytes],
+    ) -> Cost:
         """In the writing thread: what is taken from the pipeline is a copy."""
         began_s = time.thread_time()
         state = snapshots.seal(packed, config_digest=self.digest, key=self.key)
