@@ -12,7 +12,7 @@ compacted to the newest message per key. What is read does not depend on how the
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +85,22 @@ class Record(NamedTuple):
     value: bytes  # UTF-8 JSON
 
 
+class Block(NamedTuple):
+    """Predictions or outcomes as they are stored; `ids`: by what `find` knows the blocks that it must open."""
+
+    stream: str
+    rows: int
+    checksum: bytes
+    ids: bytes
+    data: bytes
+
+
+def packed(outputs: Outputs) -> list[Block]:
+    """Predictions and outcomes as blocks; any thread may make them before their commit is due."""
+    parts: dict[str, list[Any]] = {"predictions": outputs.predictions, "outcomes": outputs.outcomes}
+    return [_packed(stream, some) for stream, some in parts.items() if any(len(part.id) for part in some)]
+
+
 class Log:
     """The log at `path`; with `write`, the only writer of it until `close` or the end of the process.
 
@@ -111,13 +127,23 @@ class Log:
         self._file.close()
 
     def commit(
-        self, outputs: Outputs, position: dict[str, Any], order: bytes, state: bytes, header: dict[str, Any]
+        self,
+        outputs: Outputs,
+        position: dict[str, Any],
+        order: bytes,
+        state: bytes,
+        header: dict[str, Any],
+        ahead: Sequence[Block] = (),
     ) -> None:
         """Append one batch in one transaction; after a StateError nothing of it stands and it may be tried again.
 
-        `order` holds EVENT, LABEL or CONTROL, one byte per record taken.
+        `order` holds EVENT, LABEL or CONTROL, one byte per record taken. `ahead`: predictions and outcomes that come
+        before those of `outputs`.
         """
-        filled = [self._block("predictions", outputs.predictions), self._block("outcomes", outputs.outcomes)]
+        filled = [
+            *self._filled("predictions", ahead, outputs.predictions),
+            *self._filled("outcomes", ahead, outputs.outcomes),
+        ]
         plain = [m for m in outputs.messages if m.stream != "features"]
         newest: dict[str, Message] = {}
         for message in outputs.messages:
@@ -125,7 +151,7 @@ class Log:
                 newest.pop(message.key, None)  # the order is that of the last change, wherever the commits are cut
                 newest[message.key] = message
         with self._file.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", filter(None, filled))
+            db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", filled)
             db.executemany(
                 "INSERT INTO messages (stream, id, key, time_ms, value) VALUES (?, ?, ?, ?, ?)",
                 [(m.stream, m.id, m.key, m.time_ms, m.value) for m in plain],
@@ -249,20 +275,20 @@ class Log:
         """Size on disk, the write-ahead log included."""
         return self._file.size_bytes
 
-    def _block(self, stream: str, parts: list[Any]) -> tuple[Any, ...] | None:
-        """Make the row of a new block, which takes the place of the last one if that is small."""
-        if not any(len(part.id) for part in parts):
-            return None
-        seq, first = None, 0
-        newest = "SELECT seq, last, rows, checksum, data FROM blocks WHERE stream = ? ORDER BY last DESC LIMIT 1"
-        for row, last, rows, checksum, data in self._file.rows(newest, stream):
-            if rows < MIN_BLOCK_ROWS:
-                seq, first, parts = row, last - rows, [*self._unpacked(stream, checksum, data), *parts]
-            else:
-                first = last
-        rows = sum(len(part.id) for part in parts)
-        data = PACK[stream](parts)
-        return seq, stream, first + rows, rows, xxhash.xxh3_64_digest(data), blocks.index(parts), data
+    def _filled(self, stream: str, ahead: Sequence[Block], parts: list[Any]) -> Iterator[tuple[Any, ...]]:
+        """Make the rows of new blocks; what is not packed yet is packed with the last one if that is small."""
+        made = [block for block in ahead if block.stream == stream]
+        seq, before = None, 0
+        if any(len(part.id) for part in parts):
+            newest = "SELECT seq, last, rows, checksum, data FROM blocks WHERE stream = ? ORDER BY last DESC LIMIT 1"
+            for row, last, rows, checksum, data in [] if made else self._file.rows(newest, stream):
+                if rows < MIN_BLOCK_ROWS:
+                    seq, before, parts = row, last - rows, [*self._unpacked(stream, checksum, data), *parts]
+            made.append(_packed(stream, parts))
+        before = before if seq else self.count(stream)
+        for block in made:
+            before += block.rows
+            yield seq, stream, before, *block[1:]
 
     def _unpacked(self, stream: str, checksum: bytes, data: bytes) -> list[Any]:
         if xxhash.xxh3_64_digest(data) != checksum:
@@ -311,6 +337,12 @@ class Log:
             yield
         except (ValueError, zlib.error) as error:
             raise StateError(damaged(self.path, f"{what} cannot be decoded")) from error
+
+
+def _packed(stream: str, parts: list[Any]) -> Block:
+    data = PACK[stream](parts)
+    rows = sum(len(part.id) for part in parts)
+    return Block(stream, rows, xxhash.xxh3_64_digest(data), blocks.index(parts), data)
 
 
 def _records(stream: str, part: Predictions | Outcomes, first: int) -> Iterator[Record]:

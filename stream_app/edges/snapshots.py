@@ -32,6 +32,7 @@ FORMAT_VERSION = 2
 SEAL = struct.Struct("<16sBB32sQI")  # magic, format, signed, MAC, bytes of header and payload, bytes of header
 COMPRESS_BYTES = 64 << 10  # smaller states are not worth it; zstd takes 12 ms for 5 MB of noise, zlib -1 takes 150
 ARRAY, SCALAR, BIG_INT = 1, 2, 3  # msgpack extension types
+NESTED = {dict, list, tuple}
 MIN_KEY_CHARS = 16
 KEY_BYTES = 32
 
@@ -72,7 +73,7 @@ def pack(state: dict[str, Any]) -> Packed:
         payload = msgspec.msgpack.encode(state, enc_hook=_extension)
     except OverflowError:  # integers beyond 64 bits are rare: only then is the tree walked
         payload = msgspec.msgpack.encode(_boxed(state), enc_hook=_extension)
-    return Packed(payload, b"\xa6pickle" in payload and _holds_pickles(state))
+    return Packed(payload, _holds_pickles(state))
 
 
 def seal(packed: Packed, *, config_digest: str, key: bytes | None) -> bytes:
@@ -238,7 +239,9 @@ def _holds_pickles(value: Any) -> bool:
         if isinstance(value.get("pickle"), bytes):
             return True
         value = list(value.values())
-    return isinstance(value, list | tuple) and any(map(_holds_pickles, value))
+    if not isinstance(value, list | tuple) or set(map(type, value)).isdisjoint(NESTED):  # long ones are of texts
+        return False
+    return any(map(_holds_pickles, value))
 
 
 # The key file

@@ -239,26 +239,30 @@ class Join:
 
     def _entries(self, first: int) -> Ints:
         """Ring indices from entry number `first` to the newest."""
-        size, end = len(self.ledger.status), int(self.ledger.scalars[COUNT])
+        return np.arange(first, self.ledger.scalars[COUNT]) % len(self.ledger.status)
+
+    def _since(self, first: int, column: Any) -> Any:
+        """A column of the ring from entry number `first` to the newest."""
+        size, end = len(column), int(self.ledger.scalars[COUNT])
         start, stop = first % size, first % size + end - first
-        return np.concatenate([np.arange(start, min(stop, size)), np.arange(stop - size)])
+        return np.concatenate([column[start : min(stop, size)], column[: max(0, stop - size)]])
 
     def live(self) -> Ints:
         """Slots that wait for a label, in order of arrival."""
-        young = self._entries(int(self.ledger.scalars[TAIL]))
-        slots: Ints = self.ledger.slot[young[self.ledger.status[young] == PENDING]]
+        tail = int(self.ledger.scalars[TAIL])
+        slots: Ints = self._since(tail, self.ledger.slot)[self._since(tail, self.ledger.status) == PENDING]
         return slots
 
     def to_state(self, live: Ints) -> dict[str, Any]:
         """Plain data without slot numbers, so that equal histories give equal states however they were cut."""
-        ledger, count = self.ledger, int(self.ledger.scalars[COUNT])
-        known, young = self._entries(max(0, count - len(ledger.status))), self._entries(int(ledger.scalars[TAIL]))
+        ledger, count, young = self.ledger, int(self.ledger.scalars[COUNT]), int(self.ledger.scalars[TAIL])
+        known = max(0, count - len(ledger.status))
         return {
             "count": count,
-            "id_hash": ledger.id_hash[known],
-            "status": ledger.status[known].astype(np.uint8),
-            "time_ms": ledger.time_ms[young],
-            "label": ledger.label[young],
+            "id_hash": self._since(known, ledger.id_hash),
+            "status": self._since(known, ledger.status).astype(np.uint8),
+            "time_ms": self._since(young, ledger.time_ms),
+            "label": self._since(young, ledger.label),
             "scheduled": self._scheduled(),
             "early": [[key, *label] for key, label in self.early.items()],
             "kept": self.kept.to_state(live),

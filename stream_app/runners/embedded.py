@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from stream_app.config import Config, digest
 from stream_app.edges import snapshots
-from stream_app.edges.log import Log, Saved
+from stream_app.edges.log import Block, Log, Saved, packed
 from stream_app.edges.meter import KIND_OF, Meter, Step
 from stream_app.edges.records import NOTHING
 from stream_app.edges.sources import Source, check_columns, open_source
@@ -27,6 +27,7 @@ from stream_app.runners.weaver import Weaver
 from stream_app.texts import Pieces
 
 BATCH = 8192  # records decoded at a time: large enough for columns, small enough for the processor's cache
+BLOCK_ROWS = 2 * BATCH  # predictions that are packed while their commit is not due
 COMMIT_SHARE = 0.1  # states may take this share of a core: with a large one commits become rarer
 IDLE_S = 0.05  # pause when a followed file has nothing new
 MAX_WAIT_S = 1.0  # how long the faster of two streams waits for the slower one when nothing comes
@@ -159,6 +160,7 @@ class Embedded:
         self.controls = int(position.get("controls", 0))
         self.resumed_at = self.pipeline.records
         self.out, self.order = Outputs(), bytearray()
+        self.ahead: list[Future[list[Block]]] = []  # blocks of what came before `out`
         self.meter, self.shard = meter, shard
         if meter is not None:
             counted = ((stream, record.value) for stream in KIND_OF for record in log.read(stream))
@@ -197,6 +199,7 @@ class Embedded:
         cost_s, commit = 0.0, None
         while True:
             moved = self._step(reading, waited=self.live and time.monotonic() - heard > MAX_WAIT_S)
+            self._pack(writing)
             now = time.monotonic()
             heard = now if moved else heard
             ended = self._ended(moved=moved) or stop()
@@ -239,6 +242,13 @@ class Embedded:
             given.next += int((tape.order == given.stream).sum())
         return True
 
+    def _pack(self, writing: ThreadPoolExecutor) -> None:
+        """Has predictions and outcomes packed while the commit is not due: what is left then takes a moment."""
+        out = self.out
+        if sum(len(part.id) for part in out.predictions) >= BLOCK_ROWS:
+            self.ahead.append(writing.submit(packed, Outputs(out.predictions, out.outcomes)))
+            out.predictions, out.outcomes = [], []
+
     def _with_commands(self, tape: Tape) -> Tape:
         """Commands that came in since the last batch go before it; the log remembers the place."""
         commands = self.log.controls(self.controls)
@@ -260,27 +270,29 @@ class Embedded:
         began, began_s = time.monotonic(), time.thread_time()
         position: dict[str, Any] = {given.name: given.position() for given in self.inputs}
         position |= {"clocks": self.weaver.clocks, "controls": self.controls}
-        packed = snapshots.pack(self.pipeline.snapshot())
+        state = snapshots.pack(self.pipeline.snapshot())
         packing_s = time.thread_time() - began_s
         outputs = self.out, position, bytes(self.order)
-        written = writing.submit(self._write, began, packing_s, packed, outputs)
+        written = writing.submit(self._write, began, packing_s, state, outputs, self.ahead)
         alerts = [message.value for message in self.out.messages if message.stream == "alerts"]
         commit = Commit(written, self._progress(started, alerts), Step.of(self.pipeline, self.out))
-        self.out, self.order = Outputs(), bytearray()
+        self.out, self.order, self.ahead = Outputs(), bytearray(), []
         return commit
 
     def _write(
         self,
         began: float,
         packing_s: float,
-        packed: snapshots.Packed,
+        state: snapshots.Packed,
         outputs: tuple[Outputs, dict[str, Any], bytes],
+        ahead: list[Future[list[Block]]],
     ) -> Cost:
         """In the writing thread: what is taken from the pipeline is a copy."""
         began_s = time.thread_time()
-        state = snapshots.seal(packed, config_digest=self.digest, key=self.key)
+        sealed = snapshots.seal(state, config_digest=self.digest, key=self.key)
         state_s = packing_s + time.thread_time() - began_s
-        self.log.commit(*outputs, state, {"config": self.digest, "name": self.config.name})
+        header = {"config": self.digest, "name": self.config.name}
+        self.log.commit(*outputs, sealed, header, [block for some in ahead for block in some.result()])
         return Cost(time.monotonic() - began, state_s)
 
     def _committed(self, commit: Commit) -> Cost:
