@@ -20,8 +20,8 @@ from stream_app.errors import StateError
 
 BUSY_TIMEOUT_S = 30.0  # a commit takes milliseconds; this bounds the wait behind a checkpoint to a slow disk
 PAGE_BYTES = 8 << 20  # a page of rows holds at most this much, and one row more
-WAL_PAGES = 16000  # 64 MB between checkpoints: each waits twice for the disk and writes all changed pages again
-WAL_BYTES = 96 << 20  # a longer write-ahead log, left by one large commit, is cut back to this
+WAL_PAGES = 8000  # 32 MB between checkpoints: each waits twice for the disk and writes all changed pages again
+WAL_BYTES = 64 << 20  # a longer write-ahead log, left by one large commit, is cut back to this
 FULL_BYTES = 1 << 20  # with less free space than this an I/O error is a full disk
 
 
