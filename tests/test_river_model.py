@@ -1,5 +1,6 @@
 """River estimators behind the tape: same answers as the bare loop, any cut, any restart, any category handling."""
 
+import contextlib
 import math
 from itertools import pairwise
 
@@ -228,10 +229,28 @@ def test_a_pipe_taken_step_by_step_answers_as_river_does(whole):
         x = {name: value for name, value in zip(NAMES, row, strict=True) if value == value}
         expected.append(bare.predict_proba_one(x)[True])
         bare.learn_one(x, label == 1)
-    scores, messages = run(model_of("binary", use), paired_tape(y), X)
+    model = model_of("binary", use)
+    scores, messages = run(model, paired_tape(y), X)
 
     assert messages == []
     assert scores[:, 0].tolist() == expected
+    assert statistics(model._estimator) == statistics(bare)
+
+
+def test_a_scaler_that_fails_at_a_value_is_left_as_river_leaves_it():
+    model = model_of("binary", LOGISTIC)
+    bare = model._build()
+    for x in ({"a": 1.0, "b": 2.0}, {"a": 3.0, "b": "text", "c": 1.0}, {"c": "text"}, {"a": 2.0, "b": 0.5}):
+        for teach in (model._learn, bare.learn_one):
+            with contextlib.suppress(TypeError):
+                teach(dict(x), True)
+
+    assert statistics(model._estimator) == statistics(bare)
+
+
+def statistics(pipe):
+    scaler = pipe["StandardScaler"]
+    return scaler.counts, scaler.means, scaler.vars
 
 
 def failing(seen, predicts=(), learns=()):

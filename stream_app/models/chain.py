@@ -1,35 +1,72 @@
 """A pipe of river's, taken step by step: its own way through the steps costs as much as a small model."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from river import base, compose
+from river import base, compose, preprocessing
 
 Row = dict[str, Any]
+Step = Callable[[Row], Row]
 
 
 class Chain:
     """Asks and teaches the steps of a pipe as the pipe does; they are the same objects."""
 
     def __init__(self, transformers: list[Any], last: Any) -> None:
-        self._transforms = [each.transform_one for each in transformers]
-        self._learns = [(each.learn_one, each.transform_one) for each in transformers]
+        self._ask = _one_by_one([each.transform_one for each in transformers])
+        self._teach = _one_by_one([_learning(each) for each in transformers])
         self._last = last
 
     def predict_one(self, x: Row) -> Any:
-        for transform in self._transforms:
-            x = transform(x)
-        return self._last.predict_one(x)
+        return self._last.predict_one(self._ask(x))
 
     def predict_proba_one(self, x: Row) -> Any:
-        for transform in self._transforms:
-            x = transform(x)
-        return self._last.predict_proba_one(x)
+        return self._last.predict_proba_one(self._ask(x))
 
     def learn_one(self, x: Row, y: Any) -> None:
-        for learn, transform in self._learns:
-            learn(x)
-            x = transform(x)
-        self._last.learn_one(x, y)
+        self._last.learn_one(self._teach(x), y)
+
+
+def _one_by_one(steps: list[Step]) -> Step:
+    if len(steps) == 1:
+        return steps[0]
+
+    def walk(x: Row) -> Row:
+        for step in steps:
+            x = step(x)
+        return x
+
+    return walk
+
+
+def _learning(transformer: Any) -> Step:
+    """Teaches the transformer a row, then has it make what it makes of the row."""
+    if type(transformer) is preprocessing.StandardScaler and transformer.with_std and transformer.window_size is None:
+        return partial(_scaled, transformer)
+    learn, transform = transformer.learn_one, transformer.transform_one
+
+    def taught(x: Row) -> Row:
+        learn(x)
+        row: Row = transform(x)
+        return row
+
+    return taught
+
+
+def _scaled(scaler: preprocessing.StandardScaler, x: Row) -> Row:
+    """`learn_one` and `transform_one` in one pass: the same steps on the same dicts, each figure looked up once."""
+    counts, means, variances = scaler.counts, scaler.means, scaler.vars
+    row: Row = {}
+    for name, value in x.items():
+        counts[name] = n = counts[name] + 1
+        mean = means[name]
+        off = value - mean
+        means[name] = mean = mean + off / n
+        variance = variances[name]
+        variances[name] = variance = variance + (off * (value - mean) - variance) / n
+        row[name] = (value - mean) / variance**0.5 if variance else 0.0
+    return row
 
 
 def chained(estimator: Any) -> Any:
