@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from stream_app.config import Config
 from stream_app.evidence.table import Table
@@ -108,12 +109,11 @@ class Sample:
             first += len(number)
         self.rows = {name: _joined([part[name] for part in parts]) for name in self.rows}
         offset, error, record = (np.concatenate(column) for column in zip(*self._labels, strict=True))
-        self._learn(offset, error, record)
+        _learn(self.rows["offset"], offset, error, record, self.rows["figures"], self.rows["known"])
         self._events, self._labels, self._cells = [], [], 0
 
     def _keeps(self, number: Ints) -> Ints:
-        octave = _octave(self.line - 1 - number, self.share)
-        return np.flatnonzero((number % 2 ** octave.clip(max=OCTAVES) == 0) & (octave <= OCTAVES))
+        return _kept(number, self.line, self.share, OCTAVES)
 
     def _rows_of(self, events: dict[str, Any]) -> dict[str, Any]:
         n = len(events["id"])
@@ -125,15 +125,6 @@ class Sample:
             "x": np.hstack([events["numbers"], events["features"], codes]),
             "figures": np.column_stack([score, events["expected"], np.full(n, np.nan)]),
         }
-
-    def _learn(self, offset: Ints, error: Floats, record: Ints) -> None:
-        mine = self.rows["offset"]
-        if not len(offset) or not len(mine):
-            return
-        at = np.minimum(np.searchsorted(mine, offset), len(mine) - 1)
-        here = mine[at] == offset
-        self.rows["figures"][at[here], ERROR] = error[here]
-        self.rows["known"][at[here]] = record[here]
 
     def until(self, record: int) -> "View":
         """What was known when record number `record` had been handled."""
@@ -217,3 +208,29 @@ def _octave(age: Ints, share: int) -> Ints:
     """Of events so old each 2^octave-th is kept."""
     octave: Ints = np.searchsorted(share << np.arange(OCTAVES + 1), age)
     return octave
+
+
+@njit(cache=True, nogil=True)
+def _kept(number: Ints, line: int, share: int, octaves: int) -> Ints:
+    """Which of these events are still kept when there have been `line` events."""
+    kept, n = np.empty(len(number), np.int64), 0
+    for i in range(len(number)):
+        octave, reach = 0, share
+        while octave <= octaves and line - 1 - number[i] > reach:
+            octave, reach = octave + 1, 2 * reach
+        if octave <= octaves and number[i] % (1 << octave) == 0:
+            kept[n] = i
+            n += 1
+    return kept[:n]
+
+
+@njit(cache=True, nogil=True)
+def _learn(mine: Ints, offset: Ints, error: Floats, record: Ints, figures: Floats, known: Ints) -> None:
+    """Writes the labels of rows, found by their offsets: mostly the next row, or the one in hand."""
+    row, rows = 0, len(mine)
+    for i in range(len(offset)):
+        row += row < rows and mine[row] < offset[i]
+        if (row < rows and mine[row] < offset[i]) or (row > 0 and mine[row - 1] >= offset[i]):
+            row = np.searchsorted(mine, offset[i])
+        if row < rows and mine[row] == offset[i]:
+            figures[row, ERROR], known[row] = error[i], record[i]
