@@ -160,16 +160,16 @@ def _run(
     classes = _classes(seen, shape[0])
     refused = 0
     for i in range(kind.shape[0]):
-        row = X[slot[i]]
+        at = slot[i]
         if kind[i] == PREDICT:
-            present = _encode(row, stats, shape[1], False, index, value)
+            present = _encode(X, at, stats, shape[1], False, index, value)
             _score(weights, classes, index, value, present, raw)
-            _predict(scores[slot[i]], raw, classes, stats, seen, shape[0])
+            _predict(scores, at, raw, classes, stats, seen, shape[0])
         elif kind[i] == LEARN:
             if not _can_learn(target[i], shape[0], weights.shape[1]):
                 refused += 1
                 continue
-            present = _encode(row, stats, shape[1], True, index, value)
+            present = _encode(X, at, stats, shape[1], True, index, value)
             if shape[0] == MULTICLASS:
                 classes = max(classes, int(target[i]) + 1)
             _score(weights, classes, index, value, present, raw)
@@ -213,21 +213,50 @@ def _observe(stats: Floats, column: int, x: float) -> None:
     stats[SCALE, column] = 1 / math.sqrt(stats[VAR, column]) if stats[VAR, column] > 0 else 0.0
 
 
+# Rows go into kernels as matrix and number: a view of each would count references, which takes longer than the sums.
+
+
 @njit(cache=True, error_model="numpy")
-def _encode(row: Floats, stats: Floats, width: int, learn: bool, index: Ints, value: Floats) -> int:
+def _are_whole(X: Floats, at: int, numbers: int) -> bool:
+    whole = True
+    for j in range(numbers):
+        whole &= abs(X[at, j]) <= LARGEST
+    return whole
+
+
+@njit(cache=True, error_model="numpy")
+def _observe_all(stats: Floats, X: Floats, at: int, numbers: int) -> None:
+    """`_observe` of each number, without a branch between them: the processor takes several at a time."""
+    for j in range(numbers):
+        x, before = X[at, j], stats[MEAN, j]
+        n = stats[COUNT, j] + 1
+        mean = before + (x - before) / n
+        var = stats[VAR, j] + ((x - before) * (x - mean) - stats[VAR, j]) / n
+        stats[COUNT, j], stats[MEAN, j], stats[VAR, j] = n, mean, var
+        stats[SCALE, j] = 1 / math.sqrt(var) if var > 0 else 0.0
+
+
+@njit(cache=True, error_model="numpy")
+def _encode(X: Floats, at: int, stats: Floats, width: int, learn: bool, index: Ints, value: Floats) -> int:
     """Lists the inputs that are present as (weight row, multiplier); answers how many."""
     numbers = stats.shape[1] - 1
     present = 0
-    for j in range(numbers):
-        if abs(row[j]) <= LARGEST:
+    if _are_whole(X, at, numbers):
+        if learn:
+            _observe_all(stats, X, at, numbers)
+        for j in range(numbers):
+            index[j], value[j] = j, (X[at, j] - stats[MEAN, j]) * stats[SCALE, j]
+        present = numbers
+    for j in range(0 if present else numbers):
+        if abs(X[at, j]) <= LARGEST:
             if learn:
-                _observe(stats, j, row[j])
+                _observe(stats, j, X[at, j])
             index[present] = j
-            value[present] = (row[j] - stats[MEAN, j]) * stats[SCALE, j]
+            value[present] = (X[at, j] - stats[MEAN, j]) * stats[SCALE, j]
             present += 1
-    for j in range(numbers, row.shape[0]):
-        if 0 <= row[j] < width:
-            index[present] = numbers + (j - numbers) * width + int(row[j])
+    for j in range(numbers, X.shape[1]):
+        if 0 <= X[at, j] < width:
+            index[present] = numbers + (j - numbers) * width + int(X[at, j])
             value[present] = 1.0
             present += 1
     return present
@@ -243,20 +272,24 @@ def _score(weights: Floats, classes: int, index: Ints, value: Floats, present: i
 
 
 @njit(cache=True, error_model="numpy")
-def _predict(out: Floats, raw: Floats, classes: int, stats: Floats, seen: NDArray[np.uint8], task: int) -> None:
+def _predict(
+    scores: Floats, at: int, raw: Floats, classes: int, stats: Floats, seen: NDArray[np.uint8], task: int
+) -> None:
+    finite = True
     if task == MULTICLASS:
-        out[:] = 0.0 if classes else np.nan
         _softmax(raw, classes, seen)
-        out[:classes] = raw[:classes]
+        for c in range(scores.shape[1]):
+            scores[at, c] = raw[c] if c < classes else 0.0 if classes else np.nan
     elif task == BINARY:
-        out[0] = _sigmoid(raw[0])
+        scores[at, 0] = _sigmoid(raw[0])
     elif task == REGRESSION:
-        out[0] = raw[0]
+        scores[at, 0] = raw[0]
     else:
-        out[0] = raw[0] * math.sqrt(stats[VAR, -1]) + stats[MEAN, -1] if stats[COUNT, -1] else np.nan
-    for c in range(out.shape[0]):
-        if not math.isfinite(out[c]):
-            out[:] = np.nan
+        scores[at, 0] = raw[0] * math.sqrt(stats[VAR, -1]) + stats[MEAN, -1] if stats[COUNT, -1] else np.nan
+    for c in range(scores.shape[1]):
+        finite &= math.isfinite(scores[at, c])
+    for c in range(0 if finite else scores.shape[1]):
+        scores[at, c] = np.nan
 
 
 @njit(cache=True, error_model="numpy")
