@@ -6,6 +6,7 @@ three records does the third one in a row set it back: then the first record was
 """
 
 import numpy as np
+from numba import njit
 
 from stream_app.messages import NO_TIME, Ints
 
@@ -20,13 +21,9 @@ def clock_states(start: tuple[int, int, int], time_ms: Ints, ahead_ms: int) -> I
     >>> clock_states(START, np.array([5, 7, 9999, 6, 8]), ahead_ms=100)[:, NOW].tolist()
     [5, 7, 7, 7, 8]
     """
-    now = np.maximum.accumulate(np.concatenate([[start[NOW]], time_ms]))
-    timed, started = time_ms != NO_TIME, now[:-1] != NO_TIME
-    far = timed & started & ((time_ms > now[:-1] + ahead_ms) | (time_ms < now[:-1] - ahead_ms))
-    if start[ODD] or far.any():
-        return _one_by_one(start, time_ms, ahead_ms)
-    taken = np.minimum(CONFIRMED, start[TAKEN] + np.cumsum(timed))
-    return np.column_stack([now[1:], np.zeros(len(time_ms), np.int64), taken])
+    states = np.empty((len(time_ms), 3), np.int64)
+    _follow(*start, time_ms, ahead_ms, states)
+    return states
 
 
 def state_of(row: Ints) -> tuple[int, int, int]:
@@ -35,16 +32,15 @@ def state_of(row: Ints) -> tuple[int, int, int]:
     return now, odd, taken
 
 
-def _one_by_one(start: tuple[int, int, int], time_ms: Ints, ahead_ms: int) -> Ints:
-    now, odd, taken = start
-    states = np.empty((len(time_ms), 3), np.int64)
-    for i, time in enumerate(time_ms.tolist()):
+@njit(cache=True, nogil=True)
+def _follow(now: int, odd: int, taken: int, time_ms: Ints, ahead_ms: int, states: Ints) -> None:
+    for i in range(len(time_ms)):
+        time = time_ms[i]
         if time != NO_TIME:
-            far = now != NO_TIME and abs(time - now) > ahead_ms
+            far = now != NO_TIME and (time > now + ahead_ms or time < now - ahead_ms)
             odd = odd + 1 if far else 0
             if odd >= CONFIRMED and (time > now or taken < CONFIRMED):
                 now, odd, taken = time, 0, 1
             elif not far:
                 now, taken = max(now, time), min(CONFIRMED, taken + 1)
-        states[i] = now, odd, taken
-    return states
+        states[i, NOW], states[i, ODD], states[i, TAKEN] = now, odd, taken

@@ -152,7 +152,9 @@ class Measure:
         return values
 
     def _label_figures(self) -> dict[str, Any]:
-        quantiles = np.quantile(self.delay_s, [0.5, 0.95]).tolist() if len(self.delay_s) else [None, None]
+        quantiles = [0.0, 0.0] if len(self.delay_s) else [None, None]
+        if self.delay_s.any():  # labels that stand in their event's row are not sorted
+            quantiles = np.quantile(self.delay_s, [0.5, 0.95]).tolist()
         resolved = self.counts["labels"] + self.counts["expired"]
         return {
             "delay_median_s": quantiles[0],

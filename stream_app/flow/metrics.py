@@ -61,9 +61,21 @@ def roc_auc(positive: Floats, score: Floats) -> float:
     zeros = len(positive) - ones
     if not ones or not zeros:
         return float("nan")
-    _, place, count = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]  # ties share their mean rank
-    return float((ranks[positive > 0].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+    return float((_rank_sum(positive, score, np.argsort(score)) - ones * (ones + 1) / 2) / (ones * zeros))
+
+
+@njit(cache=True, nogil=True)
+def _rank_sum(positive: Floats, score: Floats, order: Ints) -> float:
+    """Of the positives; ties share their mean rank."""
+    total, start, n = 0.0, 0, len(order)
+    while start < n:
+        stop, ones = start, 0
+        while stop < n and score[order[stop]] == score[order[start]]:
+            ones += positive[order[stop]] > 0
+            stop += 1
+        total += ones * (start + 1 + stop) / 2
+        start = stop
+    return total
 
 
 def binned_auc(negatives: Ints, positives: Ints) -> float:
