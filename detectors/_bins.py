@@ -92,9 +92,14 @@ class Binned(Detector):
                 **(state or {}),
             },
         )
-        self._arrays = (self._config, *(self._state[key] for key in ("counts", "values", "edges", "blocks")))
-        self._arrays += self._state["tallies"], self._state["moments"]
+        self.move(self._state)
         self._adopt()
+
+    def move(self, state: dict[str, Array]) -> None:
+        """Keep the state, which these arrays hold a copy of, in them from now on."""
+        super().move(state)
+        names = ("counts", "values", "edges", "blocks", "tallies", "moments")
+        self._arrays = (self._config, *(state[key] for key in names))
 
     @property
     def sketch(self) -> Sketch:
@@ -118,7 +123,8 @@ class Binned(Detector):
     def _recent(self) -> Floats:
         """The recent window, oldest first."""
         filled, values = int(self._counts[FILLED]), self._state["values"]
-        return values[np.arange(self.n - filled, self.n) % len(values)]
+        first = (self.n - filled) % len(values)
+        return np.concatenate([values[first : first + filled], values[: max(0, first + filled - len(values))]])
 
     def _feed(self, x: Floats, start: int) -> int:
         """Feed x[start:] up to the first drift; its index, or -1."""
