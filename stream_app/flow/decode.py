@@ -17,11 +17,10 @@ import numpy as np
 from stream_app.config import Config, Field
 from stream_app.flow import columns, readers
 from stream_app.flow.cells import BadCell, ClassNames, OutOfRange, number, quoted, text, time_ms
-from stream_app.flow.members import openings
+from stream_app.flow.members import MAX_DEPTH
 from stream_app.messages import NO_TIME, Bools, Floats, Ints, Problem, Rows
 from stream_app.texts import Coded, Pieces, Texts
 
-MAX_DEPTH = 256  # of JSON: far more than any sane event, far less than the interpreter's own limit
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 MAX_RECORD_BYTES = 16 * 1024 * 1024  # as in config.Source: longer than any sane event, short enough to hold a few
 
@@ -86,11 +85,7 @@ class Decoder:
         raw = raw if isinstance(raw, Pieces) else Pieces.of(raw)
         offsets = np.arange(offset, offset + len(raw), dtype=np.int64) if isinstance(offset, int) else offset
         table, doubtful = self._read(raw)
-        sizes_bytes = raw.ends - raw.starts
-        doubtful |= sizes_bytes > self._longest
-        # how deep a parser gets depends on who calls it
-        if self._header is None and sizes_bytes.max(initial=0) > MAX_DEPTH:
-            doubtful |= openings(raw.data, raw.starts, raw.ends) > MAX_DEPTH
+        doubtful |= raw.ends - raw.starts > self._longest
         rows = self._by_columns(offsets, raw, table, doubtful)
         self._judge_each(rows, np.flatnonzero(doubtful).tolist())
         rows.id_hash = rows.id.hashes()
