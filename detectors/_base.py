@@ -248,5 +248,5 @@ def mean_of(values: Floats) -> float:
     """The mean, without overflow for values near the largest float; NaN of nothing."""
     if not len(values):
         return float("nan")
-    scale = float(np.max(np.abs(values)))
+    scale = float(max(np.max(values), -np.min(values)))
     return float(np.mean(values / scale)) * scale if scale > 1e150 else float(np.mean(values))

@@ -171,8 +171,12 @@ class Abreast:
 
     def __init__(self, members: Sequence[Any]) -> None:
         self.members: list[Any] = list(members)
-        self._state = {key: np.stack([each._state[key] for each in members]) for key in members[0]._state}
+        size = len(members)
+        self._state = {key: np.zeros((size, *array.shape), array.dtype) for key, array in members[0]._state.items()}
         for j, each in enumerate(members):
+            for key, array in each._state.items():
+                if array.any():  # memory that is not written to costs nothing
+                    self._state[key][j] = array
             each.move({key: array[j] for key, array in self._state.items()})
 
     @property

@@ -58,13 +58,20 @@ class Sample:
         self.used = 0
         self.rows: dict[str, Any] = {
             **{name: np.empty(0, np.int64) for name in ("number", "record", "offset", "time_ms", "known")},
-            "x": np.empty((0, width)),
             "figures": np.empty((0, 3)),
             "id": TextStore(),
         }
+        self.x = [np.empty((0, width))]  # the columns of the same rows: those of each chunk as they came
 
     def __getitem__(self, name: str) -> Any:
         return self.rows[name][: self.used]
+
+    @property
+    def columns(self) -> Floats:
+        """[rows, columns] of all."""
+        if len(self.x) > 1:
+            self.x = [np.concatenate(self.x)]
+        return self.x[0]
 
     def run(self, chunk: Chunk) -> None:
         """Takes the chunk's events, and the labels that came to events it holds."""
@@ -76,7 +83,6 @@ class Sample:
 
     def _add(self, chunk: Chunk) -> None:
         events, n = chunk.events, len(chunk.events)
-        codes = np.where(chunk.codes < 0, np.nan, chunk.codes)
         _, score = self.score.decide(chunk.scores[0])
         new = {
             "number": self.n + np.arange(n),
@@ -84,14 +90,21 @@ class Sample:
             "offset": events.offset,
             "time_ms": events.time_ms,
             "known": np.full(n, UNKNOWN),
-            "x": np.hstack([events.numbers, chunk.features, codes]),
             "figures": np.column_stack([score, chunk.expected, np.full(n, np.nan)]),
             "id": events.id,
         }
         self._make_room(n)
         for name, values in new.items():
             self.rows[name][self.used : self.used + n] = values
+        self.x.append(self._columns_of(chunk))
         self.n, self.used = self.n + n, self.used + n
+
+    def _columns_of(self, chunk: Chunk) -> Floats:
+        """Number fields, computed features, categories; a copy only where there are some of the latter."""
+        numbers = chunk.events.numbers
+        if numbers.shape[1] == self.x[0].shape[1]:
+            return numbers
+        return np.hstack([numbers, chunk.features, np.where(chunk.codes < 0, np.nan, chunk.codes)])
 
     def _make_room(self, n: int) -> None:
         size = self.used + n
@@ -112,6 +125,10 @@ class Sample:
         keep = np.flatnonzero((self["number"] % 2 ** octave.clip(max=OCTAVES) == 0) & (octave <= OCTAVES))
         room = len(self.rows["id"])
         self.rows = {name: _picked(rows, keep, room) for name, rows in self.rows.items()}
+        ends = np.cumsum([0, *map(len, self.x)])
+        cuts = np.searchsorted(keep, ends)
+        parts = zip(self.x, ends.tolist(), cuts.tolist(), cuts[1:].tolist(), strict=False)
+        self.x = [np.concatenate([piece[keep[a:b] - first] for piece, first, a, b in parts])]
         self.used = len(keep)
 
     def until(self, record: int) -> "View":
@@ -129,13 +146,13 @@ class Sample:
     def to_state(self) -> dict[str, Any]:
         """All rows; ids as a list."""
         rows = {name: self[name].copy() for name in self.rows}
-        return {"n": self.n, "due": self.due, **rows, "id": rows["id"].tolist()}
+        return {"n": self.n, "due": self.due, **rows, "x": np.concatenate(self.x), "id": rows["id"].tolist()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Goes on from `to_state`."""
         self.n, self.due = state["n"], state["due"]
         self.rows = {name: state[name] for name in self.rows} | {"id": TextStore.of(Texts.of(state["id"]))}
-        self.used = len(state["id"])
+        self.x, self.used = [state["x"]], len(state["id"])
 
 
 class View:
@@ -143,8 +160,8 @@ class View:
 
     def __init__(self, sample: Sample, rows: int, record: int) -> None:
         self.kinds, self._share = sample.kinds, sample.share
-        names = ("number", "offset", "time_ms", "x")
-        self.number, self.offset, self.time_ms, self.x = (sample[name][:rows] for name in names)
+        self.number, self.offset, self.time_ms = (sample[name][:rows] for name in ("number", "offset", "time_ms"))
+        self.x = sample.columns[:rows]
         self._id = sample.rows["id"]  # rows behind these may come, these stay
         self.events = sample.events(record)
         self.figures = sample["figures"][:rows].copy()
