@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001 (what feeds detectors knows their states)
 """A recent window beside a reference that stands, by columns: the compiled part of `ks` for many values at once.
 
 The bins of all values are found first, and many detectors are fed by one call: that is ten times as fast as value by
@@ -188,5 +189,5 @@ class Abreast:
         """Feed x[rows[j]] to the j-th up to its first drift; the index for each, or -1."""
         first, found = self.members[0], np.empty(len(rows), np.int64)
         arrays = [self._state[key] for key in STATE]
-        _furthest_of_each(x, rows, first._every, first._log_inverse, first._config, *arrays, found)
+        _furthest_of_each(x, rows, first._every, first._log_inverse, first._config, *arrays, found)  # type: ignore[call-arg]
         return found

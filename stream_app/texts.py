@@ -47,7 +47,7 @@ class Pieces:
         ends = np.cumsum(np.concatenate([np.empty(0, np.int64), *sizes]))
         data, at = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8), 0
         for part, size in zip(parts, sizes, strict=True):
-            whole = part._in_a_row()
+            whole = part.in_a_row()
             if whole is None:
                 at = _copy(part.data, part.starts, part.ends, data, at, cls._GAP) if size.any() else at
             else:
@@ -55,8 +55,8 @@ class Pieces:
                 at += len(whole)
         return cls(data, _starts(ends), ends - cls._GAP)
 
-    def _in_a_row(self) -> Bytes | None:
-        """The bytes of all pieces as they stand, where there is nothing between them but newlines, and one at the end."""
+    def in_a_row(self) -> Bytes | None:
+        """The bytes of all pieces as they stand; None where there is more between them than a newline."""
         data, starts, ends = self.data, self.starts, self.ends
         if not self._GAP or not len(self) or ends[-1] >= len(data) or (starts[1:] != ends[:-1] + 1).any():
             return None
@@ -73,7 +73,7 @@ class Pieces:
 
     def block(self) -> Bytes:
         """All pieces, each with a newline behind it; not to be written to."""
-        whole = self._in_a_row()
+        whole = self.in_a_row()
         block = Pieces.joined([self]).data if whole is None else whole.view()
         block.flags.writeable = False
         return block

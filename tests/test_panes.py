@@ -205,7 +205,8 @@ def test_a_saved_state_does_not_go_on_by_itself() -> None:
 
 def test_many_signals_together_are_each_as_alone() -> None:
     rng = np.random.default_rng(6)
-    x, times = rng.standard_cauchy((20, 400)) * 10.0 ** rng.integers(-3, 3, (20, 1)), np.sort(rng.integers(0, 3000, 400))
+    x = rng.standard_cauchy((20, 400)) * 10.0 ** rng.integers(-3, 3, (20, 1))
+    times = np.sort(rng.integers(0, 3000, 400))
     x[rng.random(x.shape) < 0.1] = np.nan
     rows = rng.permutation(20)[:11]
     together = Panes(WIDTH_MS, categories=False, signals=11)

@@ -87,7 +87,7 @@ def _whole(values: Floats, digits: int, whole: Ints) -> tuple[int, int, int]:
     for i in range(len(values)):
         number = np.rint(values[i] * scale)
         fits = _fits(number, scale, bits[i])
-        near = np.int64(number if fits else 0.0)
+        near = int(number if fits else 0.0)
         whole[i] = near if fits else NEGATIVE_ZERO
         low, high, odd = min(low, near if fits else low), max(high, near if fits else high), odd + (not fits)
     return odd, low, high

@@ -16,7 +16,7 @@ from stream_app.config.watched import Signal, arl0_of, row_of, segments_of, sign
 from stream_app.config.watches import kind_params, null_params, reference_params
 from stream_app.flow.chunk import Alarm, Chunk, Column
 from stream_app.flow.events import metric
-from stream_app.flow.segments import Abreast, Fired, Observed, Segment, Trail
+from stream_app.flow.segments import Abreast, Fired, Observed, Segment
 from stream_app.flow.validate import Validate, Vocabulary
 from stream_app.messages import Ints, Origin
 
@@ -250,7 +250,11 @@ class Detect:
             [[code, each.detector.to_state(), numbers[contents[id(each.trail)]]] for code, each in m.segments.items()]
             for m in self.monitors
         ]
-        return {"monitors": saved, "trails": [trails[i].to_state() for i in range(len(trails))], "forgotten": self.forgotten}
+        return {
+            "monitors": saved,
+            "trails": [trails[i].to_state() for i in range(len(trails))],
+            "forgotten": self.forgotten,
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         self.forgotten = state["forgotten"]

@@ -7,6 +7,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+TENS = 10.0 ** np.arange(23)  # the powers of ten that are floats
+EXACT = 2**53  # whole numbers up to here are floats
 NONE, ONE, EIGHT = np.uint64(0), np.uint64(1), np.uint64(8)
 WHOLE_TENS = np.array([10**power for power in range(9)], np.uint64)
 
@@ -20,9 +22,8 @@ _FIRST_PAIRS, _SECOND_PAIRS = np.uint64(0x000F424000000064), np.uint64(0x0000271
 _SIXTEEN, _HALF = np.uint64(16), np.uint64(32)
 
 
-@intrinsic
-def word(_context: Any, block: Any, at: Any) -> Any:
-    """The eight bytes of a block from here on, the first one lowest: one load, which numba has no words for."""
+def _word(_context: Any, block: Any, at: Any) -> Any:
+    """The eight bytes of a block from here on, the first one lowest: one load, for which numba has no words."""
 
     def load(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         data = context.make_array(block)(context, builder, args[0]).data
@@ -30,6 +31,20 @@ def word(_context: Any, block: Any, at: Any) -> Any:
         return builder.load(place, align=1)
 
     return types.uint64(block, at), load
+
+
+word: Any = intrinsic(_word)
+
+
+@njit(cache=True, nogil=True)
+def decimal(digits: int, decimals: int) -> float:
+    """The float nearest to a whole number with so many of its digits behind the point.
+
+    Digits and power of ten must both be floats: then one division rounds once (Clinger 1990, How to read floating point
+    numbers accurately).
+    """
+    value = float(digits)
+    return value / TENS[decimals] if decimals > 0 else value
 
 
 @njit(cache=True, nogil=True)

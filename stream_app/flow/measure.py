@@ -4,6 +4,7 @@ No-change predicts the label seen last, majority the class seen most often (regr
 streams "same as last" is hard to beat, and a monitor that hides this misleads.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,8 @@ class Measure:
         self.sample.run(chunk)
         for names, rows, panes in self.panes:
             column = chunk.signals[names[0]]
-            panes.add(column.x[None] if rows is None else chunk.numbers, ALONE if rows is None else rows, column.time_ms)
+            x = column.x[None] if rows is None else chunk.numbers
+            panes.add(x, ALONE if rows is None else rows, column.time_ms)
         if chunk.closes:
             figures = self.figures().items()
             told = [metric(self.origin, signal, chunk.end, chunk.end_ms, value) for signal, value in figures]
@@ -213,7 +215,7 @@ class Measure:
             panes.load(saved)
 
 
-def _paned(config: Config, kinds: dict[str, Kind]) -> list[Paned]:
+def _paned(config: Config, kinds: Mapping[str, Kind]) -> list[Paned]:
     """The panes of number fields, which are columns of one matrix, together; those of others one by one."""
     width_ms, fields = config.panes.width_ms, config.schema.fields
     numbers = [f"feature:{name}" for name, field in fields.items() if field.type == "number"]

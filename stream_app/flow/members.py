@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from stream_app.flow.digits import EIGHT, NONE, ONE, WHOLE_TENS, digits, word
+from stream_app.flow.digits import EIGHT, EXACT, NONE, ONE, TENS, WHOLE_TENS, decimal, digits, word
 from stream_app.messages import Bools, Floats, Ints
 
 Bytes = NDArray[np.uint8]
@@ -20,8 +20,6 @@ Places = NDArray[np.int32]
 Words = NDArray[np.uint64]
 
 SKIP = np.iinfo(np.int64).min  # the kind of a member that nobody wants
-TENS = 10.0 ** np.arange(23)  # the powers of ten that are floats
-EXACT = 2**53  # whole numbers up to here are floats
 _EXACT = np.uint64(EXACT)
 MAX_DEPTH = 256  # of JSON: far more than any sane event, far less than the interpreter's own limit
 LONGEST_WHOLE = 18  # digits of a whole number that is taken as a text
@@ -73,17 +71,6 @@ def _behind_digits(block: Bytes, at: int) -> int:
     while _ZERO <= block[at] <= _NINE:
         at += 1
     return at
-
-
-@njit(cache=True, nogil=True)
-def decimal(digits: int, decimals: int) -> float:
-    """The float nearest to a whole number with so many of its digits behind the point.
-
-    Digits and power of ten must both be floats: then one division rounds once (Clinger 1990, How to read floating point
-    numbers accurately).
-    """
-    value = float(digits)
-    return value / TENS[decimals] if decimals > 0 else value
 
 
 @njit(cache=True, nogil=True)
@@ -141,7 +128,7 @@ def _read_numbers(
         negative = block[place] == _MINUS
         place += np.uint64(negative)
         count, number = digits(word(block, place))
-        if other != NONE or count == NONE or count == EIGHT or (count > ONE and block[place] == _ZERO):
+        if other != NONE or count in (NONE, EIGHT) or (count > ONE and block[place] == _ZERO):
             break
         place += count
         decimals = NONE
@@ -167,7 +154,7 @@ def _read_numbers(
             break
         place += ONE
         place += np.uint64(block[place] == _SPACE)
-    return np.int64(stop), last
+    return np.int64(stop), last  # type: ignore[return-value]
 
 
 @njit(cache=True, nogil=True)
@@ -245,6 +232,16 @@ def openings(data: Bytes, starts: Ints, ends: Ints) -> Ints:
 
 
 @njit(cache=True, nogil=True)
+def _given_up(block: Bytes, at: int, texts: Places, row: int) -> int:
+    """The end of a line that is not plain, of which no text is kept."""
+    for text in range(len(texts)):
+        texts[text, 0, row] = texts[text, 1, row] = 0
+    while block[at] != _NEWLINE:
+        at += 1
+    return at
+
+
+@njit(cache=True, nogil=True)
 def members(
     block: Bytes, names: Names, kinds: Ints, numbers: Floats, hard: Places, texts: Places, doubtful: Bools
 ) -> int:
@@ -310,10 +307,6 @@ def members(
         if plain:
             at = _behind_spaces(block, at)
         if not plain or block[at] != _NEWLINE:
-            doubtful[row], at = True, began
-            for text in range(len(texts)):
-                texts[text, 0, row] = texts[text, 1, row] = 0
-            while block[at] != _NEWLINE:
-                at += 1
+            doubtful[row], at = True, _given_up(block, began, texts, row)
         at += 1
     return found if at == len(block) else -1

@@ -15,7 +15,8 @@ from pyarrow import compute
 
 from stream_app.flow.cells import MISSING_WORDS, BadCell, number
 from stream_app.flow.columns import Table, bools, texts, values, without
-from stream_app.flow.members import EXACT, MAX_DEPTH, SKIP, TENS, Names, decimal, members, openings
+from stream_app.flow.digits import EXACT, TENS, decimal
+from stream_app.flow.members import MAX_DEPTH, SKIP, Names, members, openings
 from stream_app.messages import Bools, Floats, Ints
 from stream_app.texts import Pieces
 

@@ -149,9 +149,7 @@ class Abreast:
         seen = {j: Observed.of(columns[j], slice(None)) for j in fired}
         first = {j: self.segments[j].trail.n for j in fired}
         self._move_on(columns, (self.fed.missing == before).tolist())
-        return {
-            j: (seen[j], self.segments[j].placed(first[j], seen[j].finite, drifts)) for j, drifts in fired.items()
-        }
+        return {j: (seen[j], self.segments[j].placed(first[j], seen[j].finite, drifts)) for j, drifts in fired.items()}
 
     def _move_on(self, columns: list[Column], whole: list[bool]) -> None:
         """The trails: what misses a value leaves the one that is shared."""

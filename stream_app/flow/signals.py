@@ -92,7 +92,8 @@ class Signals:
 
     def _feature(self, chunk: Chunk, name: str) -> Floats:
         if name in self.numbers:
-            return chunk.numbers[self.numbers[name]]
+            values: Floats = chunk.numbers[self.numbers[name]]
+            return values
         if name in self.features:
             return chunk.features[:, self.features[name]]
         codes = chunk.codes[:, self.categories[name]]
