@@ -51,7 +51,8 @@ class Decoder:
         fields = schema.fields if events else {}
         self._numbers = {name: field for name, field in fields.items() if field.type == "number"}
         self._categories = {name: field for name, field in fields.items() if field.type == "category"}
-        self._fields = {name: (field, _place(fields, name)) for name, field in fields.items()}
+        places = {name: place for of in (self._numbers, self._categories) for place, name in enumerate(of)}
+        self._fields = {name: (field, places[name]) for name, field in fields.items()}
         self._id = schema.id
         self._time = schema.time if events else schema.label_time or schema.time
         self._key = schema.key if events else None
@@ -205,11 +206,6 @@ class Decoder:
         if len(cells) != len(self._header):
             raise BadCell(f"expected {len(self._header)} cells, got {len(cells)}", "schema")
         return dict(zip(self._header, cells, strict=True))
-
-
-def _place(fields: dict[str, Field], name: str) -> int:
-    """Find the place of a field among those of its type."""
-    return [other for other, field in fields.items() if field.type == fields[name].type].index(name)
 
 
 def _json_cells(record: str) -> dict[str, Any]:

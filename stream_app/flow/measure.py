@@ -218,7 +218,8 @@ class Measure:
 def _paned(config: Config, kinds: Mapping[str, Kind]) -> list[Paned]:
     """The panes of number fields, which are columns of one matrix, together; those of others one by one."""
     width_ms, fields = config.panes.width_ms, config.schema.fields
-    numbers = [f"feature:{name}" for name, field in fields.items() if field.type == "number"]
+    names = (f"feature:{name}" for name, field in fields.items() if field.type == "number")
+    numbers = {name: row for row, name in enumerate(names)}
     together = [name for name in kinds if name in numbers]
     found: list[Paned] = [
         ((name,), None, Panes(width_ms, categories=kind == "category"))
@@ -226,6 +227,6 @@ def _paned(config: Config, kinds: Mapping[str, Kind]) -> list[Paned]:
         if name not in together
     ]
     if together:
-        rows = np.array([numbers.index(name) for name in together])
+        rows = np.array([numbers[name] for name in together])
         found.append((tuple(together), rows, Panes(width_ms, categories=False, signals=len(together))))
     return found

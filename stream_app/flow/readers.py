@@ -59,7 +59,8 @@ class JsonReader:
             gc=False,
         )
         self._decode = msgspec.json.Decoder(self._record).decode
-        self._numbers = [name for name in dict.fromkeys(numeric) if name in self._only_numbers & {*names}]
+        readable = self._only_numbers & {*names}
+        self._numbers = [name for name in dict.fromkeys(numeric) if name in readable]
         self._texts = [name for name in names if name in textual]
         self._names = Names.of(self._numbers + self._texts)
         self._kinds = np.r_[np.arange(len(self._numbers)), -1 - np.arange(len(self._texts))]
