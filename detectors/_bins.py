@@ -3,6 +3,7 @@
 A subclass has a kernel that calls `_tally.slide` for each finite value and compares `tallies` when that says so.
 """
 
+import math
 from collections.abc import Mapping
 from functools import reduce
 from typing import Any
@@ -21,6 +22,7 @@ from detectors._base import (
     rate_interval,
     whole,
 )
+from detectors._kernels import ring_mean
 from detectors._sketch import Moments, Sketch, pool, squares_of
 from detectors._tally import (
     BEFORE,
@@ -114,7 +116,10 @@ class Binned(Detector):
     @property
     def estimate(self) -> float:
         """The mean of the recent window (before it has begun, of the newest values); of codes it means nothing."""
-        return mean_of(self._recent() if self._counts[FILLED] else self._state["values"][: self.n])
+        filled, values = int(self._counts[FILLED]), self._state["values"]
+        n = filled or min(self.n, len(values))
+        mean = float(ring_mean(values, (self.n - n) % len(values) if filled else 0, n)) if n else math.nan
+        return mean_of(self._recent() if filled else values[:n]) if math.isnan(mean) else mean
 
     @property
     def _full(self) -> bool:

@@ -13,6 +13,7 @@ from numba import njit
 
 from detectors._base import Array, Floats
 
+LEAF = 128  # values that are added one by one
 HUGE = 1e120  # literature modes clip here: squares of larger values would overflow
 
 
@@ -156,6 +157,47 @@ def equiprobable(sample: Floats, bins: int, edges: Floats) -> int:
         found += 1
         last = value
     return found
+
+
+@njit(cache=True)
+def _sum_of_few(x: Floats) -> float:
+    """The sum of at most LEAF values, eight partial sums abreast."""
+    whole = len(x) - len(x) % 8
+    total = 0.0
+    if whole:
+        a, b, c, d, e, f, g, h = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for i in range(0, whole, 8):
+            a, b, c, d = a + x[i], b + x[i + 1], c + x[i + 2], d + x[i + 3]
+            e, f, g, h = e + x[i + 4], f + x[i + 5], g + x[i + 6], h + x[i + 7]
+        total = ((a + b) + (c + d)) + ((e + f) + (g + h))
+    for value in x[whole:]:
+        total += value
+    return total
+
+
+@njit(cache=True)
+def ring_sum(ring: Floats, first: int, n: int) -> float:
+    """The sum of n values of a ring from a place on, halves first (pairwise), which rounds as `np.sum` does."""
+    if n > LEAF:
+        half = n // 2 - n // 2 % 8
+        return ring_sum(ring, first, half) + ring_sum(ring, (first + half) % len(ring), n - half)  # type: ignore[no-any-return]
+    if first + n <= len(ring):
+        return _sum_of_few(ring[first : first + n])  # type: ignore[no-any-return]
+    few = np.empty(n)
+    for i in range(n):
+        few[i] = ring[(first + i) % len(ring)]
+    return _sum_of_few(few)  # type: ignore[no-any-return]
+
+
+@njit(cache=True)
+def ring_mean(ring: Floats, first: int, n: int) -> float:
+    """`mean_of` n values of a ring from a place on; NaN where that would be a sum too large."""
+    beyond = False  # without a branch, so that many are compared at once
+    for value in ring[first : first + n]:
+        beyond |= abs(value) > 1e150
+    for value in ring[: max(0, first + n - len(ring))]:
+        beyond |= abs(value) > 1e150
+    return ring_sum(ring, first, n) / n if not beyond else math.nan
 
 
 @njit(cache=True)
