@@ -109,14 +109,15 @@ def at_ranks(x: Floats, ranks: Array) -> Floats:
     The values are spread over as many steps of equal width; a twentieth of the time of a sort where these hold few
     each, and no more where some hold most.
     """
-    n = len(x)
-    low, high = np.min(x), np.max(x)
+    n, low, high = len(x), math.inf, -math.inf
+    for value in x:
+        low, high = min(low, value), max(high, value)
     width = (high - low) / n
     if n < 64 or not (1e-300 < width < 1e300):
         return np.sort(x)[ranks]
-    steps, ends = np.empty(n, np.int64), np.zeros(n + 1, np.int64)
+    steps, ends, scale = np.empty(n, np.int64), np.zeros(n + 1, np.int64), 1.0 / width
     for i in range(n):
-        steps[i] = min(n - 1, int((x[i] - low) / width))
+        steps[i] = min(n - 1, int((x[i] - low) * scale))
         ends[steps[i] + 1] += 1
     for step in range(n):
         ends[step + 1] += ends[step]

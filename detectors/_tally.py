@@ -142,8 +142,7 @@ def learn_many(
     filling = blocks[0, 1]
     for i in range(len(x)):
         filling[cells[i]] += 1
-    for value in x:
-        _add(moments[1], value)
+        _add(moments[1], x[i])
     if moments[1, COUNT] == config[SIZE]:
         end_block(config, counts, values, edges, blocks, tallies, moments)
 

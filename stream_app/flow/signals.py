@@ -18,20 +18,25 @@ from stream_app.messages import CONTROL, NO_TIME, Floats, Ints
 from stream_app.models import FORGET
 from stream_app.texts import Coded
 
-TILE = 16  # rows and columns of a matrix that is turned
+TILE = 32  # rows and columns of a matrix that is turned
+
+
+def _by_columns(rows: Floats) -> Floats:
+    """The transpose."""
+    columns = np.empty(rows.shape[::-1])  # numpy asks for large pages, numba does not
+    _turn(rows, columns)
+    return columns
 
 
 @njit(cache=True, nogil=True)
-def _by_columns(rows: Floats) -> Floats:
-    """The transpose, made tile by tile: a column of a wide matrix has each value in a line of cache of its own."""
+def _turn(rows: Floats, columns: Floats) -> None:
+    """Tile by tile: a column of a wide matrix has each value in a line of cache of its own."""
     n, width = rows.shape
-    columns = np.empty((width, n))
     for first in range(0, width, TILE):
         for start in range(0, n, TILE):
             for j in range(first, min(width, first + TILE)):
                 for i in range(start, min(n, start + TILE)):
                     columns[j, i] = rows[i, j]
-    return columns
 
 
 class Signals:
