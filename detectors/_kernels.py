@@ -181,13 +181,13 @@ def ring_sum(ring: Floats, first: int, n: int) -> float:
     """The sum of n values of a ring from a place on, halves first (pairwise), which rounds as `np.sum` does."""
     if n > LEAF:
         half = n // 2 - n // 2 % 8
-        return ring_sum(ring, first, half) + ring_sum(ring, (first + half) % len(ring), n - half)  # type: ignore[no-any-return]
+        return ring_sum(ring, first, half) + ring_sum(ring, (first + half) % len(ring), n - half)
     if first + n <= len(ring):
-        return _sum_of_few(ring[first : first + n])  # type: ignore[no-any-return]
+        return _sum_of_few(ring[first : first + n])
     few = np.empty(n)
     for i in range(n):
         few[i] = ring[(first + i) % len(ring)]
-    return _sum_of_few(few)  # type: ignore[no-any-return]
+    return _sum_of_few(few)
 
 
 @njit(cache=True)
