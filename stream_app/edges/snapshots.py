@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.lib import format as npy
 
-from stream_app.edges.decimals import LEAST, Decimals, pack, unpack
+from stream_app.edges import decimals
 from stream_app.errors import StateError
 from stream_app.models.seal import KEY_VARIABLE
 
@@ -186,7 +186,7 @@ def _extension(value: Any) -> msgspec.msgpack.Ext:
             raise TypeError(f"an array of objects is not plain data: {array!r}")
         # the order of memory comes back too: the last bit of a sum depends on it
         order: Literal["C", "F"] = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-        packed = pack(array.ravel(order)) if array.dtype == np.float64 and array.size >= LEAST else None
+        packed = decimals.pack(array.ravel(order)) if array.dtype == np.float64 and array.ndim else None
         if packed is not None:
             pieces = packed.digits, packed.low, *(piece.tobytes() for piece in packed[2:])
             return msgspec.msgpack.Ext(DECIMALS, msgspec.msgpack.encode((array.shape, order, *pieces)))
@@ -201,8 +201,8 @@ def _from_extension(code: int, data: memoryview) -> Any:
     if code == DECIMALS:
         shape, order, digits, low, above, places, odd = msgspec.msgpack.decode(data)
         planes = np.frombuffer(above, np.uint8).reshape(-1, math.prod(shape))
-        packed = Decimals(digits, low, planes, np.frombuffer(places, np.int64), np.frombuffer(odd))
-        return unpack(packed).reshape(shape, order=order)
+        packed = decimals.Decimals(digits, low, planes, np.frombuffer(places, np.int64), np.frombuffer(odd))
+        return decimals.unpack(packed).reshape(shape, order=order)
     descr, shape, order, content = msgspec.msgpack.decode(data)
     array = np.frombuffer(bytearray(content), npy.descr_to_dtype(_descr(descr))).reshape(shape, order=order)
     return array if code == ARRAY else array[()]
