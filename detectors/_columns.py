@@ -185,6 +185,10 @@ class Abreast:
         """NaN and infinite values that each has ever met."""
         return np.array(self._state["counts"][:, MISSING])
 
+    def to_state(self) -> dict[str, Any]:
+        """Copies of the members' states, side by side."""
+        return {"detector": self.members[0].name, **{key: array.copy() for key, array in self._state.items()}}
+
     def feed(self, x: Floats, rows: Array) -> Array:
         """Feed x[rows[j]] to the j-th up to its first drift; the index for each, or -1."""
         first, found = self.members[0], np.empty(len(rows), np.int64)

@@ -188,7 +188,7 @@ def _extension(value: Any) -> msgspec.msgpack.Ext:
         order: Literal["C", "F"] = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
         packed = decimals.pack(array.ravel(order)) if array.dtype == np.float64 and array.ndim else None
         if packed is not None:
-            pieces = packed.digits, packed.low, *(piece.tobytes() for piece in packed[2:])
+            pieces = packed.blocks.tobytes(), packed.content.data
             return msgspec.msgpack.Ext(DECIMALS, msgspec.msgpack.encode((array.shape, order, *pieces)))
         parts = npy.dtype_to_descr(array.dtype), array.shape, order, array.tobytes(order)
         return msgspec.msgpack.Ext(ARRAY if isinstance(value, np.ndarray) else SCALAR, msgspec.msgpack.encode(parts))
@@ -199,10 +199,9 @@ def _from_extension(code: int, data: memoryview) -> Any:
     if code == BIG_INT:
         return int.from_bytes(data, "little", signed=True)
     if code == DECIMALS:
-        shape, order, digits, low, above, places, odd = msgspec.msgpack.decode(data)
-        planes = np.frombuffer(above, np.uint8).reshape(-1, math.prod(shape))
-        packed = decimals.Decimals(digits, low, planes, np.frombuffer(places, np.int64), np.frombuffer(odd))
-        return decimals.unpack(packed).reshape(shape, order=order)
+        shape, order, blocks, content = msgspec.msgpack.decode(data)
+        packed = decimals.Decimals(np.frombuffer(blocks, np.int64).reshape(-1, 4), np.frombuffer(content, np.uint8))
+        return decimals.unpack(packed, math.prod(shape)).reshape(shape, order=order)
     descr, shape, order, content = msgspec.msgpack.decode(data)
     array = np.frombuffer(bytearray(content), npy.descr_to_dtype(_descr(descr))).reshape(shape, order=order)
     return array if code == ARRAY else array[()]

@@ -16,7 +16,7 @@ from stream_app.config.watched import Signal, arl0_of, row_of, segments_of, sign
 from stream_app.config.watches import kind_params, null_params, reference_params
 from stream_app.flow.chunk import Alarm, Chunk, Column
 from stream_app.flow.events import metric
-from stream_app.flow.segments import Abreast, Fired, Observed, Segment
+from stream_app.flow.segments import Abreast, Fired, Observed, Segment, side_by_side, take_apart
 from stream_app.flow.validate import Validate, Vocabulary
 from stream_app.messages import Ints, Origin
 
@@ -241,17 +241,17 @@ class Detect:
                 monitor.segments = {}
 
     def to_state(self, _live: Ints) -> dict[str, Any]:
-        """Trails that are equal, as those of fields without missing values are, stand there once."""
+        """Detectors that are alike stand side by side; trails that are equal, as without missing values, there once."""
         segments = [segment for monitor in self.monitors for segment in monitor.segments.values()]
         contents = {key: trail.content() for key, trail in {id(each.trail): each.trail for each in segments}.items()}
         numbers = {content: number for number, content in enumerate(dict.fromkeys(contents.values()))}
         trails = {numbers[contents[id(each.trail)]]: each.trail for each in segments}
-        saved = [
-            [[code, each.detector.to_state(), numbers[contents[id(each.trail)]]] for code, each in m.segments.items()]
-            for m in self.monitors
-        ]
         return {
-            "monitors": saved,
+            "monitors": [
+                [[code, numbers[contents[id(each.trail)]]] for code, each in monitor.segments.items()]
+                for monitor in self.monitors
+            ],
+            "detectors": [self._side_by_side(alike) for alike in self._same_detectors()],
             "trails": [trails[i].to_state() for i in range(len(trails))],
             "forgotten": self.forgotten,
         }
@@ -260,10 +260,23 @@ class Detect:
         self.forgotten = state["forgotten"]
         for monitor, segments in zip(self.monitors, state["monitors"], strict=True):
             monitor.segments = {}
-            for code, saved, number in segments:
-                segment = monitor.segment(code)
-                segment.detector.load(saved)
-                segment.trail.load(*state["trails"][number])
+            for code, number in segments:
+                monitor.segment(code).trail.load(*state["trails"][number])
+        for alike, saved in zip(self._same_detectors(), state["detectors"], strict=True):
+            take_apart(saved, alike)
+
+    def _same_detectors(self) -> list[list[Segment]]:
+        """Segments by what their detectors are made with."""
+        found: dict[tuple[int, str], list[Segment]] = {}
+        for monitor in self.monitors:
+            found.setdefault((monitor.signal.watch, monitor.signal.kind), []).extend(monitor.segments.values())
+        return [segments for segments in found.values() if segments]
+
+    def _side_by_side(self, segments: list[Segment]) -> dict[str, Any]:
+        for abreast in self.abreast:
+            if abreast is not None and abreast.fed is not None and abreast.segments == segments:
+                return abreast.fed.to_state()  # type: ignore[no-any-return]
+        return side_by_side(segments)
 
 
 def detector_params(config: Config, signal: Signal, share: float) -> dict[str, Any]:

@@ -124,6 +124,20 @@ class Segment:
         return found
 
 
+def side_by_side(segments: list[Segment]) -> dict[str, Any]:
+    """The states of detectors that are alike: each array with a row for each of them."""
+    states = [segment.detector.to_state() for segment in segments]
+    arrays = {key: np.stack([state[key] for state in states]) for key in states[0] if key != "detector"}
+    return {"detector": states[0]["detector"], **arrays}
+
+
+def take_apart(state: dict[str, Any], segments: list[Segment]) -> None:
+    """Loads what `side_by_side` gave."""
+    for j, segment in enumerate(segments):
+        rows = {key: array[j] for key, array in state.items() if key != "detector"}
+        segment.detector.load({"detector": state["detector"], **rows})
+
+
 class Abreast:
     """Segments of one watch that see the same events, a column each: one call feeds all detectors, if they can that.
 
