@@ -51,7 +51,7 @@ def breakdown(config: Config, state: Path, key: bytes) -> dict[str, float]:
             clocks.add(stage, "run", name)
         clocks.add(engine.pipeline.measure.estimate, "run", "measure: estimate")
         clocks.add(engine.pipeline.measure.signals, "run", "measure: signals")
-        for panes in engine.pipeline.measure.panes.values():
+        for *_, panes in engine.pipeline.measure.panes:
             clocks.add(panes, "add", "measure: panes")
         clocks.add(engine.pipeline, "snapshot", "snapshot")
         clocks.add(snapshots, "pack", "snapshot: pack")

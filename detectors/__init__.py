@@ -19,6 +19,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from detectors._base import CALENDAR, Detector, Drift, registered
@@ -43,6 +44,7 @@ def get(name: str) -> type[Detector]:
     return registered()[name]
 
 
+@cache
 def parameters(name: str) -> tuple[str, ...]:
     """What `make` takes for this detector."""
     return (*inspect.signature(get(name)).parameters, "season", "dependence")

@@ -1,7 +1,7 @@
 """What every detector is: numbers in, evidence out, state that can be stored and loaded."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -112,12 +112,24 @@ class Detector:
         if x.shape[1:] != self._one.shape[1:]:
             raise ValueError(f"x: expected shape (n, {', '.join(map(str, self._one.shape[1:]))}), got {x.shape}")
         self._time_ms = None if time_ms is None else np.asarray(time_ms)
+        return self.drifts(x, self._run(x, 0))
+
+    def drifts(self, x: Floats, at: int) -> list[tuple[int, Drift]]:
+        """What `update_many` gives where x[: at + 1] was fed and the last of it fired; nothing for -1."""
         found = []
-        start = 0
-        while (at := self._run(x, start)) >= 0:
+        while at >= 0:
             found.append((at, self.take()))
-            start = at + 1
+            at = self._run(x, at + 1)
         return found
+
+    @classmethod
+    def abreast(cls, _members: Sequence["Detector"]) -> Any:
+        """What feeds several detectors of this class in one call (`_columns.Abreast`); None where there is none."""
+        return None
+
+    def move(self, state: dict[str, Array]) -> None:
+        """Keep the state, which these arrays hold a copy of, in them from now on."""
+        self._state, self._counts = state, state["counts"]
 
     def take(self) -> Drift:
         """An alarm now, with the evidence so far; starts over. For alarms that several detectors raise together."""
@@ -236,5 +248,5 @@ def mean_of(values: Floats) -> float:
     """The mean, without overflow for values near the largest float; NaN of nothing."""
     if not len(values):
         return float("nan")
-    scale = float(np.max(np.abs(values)))
+    scale = float(max(np.max(values), -np.min(values)))
     return float(np.mean(values / scale)) * scale if scale > 1e150 else float(np.mean(values))

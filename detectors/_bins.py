@@ -3,6 +3,7 @@
 A subclass has a kernel that calls `_tally.slide` for each finite value and compares `tallies` when that says so.
 """
 
+import math
 from collections.abc import Mapping
 from functools import reduce
 from typing import Any
@@ -21,6 +22,7 @@ from detectors._base import (
     rate_interval,
     whole,
 )
+from detectors._kernels import ring_mean
 from detectors._sketch import Moments, Sketch, pool, squares_of
 from detectors._tally import (
     BEFORE,
@@ -92,9 +94,14 @@ class Binned(Detector):
                 **(state or {}),
             },
         )
-        self._arrays = (self._config, *(self._state[key] for key in ("counts", "values", "edges", "blocks")))
-        self._arrays += self._state["tallies"], self._state["moments"]
+        self.move(self._state)
         self._adopt()
+
+    def move(self, state: dict[str, Array]) -> None:
+        """Keep the state, which these arrays hold a copy of, in them from now on."""
+        super().move(state)
+        names = ("counts", "values", "edges", "blocks", "tallies", "moments")
+        self._arrays = (self._config, *(state[key] for key in names))
 
     @property
     def sketch(self) -> Sketch:
@@ -109,7 +116,10 @@ class Binned(Detector):
     @property
     def estimate(self) -> float:
         """The mean of the recent window (before it has begun, of the newest values); of codes it means nothing."""
-        return mean_of(self._recent() if self._counts[FILLED] else self._state["values"][: self.n])
+        filled, values = int(self._counts[FILLED]), self._state["values"]
+        n = filled or min(self.n, len(values))
+        mean = float(ring_mean(values, (self.n - n) % len(values) if filled else 0, n)) if n else math.nan
+        return mean_of(self._recent() if filled else values[:n]) if math.isnan(mean) else mean
 
     @property
     def _full(self) -> bool:
@@ -118,7 +128,8 @@ class Binned(Detector):
     def _recent(self) -> Floats:
         """The recent window, oldest first."""
         filled, values = int(self._counts[FILLED]), self._state["values"]
-        return values[np.arange(self.n - filled, self.n) % len(values)]
+        first = (self.n - filled) % len(values)
+        return np.concatenate([values[first : first + filled], values[: max(0, first + filled - len(values))]])
 
     def _feed(self, x: Floats, start: int) -> int:
         """Feed x[start:] up to the first drift; its index, or -1."""

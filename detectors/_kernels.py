@@ -13,6 +13,7 @@ from numba import njit
 
 from detectors._base import Array, Floats
 
+LEAF = 128  # values that are added one by one
 HUGE = 1e120  # literature modes clip here: squares of larger values would overflow
 
 
@@ -75,37 +76,64 @@ def locate(edges: Floats, k: int, x: float) -> int:
 
 @njit(cache=True)
 def locate_each(edges: Floats, k: int, x: Floats, bins: Array) -> None:
-    """`locate` of many finite values, in a seventh of the time: steps of equal width say where about to look.
+    """`locate` of many finite values, ten times as fast: steps of equal width, so fine that few hold two edges.
 
-    Rounding keeps the order of values, so the edges of lower steps lie below a value and those of higher ones do not.
+    Rounding keeps the order of values: the edges of lower steps lie below a value, those of higher ones do not.
     """
-    steps = 4 * k
+    steps = 8 * k
     width = (edges[k - 1] - edges[0]) / steps if k > 1 else 0.0
     if not (1e-300 < width < 1e300) or len(x) < steps:
         for i in range(len(x)):
             bins[i] = locate(edges, k, x[i])
         return
-    lower = np.zeros(steps + 1, np.int64)  # how many edges lie in lower steps
+    scale, first, last = 1.0 / width, edges[0], float(steps)
+    bounds, below = np.full(k + 1, math.inf), np.zeros(steps + 2, np.int64)  # how many edges lie in lower steps
     for j in range(k):
-        lower[min(steps - 1, int((edges[j] - edges[0]) / width)) + 1] += 1
-    for step in range(steps):
-        lower[step + 1] += lower[step]
+        bounds[j] = edges[j]
+        below[int(min(max((edges[j] - first) * scale + 1.0, 0.0), last)) + 1] += 1
+    for step in range(steps + 1):
+        below[step + 1] += below[step]
     for i in range(len(x)):
-        value = x[i]
-        if value <= edges[0] or value > edges[k - 1]:
-            bins[i] = 0 if value <= edges[0] else k
-            continue
-        step = min(steps - 1, int((value - edges[0]) / width))
-        low, high = lower[step], lower[step + 1]
-        while high - low > 4:
-            middle = (low + high) >> 1
-            if edges[middle] < value:
-                low = middle + 1
-            else:
-                high = middle
-        while low < high and edges[low] < value:
-            low += 1
-        bins[i] = low
+        # unsigned places: an index that may count from the end costs a branch
+        bin_ = below[np.uint64(min(max((x[i] - first) * scale + 1.0, 0.0), last))]
+        bin_ += bounds[bin_] < x[i]  # no branch to guess wrong
+        while bounds[bin_] < x[i]:
+            bin_ += 1
+        bins[i] = bin_
+
+
+@njit(cache=True)
+def at_ranks(x: Floats, ranks: Array) -> Floats:
+    """The values at these places, in rising order, of x sorted: only where they lie it is sorted.
+
+    The values are spread over as many steps of equal width; a twentieth of the time of a sort where these hold few
+    each, and no more where some hold most.
+    """
+    n, low, high = len(x), math.inf, -math.inf
+    for value in x:
+        low, high = min(low, value), max(high, value)
+    width = (high - low) / n
+    if n < 64 or not (1e-300 < width < 1e300):
+        return np.sort(x)[ranks]
+    steps, ends, scale = np.empty(n, np.int64), np.zeros(n + 1, np.int64), 1.0 / width
+    for i in range(n):
+        steps[i] = min(n - 1, int((x[i] - low) * scale))
+        ends[steps[i] + 1] += 1
+    for step in range(n):
+        ends[step + 1] += ends[step]
+    spread = np.empty(n)
+    for i in range(n):
+        spread[ends[steps[i]]] = x[i]
+        ends[steps[i]] += 1
+    found, first, step, last = np.empty(len(ranks)), 0, 0, -1
+    for i in range(len(ranks)):
+        while ends[step] <= ranks[i]:
+            first, step = ends[step], step + 1
+        if step != last:
+            spread[first : ends[step]] = np.sort(spread[first : ends[step]])
+            last = step
+        found[i] = spread[ranks[i]]
+    return found
 
 
 @njit(cache=True)
@@ -114,12 +142,12 @@ def equiprobable(sample: Floats, bins: int, edges: Floats) -> int:
 
     A value that takes a whole step, and the lowest, gets an edge right below it too: a change on either side shows.
     """
-    ordered = np.sort(sample)
-    n = len(ordered)
+    ranks = np.arange(bins + 1) * len(sample) // bins - 1
+    quantiles = at_ranks(sample, np.maximum(ranks, 0)) + 0.0  # of the two zeros always the same
     last, found = -math.inf, 0
     for j in range(1, bins):
-        value = ordered[max(0, (j * n) // bins - 1)]
-        heavy = value == ordered[0] or value == ordered[min(n - 1, ((j + 1) * n) // bins - 1)]
+        value = quantiles[j]
+        heavy = value in (quantiles[0], quantiles[j + 1])
         if value == last:
             continue
         below = np.nextafter(value, -math.inf)
@@ -130,6 +158,47 @@ def equiprobable(sample: Floats, bins: int, edges: Floats) -> int:
         found += 1
         last = value
     return found
+
+
+@njit(cache=True)
+def _sum_of_few(x: Floats) -> float:
+    """The sum of at most LEAF values, eight partial sums abreast."""
+    whole = len(x) - len(x) % 8
+    total = 0.0
+    if whole:
+        a, b, c, d, e, f, g, h = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for i in range(0, whole, 8):
+            a, b, c, d = a + x[i], b + x[i + 1], c + x[i + 2], d + x[i + 3]
+            e, f, g, h = e + x[i + 4], f + x[i + 5], g + x[i + 6], h + x[i + 7]
+        total = ((a + b) + (c + d)) + ((e + f) + (g + h))
+    for value in x[whole:]:
+        total += value
+    return total
+
+
+@njit(cache=True)
+def ring_sum(ring: Floats, first: int, n: int) -> float:
+    """The sum of n values of a ring from a place on, halves first (pairwise), which rounds as `np.sum` does."""
+    if n > LEAF:
+        half = n // 2 - n // 2 % 8
+        return ring_sum(ring, first, half) + ring_sum(ring, (first + half) % len(ring), n - half)
+    if first + n <= len(ring):
+        return _sum_of_few(ring[first : first + n])
+    few = np.empty(n)
+    for i in range(n):
+        few[i] = ring[(first + i) % len(ring)]
+    return _sum_of_few(few)
+
+
+@njit(cache=True)
+def ring_mean(ring: Floats, first: int, n: int) -> float:
+    """`mean_of` n values of a ring from a place on; NaN where that would be a sum too large."""
+    beyond = False  # without a branch, so that many are compared at once
+    for value in ring[first : first + n]:
+        beyond |= abs(value) > 1e150
+    for value in ring[: max(0, first + n - len(ring))]:
+        beyond |= abs(value) > 1e150
+    return ring_sum(ring, first, n) / n if not beyond else math.nan
 
 
 @njit(cache=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from detectors._base import Array, Floats, N
-from detectors._kernels import equiprobable
+from detectors._kernels import equiprobable, locate_each
 from detectors._sketch import keep_categories, place
 
 # Places in `counts`. Of the two tracks each: bins (0: none yet) and edges or kept categories; then observations in the
@@ -126,13 +126,39 @@ def _learn(
 
 
 @njit(cache=True)
+def learn_many(
+    x: Floats,
+    config: Array,
+    counts: Array,
+    values: Floats,
+    edges: Floats,
+    blocks: Array,
+    tallies: Array,
+    moments: Floats,
+) -> None:
+    """Count more values of a reference of numbers that does not roll, no more than it has room for."""
+    cells = np.empty(len(x), np.int64)
+    locate_each(edges[0], counts[EDGES], x, cells)
+    filling = blocks[0, 1]
+    for i in range(len(x)):
+        filling[cells[i]] += 1
+        _add(moments[1], x[i])
+    if moments[1, COUNT] == config[SIZE]:
+        end_block(config, counts, values, edges, blocks, tallies, moments)
+
+
+@njit(cache=True)
 def learn_sample(
     config: Array, counts: Array, values: Floats, edges: Floats, blocks: Array, tallies: Array, moments: Floats
 ) -> None:
     """Choose the edges and count the values met so far."""
     for track in range(len(edges)):
         _choose(track, config, counts, values, edges)
-    for x in values[: counts[N]].copy():
+    sample = values[: counts[N]].copy()
+    if len(edges) == 1 and config[CATEGORIES] == 0:
+        learn_many(sample, config, counts, values, edges, blocks, tallies, moments)
+        return
+    for x in sample:
         _learn(x, config, counts, values, edges, blocks, tallies, moments)
 
 

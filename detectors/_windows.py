@@ -15,13 +15,11 @@ from numba import njit
 
 from detectors._base import MISSING, Array, Floats, N, number
 from detectors._bins import Binned
-from detectors._kernels import finite, locate_each
+from detectors._kernels import finite
 from detectors._tally import (
     BEFORE,
-    CATEGORIES,
     CELLS,
     COUNT,
-    FILLED,
     HIGHEST,
     LOWEST,
     RECENT,
@@ -168,7 +166,7 @@ def _set_gaps(edges: Floats, k: int, lowest: float, highest: float, gaps: Floats
 
 
 @njit(cache=True)
-def _renew(
+def renew(
     kind: int, log_inverse: float, config: Array, counts: Array, edges: Floats, before: Array, moments: Floats,
     weights: Floats, floats: Floats,
 ) -> None:  # fmt: skip
@@ -215,69 +213,12 @@ def _feed(
         if not ready or counts[N] % every != 0:
             continue
         if counts[RENEWED] == 1:
-            _renew(kind, log_inverse, config, counts, edges[0], tallies[BEFORE], moments, weights, floats)
+            renew(kind, log_inverse, config, counts, edges[0], tallies[BEFORE], moments, weights, floats)
         k, total = counts[CELLS] - 1, counts[REFERENCE]
         floats[DISTANCE] = _distance(kind, k, total, config[WINDOW], tallies, weights)
         if floats[DISTANCE] > floats[LIMIT]:
             return at
     return -1
-
-
-@njit(cache=True)
-def _furthest_by_columns(
-    x: Floats, start: int, every: int, config: Array, counts: Array, values: Floats, edges: Floats, tallies: Array,
-    floats: Floats,
-) -> int:  # fmt: skip
-    """`_feed` of many values for the supremum beside a reference that stands, by columns: the same, thrice as fast.
-
-    The bins of all values are found first; where there are many tests, what they divide is looked up.
-    """
-    window, room, before, k = config[WINDOW], len(values), counts[N], counts[CELLS] - 1
-    fresh, places, found = np.empty(len(x) - start), np.empty(len(x) - start, np.int64), 0
-    for at in range(start, len(x)):
-        if finite(x[at]):
-            fresh[found], places[found] = x[at], at
-            found += 1
-    leaving = min(window, found)
-    known, at = np.empty(leaving + found), (before - window) % room
-    for i in range(leaving):
-        known[i] = values[at]
-        at = at + 1 if at + 1 < room else 0
-    known[leaving:] = fresh[:found]
-    cells = np.empty(len(known), np.int64)
-    locate_each(edges[0], k, known, cells)
-    share_before, old = np.empty(k), 0
-    for j in range(k):
-        old += tallies[BEFORE, j]
-        share_before[j] = old / counts[REFERENCE]
-    looked_up = (found // every + 1) * k > window
-    share = np.arange(window + 1 if looked_up else 0) / window
-    recent, alarm, taken, untested = tallies[RECENT], -1, found, before % every
-    for i in range(found):
-        recent[cells[leaving + i]] += 1
-        recent[cells[i]] -= 1  # a value that leaves is the window's oldest, or one of these
-        untested += 1
-        if untested < every:
-            continue
-        untested, new, norm = 0, 0, 0.0
-        for j in range(k):
-            new += recent[j]
-            norm = max(norm, abs((share[new] if looked_up else new / window) - share_before[j]))
-        floats[DISTANCE] = norm
-        if norm > floats[LIMIT]:
-            alarm, taken = places[i], i + 1
-            break
-    counts[MISSING] += (len(x) if alarm < 0 else alarm + 1) - start - taken
-    counts[N] = before + taken
-    first = max(0, taken - room)
-    at = (before + first) % room
-    for i in range(first, taken):
-        values[at] = fresh[i]
-        at = at + 1 if at + 1 < room else 0
-    return alarm
-
-
-MANY = 64  # values from which columns pay
 
 
 class Distance(Binned):
@@ -308,11 +249,15 @@ class Distance(Binned):
             bins=bins,
             state={"weights": np.zeros(2 * bins), "floats": np.zeros(3)},
         )
-        self._floats = self._state["floats"]
         self._every = test_every(window)
         self._log_inverse = max(1.0, math.log(self._times * arl0 / self._every))
         if reference_s is None and profile is None and self._even_limit() >= 1:
             raise ValueError(f"window: {window} observations beside {reference} can never alarm at arl0 = {arl0:g}")
+
+    def move(self, state: dict[str, Array]) -> None:
+        """Keep the state, which these arrays hold a copy of, in them from now on."""
+        super().move(state)
+        self._floats = state["floats"]
 
     @property
     def params(self) -> dict[str, Any]:
@@ -342,19 +287,7 @@ class Distance(Binned):
 
     def _feed(self, x: Floats, start: int) -> int:
         arrays: tuple[Array, ...] = (*self._arrays, self._state["weights"], self._floats)
-        if self._stands and len(x) - start >= MANY:
-            config, counts, values, edges, _, tallies, _ = self._arrays
-            return int(
-                _furthest_by_columns(x, start, self._every, config, counts, values, edges, tallies, self._floats)
-            )
         return int(_feed(x, start, self._kind, self._every, self._log_inverse, *arrays))
-
-    @property
-    def _stands(self) -> bool:
-        """Whether window and reference are full, and the reference stays as it is."""
-        counts, config = self._counts, self._config
-        full = counts[REFERENCE] > 0 and counts[FILLED] == config[WINDOW] and not counts[RENEWED]
-        return bool(full and self._kind == SUPREMUM and len(self._state["edges"]) == 1 and not config[CATEGORIES])
 
     def _shares(self) -> Floats:
         """The bins' shares, in the reference and in the window."""

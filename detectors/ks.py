@@ -1,7 +1,12 @@
 """Kolmogorov-Smirnov: finds any change of the distribution of a number."""
 
-from detectors._base import register
+from collections.abc import Sequence
+
+from detectors._base import Detector, Floats, register
+from detectors._columns import STATE, Abreast, furthest
 from detectors._windows import SUPREMUM, Distance
+
+MANY = 64  # values from which columns pay
 
 
 @register
@@ -23,7 +28,7 @@ class Ks(Distance):
     Input: any number; NaN and inf are counted, not fed. A drift starts over with a new reference. `before`, `after`:
     means of reference and window; `age`: where within the window the share at the most different edge changed, at
     most W. `detail`: that edge (`at`), the shares at or below it, `edges` and the bins' shares `before` and `after`.
-    Cost: 0.06 us an observation in calls of thousands, 0.2 else (rolling, too); 15 kB (rolling: 32 kB).
+    Cost: 0.01 us an observation in calls of thousands, 0.2 else (rolling, too); 15 kB (rolling: 32 kB).
     Source: Massart, The tight constant in the DKW inequality, Annals of Probability 1990; Wei and Dudley, 2012.
 
     >>> import numpy as np
@@ -37,3 +42,16 @@ class Ks(Distance):
     unit = "distance between distribution functions"
     _kind = SUPREMUM
     _times = 2
+
+    def _feed(self, x: Floats, start: int) -> int:
+        if self._params["rolling"] or len(x) - start < MANY:
+            return super()._feed(x, start)
+        arrays = [self._state[key] for key in STATE]
+        return int(furthest(x, start, self._every, self._log_inverse, self._config, *arrays))
+
+    @classmethod
+    def abreast(cls, members: Sequence[Detector]) -> Abreast | None:
+        """What feeds them all at once; None where references roll or count time."""
+        params = members[0].params
+        apart = params["rolling"] or params["reference_s"] is not None
+        return None if apart or any(each.params != params for each in members) else Abreast(members)

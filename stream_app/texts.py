@@ -47,8 +47,20 @@ class Pieces:
         ends = np.cumsum(np.concatenate([np.empty(0, np.int64), *sizes]))
         data, at = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8), 0
         for part, size in zip(parts, sizes, strict=True):
-            at = _copy(part.data, part.starts, part.ends, data, at, cls._GAP) if size.any() else at
+            whole = part.in_a_row()
+            if whole is None:
+                at = _copy(part.data, part.starts, part.ends, data, at, cls._GAP) if size.any() else at
+            else:
+                data[at : at + len(whole)] = whole
+                at += len(whole)
         return cls(data, _starts(ends), ends - cls._GAP)
+
+    def in_a_row(self) -> Bytes | None:
+        """The bytes of all pieces as they stand; None where there is more between them than a newline."""
+        data, starts, ends = self.data, self.starts, self.ends
+        if not self._GAP or not len(self) or ends[-1] >= len(data) or (starts[1:] != ends[:-1] + 1).any():
+            return None
+        return data[starts[0] : ends[-1] + 1] if (data[ends] == _NEWLINE).all() else None
 
     def copy(self) -> Self:
         """The same with bytes of its own."""
@@ -59,14 +71,16 @@ class Pieces:
         sizes = np.array_equal(self.ends - self.starts, other.ends - other.starts)
         return sizes and _same(self.data, self.starts, self.ends, other.data, other.starts)
 
+    def block(self) -> Bytes:
+        """All pieces, each with a newline behind it; not to be written to."""
+        whole = self.in_a_row()
+        block = Pieces.joined([self]).data if whole is None else whole.view()
+        block.flags.writeable = False
+        return block
+
     def lines(self) -> bytes:
-        """All pieces, each with a newline behind it."""
-        if not len(self):
-            return b""
-        data, ends = self.data, self.ends
-        if ends[-1] == len(data) or (self.starts[1:] != ends[:-1] + 1).any() or (data[ends] != _NEWLINE).any():
-            return Pieces.joined([self]).data.tobytes()
-        return data[self.starts[0] : ends[-1] + 1].tobytes()
+        """The same as bytes."""
+        return self.block().tobytes()
 
     def tolist(self) -> list[Any]:
         """All of them."""

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 import detectors
 from stream_app.config import arl0_of, signals
 from stream_app.flow.chunk import Alarm, Column
-from stream_app.flow.detect import Detect, Trail, detector_params
+from stream_app.flow.detect import Detect, detector_params
+from stream_app.flow.segments import Trail
 from stream_app.pipeline import Pipeline
 from stream_app.texts import Coded
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from detectors import make
+from detectors._base import mean_of
 from detectors._windows import SUPREMUM, limit_of
 from tests.naive.kswin import chance_beyond
 
@@ -93,3 +94,47 @@ def test_a_reference_by_event_time_or_saved_is_as_good_as_one_by_count():
 def test_a_window_that_can_never_alarm_is_refused():
     with pytest.raises(ValueError, match="window: 10 observations beside 20 can never alarm"):
         make("ks", reference=20, window=10)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_many_abreast_are_each_as_alone(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(9, 9000)).round(2 + seed)
+    x[rng.random(x.shape) < 0.02 * (np.arange(9) % 3)[:, None]] = np.nan
+    x[4, 5000:] += 2
+    x[7] = 1.0
+    params = {"arl0": 1e4, "reference": 900 + 500 * seed, "window": 400, "bins": 8 << seed}
+    members, alone = [make("ks", **params) for _ in range(7)], [make("ks", **params) for _ in range(7)]
+    rows = rng.permutation(9)[:7]
+    rows[0] = 4
+    abreast, found = type(members[0]).abreast(members), [[] for _ in members]
+    for part in np.split(x, np.sort(rng.integers(0, 9000, 8)), axis=1):
+        seen = np.ascontiguousarray(part)
+        for j, at in enumerate(abreast.feed(seen, rows).tolist()):
+            found[j] += members[j].drifts(seen[rows[j]], at)
+        if seed == 2:  # laid side by side anew, from the middle on
+            abreast = type(members[0]).abreast(members)
+    expected = [each.update_many(x[row]) for each, row in zip(alone, rows, strict=True)]
+
+    assert [[drift for _, drift in of] for of in found] == [[drift for _, drift in of] for of in expected]
+    assert expected[0]
+    assert abreast.missing.tolist() == [each.missing for each in alone]
+    for each, other in zip(members, alone, strict=True):
+        assert {key: np.asarray(value).tobytes() for key, value in each.to_state().items()} == {
+            key: np.asarray(value).tobytes() for key, value in other.to_state().items()
+        }
+
+
+@pytest.mark.parametrize("params", [{"rolling": True}, {"reference_s": 60.0}])
+def test_references_that_move_or_count_time_are_fed_alone(params):
+    assert type(make("ks")).abreast([make("ks", **params), make("ks", **params)]) is None
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 100, 129, 1000, 4099])
+@pytest.mark.parametrize("scale", [1.0, 1e200])
+def test_the_mean_of_the_window_is_that_of_its_values(n, scale):
+    x = np.random.default_rng(n).normal(size=5 * n + 600) * scale
+    subject = make("ks", reference=500, window=max(10, n), arl0=100)
+    subject.update_many(x[: 500 + n])
+
+    assert subject.n < 500 + n or subject.estimate == mean_of(x[500 : 500 + n])

@@ -51,6 +51,25 @@ def test_numbers_are_the_nearest_floats_to_the_last_bit(cells):
     config = Config(name="t", schema=Schema(fields={"m": Field(type="number", required=False)}))
     raw = [f'{{"a": [], "m": {cell}}}'.encode() for cell in cells] + [b'{"m":0}'] * 12
     raw += [f'{{"z": -1e3, "m" : {cell} }}'.encode() for cell in cells]
+    raw += [f'{{"m"{colon}{cell}{end}'.encode() for cell in cells for colon in (":", ": ") for end in ("}", ',"z":1}')]
+
+    same(Decoder(config, "events", None)(0, raw), judged(Decoder(config, "events", None), raw))
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" , ", " : ")])
+def test_many_numbers_in_the_order_of_before_with_some_out_of_turn(separators):
+    names = [*(f"x{i}" for i in range(30)), "a name of many words", "é"]
+    fields = {name: Field(type="number", required=False) for name in names}
+    config, rng = Config(name="t", schema=Schema(fields=fields)), np.random.default_rng(4)
+    raw = []
+    for row in rng.normal(size=(200, len(names))):
+        document = dict(zip(names, row.round(int(rng.integers(0, 18))).tolist(), strict=True))
+        if rng.random() < 0.3:
+            document[names[rng.integers(32)]] = (None, True, 10**17, "no", -0.0, 1e300, -7)[rng.integers(7)]
+        if rng.random() < 0.3:
+            del document[names[rng.integers(32)]]
+        raw.append(json.dumps(document, separators=separators, ensure_ascii=False).encode())
+    raw += [raw[0][:-1] + b',"x3":1}', raw[0][:-1] + b",}", raw[0].replace(b"x7", b"x8")]
 
     same(Decoder(config, "events", None)(0, raw), judged(Decoder(config, "events", None), raw))
 

@@ -9,24 +9,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.flow.chunk import Column
 from stream_app.flow.panes import BINS, Panes, bin_of, edge_of
 
 WIDTH_MS = 1000
 numbers = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
 
-def column(x, time_ms=None) -> Column:
+Observed = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def column(x, time_ms=None) -> Observed:
+    """What one signal adds."""
     x = np.array(x, float)
-    at = np.arange(len(x))
-    return Column(x, at, at, np.zeros(len(x), np.int64) if time_ms is None else np.array(time_ms, np.int64))
+    times = np.zeros(len(x), np.int64) if time_ms is None else np.array(time_ms, np.int64)
+    return x[None], np.zeros(1, np.int64), times
 
 
-def summaries(*columns: Column, categories: bool = False, now_ms: int = 10**9) -> dict[int, dict]:
+def closed(panes: Panes, now_ms: int) -> list[tuple[int, dict]]:
+    """The panes of one signal."""
+    return [(start, summary) for start, (summary,) in panes.close(now_ms)]
+
+
+def summaries(*columns: Observed, categories: bool = False, now_ms: int = 10**9) -> dict[int, dict]:
     panes = Panes(WIDTH_MS, categories=categories)
     for part in columns:
-        panes.add(part)
-    return dict(panes.close(now_ms))
+        panes.add(*part)
+    return dict(closed(panes, now_ms))
 
 
 def summary(x, **options) -> dict:
@@ -162,13 +170,13 @@ def test_each_observation_counts_in_the_pane_of_its_own_time() -> None:
 
 def test_a_pane_is_written_one_width_after_its_end_and_late_parts_once_more() -> None:
     panes = Panes(WIDTH_MS, categories=False)
-    panes.add(column([1, 2], [100, 1100]))
+    panes.add(*column([1, 2], [100, 1100]))
 
     assert panes.close(1999) == []
-    assert [start for start, _ in panes.close(2000)] == [0]
-    panes.add(column([7], [200]))
-    assert [(start, pane["n"], pane["mean"]) for start, pane in panes.close(2999)] == [(0, 1, 7)]
-    assert [start for start, _ in panes.close(3000)] == [1000]
+    assert [start for start, _ in closed(panes, 2000)] == [0]
+    panes.add(*column([7], [200]))
+    assert [(start, pane["n"], pane["mean"]) for start, pane in closed(panes, 2999)] == [(0, 1, 7)]
+    assert [start for start, _ in closed(panes, 3000)] == [1000]
     assert panes.open == {}
 
 
@@ -176,19 +184,39 @@ def test_a_pane_is_written_one_width_after_its_end_and_late_parts_once_more() ->
 def test_state_comes_back(observed: list[tuple[float, int]], cut: int) -> None:
     x, at = [value for value, _ in observed], [time for _, time in observed]
     panes, again = Panes(WIDTH_MS, categories=False), Panes(WIDTH_MS, categories=False)
-    panes.add(column(x[:cut], at[:cut]))
+    panes.add(*column(x[:cut], at[:cut]))
     again.load(panes.to_state())
     for made in (panes, again):
-        made.add(column(x[cut:], at[cut:]))
+        made.add(*column(x[cut:], at[cut:]))
 
     assert again.close(10**9) == panes.close(10**9)
 
 
 def test_a_saved_state_does_not_go_on_by_itself() -> None:
     panes = Panes(WIDTH_MS, categories=False)
-    panes.add(column([1]))
+    panes.add(*column([1]))
     saved = panes.to_state()
-    panes.add(column([1, 1]))
+    panes.add(*column([1, 1]))
 
-    assert saved[0][1][0] == 1
-    assert saved[0][2].tolist() == [[bin_number(1)], [1]]
+    _, moments, sizes, bins = saved[0]
+    assert moments[0].tolist() == [1]
+    assert (sizes.tolist(), bins.tolist()) == ([1], [[bin_number(1)], [1]])
+
+
+def test_many_signals_together_are_each_as_alone() -> None:
+    rng = np.random.default_rng(6)
+    x = rng.standard_cauchy((20, 400)) * 10.0 ** rng.integers(-3, 3, (20, 1))
+    times = np.sort(rng.integers(0, 3000, 400))
+    x[rng.random(x.shape) < 0.1] = np.nan
+    rows = rng.permutation(20)[:11]
+    together = Panes(WIDTH_MS, categories=False, signals=11)
+    for start, stop in pairwise([0, 1, 150, 400]):
+        together.add(x[:, start:stop].copy(), rows, times[start:stop])
+        again = Panes(WIDTH_MS, categories=False, signals=11)
+        again.load(together.to_state())
+        together = again
+    alone = [summaries(column(x[row], times)) for row in rows]
+
+    assert [(start, list(found)) for start, found in together.close(10**9)] == [
+        (start, [panes[start] for panes in alone]) for start in (0, 1000, 2000)
+    ]

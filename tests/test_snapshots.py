@@ -109,6 +109,21 @@ def test_a_large_state_is_compressed() -> None:
     assert np.array_equal(decode(data, config_digest=DIGEST, key=KEY)["zeros"], state["zeros"])
 
 
+@pytest.mark.parametrize("digits", [0, 1, 4, 9])
+def test_short_decimals_take_few_bytes_and_come_back_bit_for_bit(digits: int) -> None:
+    rng = np.random.default_rng(digits)
+    values = rng.normal(size=(40, 50)).round(digits) + 0.0
+    odd = values.copy()
+    odd[3, :9] = math.nan, math.inf, -math.inf, -0.0, 5e-324, 1e308, 0.1 + 0.2, -1e-20, 2.0**53
+    arrays = [values, odd, np.asfortranarray(odd), np.zeros(1000), rng.normal(size=1000), np.full(1000, math.nan)]
+    back = there_and_back({"arrays": arrays})["arrays"]
+
+    assert [array.tobytes("A") for array in back] == [array.tobytes("A") for array in arrays]
+    assert [array.strides for array in back] == [array.strides for array in arrays]
+    assert all(array.flags.writeable for array in back)
+    assert len(encode({"x": values.round(4)}, config_digest=DIGEST, key=KEY)) < 0.7 * values.nbytes
+
+
 def test_equal_states_give_equal_bytes() -> None:
     states = [{"a": np.arange(10_000), "b": [2**80]} for _ in range(2)]
 
@@ -135,7 +150,7 @@ def test_another_format_is_refused() -> None:
     data = bytearray(encode({}, config_digest=DIGEST, key=KEY))
     data[16] = 9
 
-    with pytest.raises(StateError, match="has format 9, this driftline reads 2: use the version"):
+    with pytest.raises(StateError, match="has format 9, this driftline reads 3: use the version"):
         decode(bytes(data), config_digest=DIGEST, key=KEY)
 
 

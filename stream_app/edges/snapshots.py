@@ -10,6 +10,7 @@ only read with the same key and the same river: what is unpickled later was writ
 
 import hashlib
 import hmac
+import math
 import os
 import secrets
 import struct
@@ -24,14 +25,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.lib import format as npy
 
+from stream_app.edges import decimals
 from stream_app.errors import StateError
 from stream_app.models.seal import KEY_VARIABLE
 
 MAGIC = b"driftline state\0"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SEAL = struct.Struct("<16sBB32sQI")  # magic, format, signed, MAC, bytes of header and payload, bytes of header
 COMPRESS_BYTES = 64 << 10  # smaller states are not worth it; zstd takes 12 ms for 5 MB of noise, zlib -1 takes 150
-ARRAY, SCALAR, BIG_INT = 1, 2, 3  # msgpack extension types
+ARRAY, SCALAR, BIG_INT, DECIMALS = 1, 2, 3, 4  # msgpack extension types
 NESTED = {dict, list, tuple}
 MIN_KEY_CHARS = 16
 KEY_BYTES = 32
@@ -203,6 +205,10 @@ def _extension(value: Any) -> msgspec.msgpack.Ext:
             raise TypeError(f"an array of objects is not plain data: {array!r}")
         # the order of memory comes back too: the last bit of a sum depends on it
         order: Literal["C", "F"] = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+        packed = decimals.pack(array.ravel(order)) if array.dtype == np.float64 and array.ndim else None
+        if packed is not None:
+            pieces = packed.blocks.tobytes(), packed.content.data
+            return msgspec.msgpack.Ext(DECIMALS, msgspec.msgpack.encode((array.shape, order, *pieces)))
         parts = npy.dtype_to_descr(array.dtype), array.shape, order, array.tobytes(order)
         return msgspec.msgpack.Ext(ARRAY if isinstance(value, np.ndarray) else SCALAR, msgspec.msgpack.encode(parts))
     raise TypeError(f"{type(value).__name__} is not plain data: {value!r}")
@@ -211,6 +217,10 @@ def _extension(value: Any) -> msgspec.msgpack.Ext:
 def _from_extension(code: int, data: memoryview) -> Any:
     if code == BIG_INT:
         return int.from_bytes(data, "little", signed=True)
+    if code == DECIMALS:
+        shape, order, blocks, content = msgspec.msgpack.decode(data)
+        packed = decimals.Decimals(np.frombuffer(blocks, np.int64).reshape(-1, 4), np.frombuffer(content, np.uint8))
+        return decimals.unpack(packed, math.prod(shape)).reshape(shape, order=order)
     descr, shape, order, content = msgspec.msgpack.decode(data)
     array = np.frombuffer(bytearray(content), npy.descr_to_dtype(_descr(descr))).reshape(shape, order=order)
     return array if code == ARRAY else array[()]

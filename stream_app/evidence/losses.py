@@ -156,10 +156,14 @@ def _first(
     loss: Floats, loss_after: Floats, masks: list[Mask], rest: tuple[Bools, Bools], limit: float
 ) -> tuple[tuple[dict[str, Any], Mask] | None, list[Mask]]:
     """Of the rows that rest, the segment that carries most of the rise; and all the segments that rose."""
-    found = []
+    found, ends = [], _range(loss, loss_after)
     for name, inside, inside_after in masks:
-        segment = _segment(loss, loss_after, inside[rest[0]], inside_after[rest[1]], limit)
-        if segment and segment[1]["log10_p"] <= limit:
+        here, here_after = inside[rest[0]], inside_after[rest[1]]
+        rise = _rise(loss[here], loss_after[here_after], ends)
+        if rise is None or _rounded_log10_p(rise) > limit:  # most of them
+            continue
+        segment = _segment(loss, loss_after, here, here_after, limit)
+        if segment:
             found.append((segment[0], segment[1], (name, inside, inside_after)))
     best = min(found, key=lambda each: each[0], default=None)
     return (best[1:] if best else None), [mask for _, _, mask in found]
@@ -198,10 +202,14 @@ def _segment(
         "excess": share * here.by,
         "n_before": int(inside.sum()),
         "n_after": int(inside_after.sum()),
-        "log10_p": round(_log10_p(here.by, here.error), 3),
+        "log10_p": _rounded_log10_p(here),
         "stands_out": stands_out,
     }
     return (not stands_out, -more if stands_out else -share * here.by), facts
+
+
+def _rounded_log10_p(rise: Rise) -> float:
+    return round(_log10_p(rise.by, rise.error), 3)
 
 
 def _log10_p(rise: float, error: float) -> float:

@@ -104,6 +104,7 @@ class Chunk:
     expected: Floats = field(default_factory=lambda: EMPTY.astype(float))  # [n] champion's expected loss, NaN = unknown
     error: Floats = field(default_factory=lambda: EMPTY.astype(float))  # [LEARN] the champion's loss, NaN = unknown
     losses: Floats = field(default_factory=lambda: np.empty((0, 0)))  # [LEARN, lanes] of every model, NaN = unknown
+    numbers: Floats = field(default_factory=lambda: np.empty((0, 0)))  # [number fields, n] of the events, by columns
     signals: dict[str, Column] = field(default_factory=dict)
     alarms: list[Alarm] = field(default_factory=list)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from stream_app.flow.decode import MAX_DEPTH
+from stream_app.flow.members import MAX_DEPTH
 from stream_app.messages import Problem
 
 COMMANDS = (

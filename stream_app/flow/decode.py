@@ -17,11 +17,10 @@ import numpy as np
 from stream_app.config import Config, Field
 from stream_app.flow import columns, readers
 from stream_app.flow.cells import BadCell, ClassNames, OutOfRange, number, quoted, text, time_ms
-from stream_app.flow.members import openings
+from stream_app.flow.members import MAX_DEPTH
 from stream_app.messages import NO_TIME, Bools, Floats, Ints, Problem, Rows
 from stream_app.texts import Coded, Pieces, Texts
 
-MAX_DEPTH = 256  # of JSON: far more than any sane event, far less than the interpreter's own limit
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 MAX_RECORD_BYTES = 16 * 1024 * 1024  # as in config.Source: longer than any sane event, short enough to hold a few
 
@@ -52,7 +51,8 @@ class Decoder:
         fields = schema.fields if events else {}
         self._numbers = {name: field for name, field in fields.items() if field.type == "number"}
         self._categories = {name: field for name, field in fields.items() if field.type == "category"}
-        self._fields = {name: (field, _place(fields, name)) for name, field in fields.items()}
+        places = {name: place for of in (self._numbers, self._categories) for place, name in enumerate(of)}
+        self._fields = {name: (field, places[name]) for name, field in fields.items()}
         self._id = schema.id
         self._time = schema.time if events else schema.label_time or schema.time
         self._key = schema.key if events else None
@@ -86,11 +86,7 @@ class Decoder:
         raw = raw if isinstance(raw, Pieces) else Pieces.of(raw)
         offsets = np.arange(offset, offset + len(raw), dtype=np.int64) if isinstance(offset, int) else offset
         table, doubtful = self._read(raw)
-        sizes_bytes = raw.ends - raw.starts
-        doubtful |= sizes_bytes > self._longest
-        # how deep a parser gets depends on who calls it
-        if self._header is None and sizes_bytes.max(initial=0) > MAX_DEPTH:
-            doubtful |= openings(raw.data, raw.starts, raw.ends) > MAX_DEPTH
+        doubtful |= raw.ends - raw.starts > self._longest
         rows = self._by_columns(offsets, raw, table, doubtful)
         self._judge_each(rows, np.flatnonzero(doubtful).tolist())
         rows.id_hash = rows.id.hashes()
@@ -210,11 +206,6 @@ class Decoder:
         if len(cells) != len(self._header):
             raise BadCell(f"expected {len(self._header)} cells, got {len(cells)}", "schema")
         return dict(zip(self._header, cells, strict=True))
-
-
-def _place(fields: dict[str, Field], name: str) -> int:
-    """Find the place of a field among those of its type."""
-    return [other for other, field in fields.items() if field.type == fields[name].type].index(name)
 
 
 def _json_cells(record: str) -> dict[str, Any]:

@@ -5,113 +5,23 @@ A detector measures; what follows from an alarm is for `flow.decide`. Missing ob
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numba import njit
 
 import detectors
-from detectors import Detector, Drift
+from detectors import Drift
 from stream_app.config import Config, Watch
 from stream_app.config.watched import Signal, arl0_of, row_of, segments_of, signals
 from stream_app.config.watches import kind_params, null_params, reference_params
 from stream_app.flow.chunk import Alarm, Chunk, Column
 from stream_app.flow.events import metric
+from stream_app.flow.segments import Abreast, Fired, Observed, Segment, side_by_side, take_apart
 from stream_app.flow.validate import Validate, Vocabulary
-from stream_app.messages import Bools, Floats, Ints, Origin
+from stream_app.messages import Ints, Origin
 
 WHOLE, OTHER = -2, -3  # segment codes: no segments; all segments past the first `max_segments`
 UNNAMED = {OTHER: "(other)", -1: "(missing)"}
-
-
-@njit(cache=True)
-def _append(places: Ints, used: int, n: int, stride: int, finite: Bools, offset: Ints, time_ms: Ints) -> int:
-    """Puts every `stride`-th finite observation (a power of two), counted from n, behind the places used; all used."""
-    for i in range(len(offset)):
-        if finite[i]:
-            if n & (stride - 1) == 0:
-                places[used] = n, offset[i], time_ms[i]
-                used += 1
-            n += 1
-    return used
-
-
-class Trail:
-    """Where the k-th observation of a signal came from, for the onset: every `stride`-th place, about `LIMIT` of them.
-
-    The stride doubles when the trail is full, so memory is bounded and an old onset is known more coarsely.
-    """
-
-    LIMIT = 1024
-
-    def __init__(self) -> None:
-        self.n, self.stride, self.used = 0, 1, 0
-        self._places = np.empty((0, 3), np.int64)  # number of the observation, source offset, time
-
-    @property
-    def places(self) -> Ints:
-        return self._places[: self.used]
-
-    def add(self, finite: Bools, offset: Ints, time_ms: Ints) -> None:
-        room = self.used + 1 + len(offset) // self.stride
-        if room > len(self._places):
-            self._places = np.concatenate([self.places, np.empty((room, 3), np.int64)])
-        self.used = _append(self._places, self.used, self.n, self.stride, finite, offset, time_ms)
-        self.n += int(np.count_nonzero(finite))
-
-    def thin(self) -> None:
-        """Only on the metrics grid: what an onset says must not depend on how the log was cut."""
-        while self.used > self.LIMIT:
-            self.stride *= 2
-            kept = self.places[self.places[:, 0] % self.stride == 0]
-            self.used = len(kept)
-            self._places[: self.used] = kept
-
-    def load(self, n: int, stride: int, places: Ints) -> None:
-        self.n, self.stride, self.used, self._places = n, stride, len(places), places
-
-    def find(self, number: int) -> tuple[int, int]:
-        """Source offset and time of the last place known at or before observation `number`."""
-        at = max(0, int(np.searchsorted(self.places[:, 0], number, side="right")) - 1)
-        return int(self.places[at, 1]), int(self.places[at, 2])
-
-
-class Observed(NamedTuple):
-    """Observations of one signal in order, or those of one segment; views of them where they are a slice."""
-
-    x: Floats
-    finite: Bools
-    record: Ints
-    offset: Ints
-    time_ms: Ints
-
-    @classmethod
-    def of(cls, column: Column, rows: Any) -> "Observed":
-        x = column.x[rows]
-        finite = np.isfinite(x) if x.ndim == 1 else np.isfinite(x).any(axis=1)
-        return cls(x, finite, column.record[rows], column.offset[rows], column.time_ms[rows])
-
-    def part(self, start: int, stop: int) -> "Observed":
-        rows = slice(start, stop)
-        return Observed(self.x[rows], self.finite[rows], self.record[rows], self.offset[rows], self.time_ms[rows])
-
-
-class Segment:
-    """One detector and the trail of what it was fed."""
-
-    def __init__(self, detector: Detector) -> None:
-        self.detector, self.trail = detector, Trail()
-
-    def run(self, seen: Observed) -> list[tuple[int, Drift, tuple[int, int]]]:
-        """(row, evidence, onset place) of each alarm among these rows."""
-        fired = self.detector.update_many(seen.x, seen.time_ms)
-        first = self.trail.n
-        self.trail.add(seen.finite, seen.offset, seen.time_ms)
-        found = []
-        for i, drift in fired:
-            number = first + int(np.count_nonzero(seen.finite[:i]))
-            found.append((i, drift, self.trail.find(number - drift.age + 1)))
-        return found
 
 
 class Monitor:
@@ -156,11 +66,18 @@ class Monitor:
         return Segment(detectors.make(self.watch.detector, **self.params))
 
     def _alarms(self, seen: Observed, code: int) -> list[Alarm]:
-        segment = self.segments.get(code) or self.segments.setdefault(code, self.fresh())
+        return self.placed(code, seen, self.segment(code).run(seen))
+
+    def segment(self, code: int) -> Segment:
+        """The segment, which begins if it is not known."""
+        return self.segments.get(code) or self.segments.setdefault(code, self.fresh())
+
+    def placed(self, code: int, seen: Observed, fired: list[Fired]) -> list[Alarm]:
+        """The alarms of a segment, with their places in the stream."""
         places = ("record", "offset", "time_ms")
         return [
             self.alarm(code, drift, onset, **{name: int(getattr(seen, name)[row]) for name in places})
-            for row, drift, onset in segment.run(seen)
+            for row, drift, onset in fired
         ]
 
     def alarm(
@@ -222,10 +139,23 @@ class Detect:
                 texts = row_of(config)
             params = detector_params(config, signal, share)
             self.monitors.append(Monitor(config, signal, params, vocabularies[by] if by else None, texts))
+        numbers = [f"feature:{name}" for name, field in config.schema.fields.items() if field.type == "number"]
+        self.rows = {name: row for row, name in enumerate(numbers)}  # of `chunk.numbers`
+        self.alike = self._alike()
+        self.abreast: list[Abreast | None] = [None] * len(self.alike)
+
+    def _alike(self) -> list[list[int]]:
+        """Which monitors of number fields belong to one watch: their detectors are the same."""
+        found: dict[int, list[int]] = {}
+        for i, monitor in enumerate(self.monitors):
+            if monitor.signal.name in self.rows and not monitor.by:
+                found.setdefault(monitor.signal.watch, []).append(i)
+        return [places for places in found.values() if len(places) > 1]
 
     def run(self, chunk: Chunk) -> None:
-        for monitor in self.monitors:
-            chunk.alarms += monitor.run(chunk.signals[monitor.signal.name])
+        alarms = self._run_abreast(chunk)
+        for i, monitor in enumerate(self.monitors):
+            chunk.alarms += alarms[i] if i in alarms else monitor.run(chunk.signals[monitor.signal.name])
         chunk.alarms.sort(key=lambda alarm: alarm.record)
         if chunk.closes:
             record, now_ms = chunk.end, chunk.end_ms
@@ -233,6 +163,24 @@ class Detect:
                 segment.trail.thin()
             for signal, figures in self.figures():
                 chunk.out.messages.append(metric(self.origin, signal, record, now_ms, figures))
+
+    def _run_abreast(self, chunk: Chunk) -> dict[int, list[Alarm]]:
+        """Alarms of the monitors whose detectors can be fed by one call, by their places."""
+        alarms: dict[int, list[Alarm]] = {}
+        for i, places in enumerate(self.alike):
+            monitors = [self.monitors[place] for place in places]
+            segments = [monitor.segment(WHOLE) for monitor in monitors]
+            abreast = self.abreast[i]
+            if abreast is None or abreast.segments != segments:
+                rows = np.array([self.rows[monitor.signal.name] for monitor in monitors])
+                abreast = self.abreast[i] = Abreast(segments, rows)
+            if abreast.fed is not None:
+                columns = [chunk.signals[monitor.signal.name] for monitor in monitors]
+                fired = abreast.run(chunk.numbers, columns)
+                alarms |= {
+                    place: monitors[j].placed(WHOLE, *fired[j]) if j in fired else [] for j, place in enumerate(places)
+                }
+        return alarms
 
     def together(self, chunk: Chunk, already: int) -> list[Alarm]:
         """Alarms of signals with too little evidence each, but enough beside one another and `already` alarmed ones."""
@@ -293,18 +241,42 @@ class Detect:
                 monitor.segments = {}
 
     def to_state(self, _live: Ints) -> dict[str, Any]:
-        saved = [[_saved(code, segment) for code, segment in m.segments.items()] for m in self.monitors]
-        return {"monitors": saved, "forgotten": self.forgotten}
+        """Detectors that are alike stand side by side; trails that are equal, as without missing values, there once."""
+        segments = [segment for monitor in self.monitors for segment in monitor.segments.values()]
+        contents = {key: trail.content() for key, trail in {id(each.trail): each.trail for each in segments}.items()}
+        numbers = {content: number for number, content in enumerate(dict.fromkeys(contents.values()))}
+        trails = {numbers[contents[id(each.trail)]]: each.trail for each in segments}
+        return {
+            "monitors": [
+                [[code, numbers[contents[id(each.trail)]]] for code, each in monitor.segments.items()]
+                for monitor in self.monitors
+            ],
+            "detectors": [self._side_by_side(alike) for alike in self._same_detectors()],
+            "trails": [trails[i].to_state() for i in range(len(trails))],
+            "forgotten": self.forgotten,
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         self.forgotten = state["forgotten"]
         for monitor, segments in zip(self.monitors, state["monitors"], strict=True):
             monitor.segments = {}
-            for code, saved, n, stride, places in segments:
-                segment = monitor.fresh()
-                segment.detector.load(saved)
-                segment.trail.load(n, stride, places)
-                monitor.segments[code] = segment
+            for code, number in segments:
+                monitor.segment(code).trail.load(*state["trails"][number])
+        for alike, saved in zip(self._same_detectors(), state["detectors"], strict=True):
+            take_apart(saved, alike)
+
+    def _same_detectors(self) -> list[list[Segment]]:
+        """Segments by what their detectors are made with."""
+        found: dict[tuple[int, str], list[Segment]] = {}
+        for monitor in self.monitors:
+            found.setdefault((monitor.signal.watch, monitor.signal.kind), []).extend(monitor.segments.values())
+        return [segments for segments in found.values() if segments]
+
+    def _side_by_side(self, segments: list[Segment]) -> dict[str, Any]:
+        for abreast in self.abreast:
+            if abreast is not None and abreast.fed is not None and abreast.segments == segments:
+                return abreast.fed.to_state()  # type: ignore[no-any-return]
+        return side_by_side(segments)
 
 
 def detector_params(config: Config, signal: Signal, share: float) -> dict[str, Any]:
@@ -328,8 +300,3 @@ def _in_order(codes: Ints) -> list[int]:
 
 def _expected_false(segment: Segment) -> float:
     return segment.trail.n / float(segment.detector.params["arl0"])
-
-
-def _saved(code: int, segment: Segment) -> list[Any]:
-    trail = segment.trail
-    return [code, segment.detector.to_state(), trail.n, trail.stride, trail.places.copy()]

@@ -4,11 +4,13 @@ No-change predicts the label seen last, majority the class seen most often (regr
 streams "same as last" is hard to beat, and a monitor that hides this misleads.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from stream_app.config import Config
+from stream_app.config.watched import Kind
 from stream_app.config.watched import signals as config_signals
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.estimate import Estimate
@@ -25,6 +27,8 @@ from stream_app.models import FORGET
 from stream_app.texts import Coded
 
 BASELINES = ("no-change", "majority")
+ALONE = np.zeros(1, np.int64)  # the only row of a signal that is on its own
+Paned = tuple[tuple[str, ...], Ints | None, Panes]  # signals, their rows of `chunk.numbers`, their panes
 
 
 class Measure:
@@ -55,7 +59,7 @@ class Measure:
         self.delay_s = np.empty(0)
         self.counts = {"records": 0, "events": 0, "labels": 0, "expired": 0, "rejected": 0}
         kinds = {signal.name: signal.kind for signal in config_signals(config) if signal.kind != "vector"}
-        self.panes = {name: Panes(config.panes.width_ms, categories=kind == "category") for name, kind in kinds.items()}
+        self.watched, self.width_ms, self.panes = tuple(kinds), config.panes.width_ms, _paned(config, kinds)
         words = {f"feature:{name}": known for name, known in validate.vocabularies.items()}
         words |= {"prediction": validate.classes, "key": signals.keys}
         self.texts = {name: words[name].texts for name, kind in kinds.items() if kind == "category"}
@@ -66,8 +70,10 @@ class Measure:
         self._count(chunk)
         self.signals.run(chunk)
         self.sample.run(chunk)
-        for name, panes in self.panes.items():
-            panes.add(chunk.signals[name])
+        for names, rows, panes in self.panes:
+            column = chunk.signals[names[0]]
+            x = column.x[None] if rows is None else chunk.numbers
+            panes.add(x, ALONE if rows is None else rows, column.time_ms)
         if chunk.closes:
             figures = self.figures().items()
             told = [metric(self.origin, signal, chunk.end, chunk.end_ms, value) for signal, value in figures]
@@ -165,10 +171,15 @@ class Measure:
 
     def _closed_panes(self, chunk: Chunk) -> list[Message]:
         record, now_ms = chunk.end, chunk.end_ms
+        closed: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        for names, _, panes in self.panes:
+            for start, summaries in panes.close(now_ms):
+                for signal, summary in zip(names, summaries, strict=True):
+                    closed.setdefault(signal, []).append((start, summary))
         messages = []
-        for signal, panes in self.panes.items():
-            for start, summary in panes.close(now_ms):
-                value = {"signal": signal, "start": start, "width_ms": panes.width_ms} | summary
+        for signal in self.watched:
+            for start, summary in closed.get(signal, ()):
+                value = {"signal": signal, "start": start, "width_ms": self.width_ms} | summary
                 if signal in self.texts:  # codes are the shard's own
                     value["names"] = [self.texts[signal][code] for code, _ in summary["bins"]]
                 messages.append(message(self.origin, "panes", f"{signal}/{start}/{record}", signal, start, value))
@@ -184,7 +195,7 @@ class Measure:
             "seen": self.seen.copy(),
             "delay_s": self.delay_s,
             "counts": dict(self.counts),
-            "panes": {name: panes.to_state() for name, panes in self.panes.items()},
+            "panes": [panes.to_state() for *_, panes in self.panes],
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -194,5 +205,22 @@ class Measure:
         self.sample.load(state["sample"])
         self.last, self.seen, self.delay_s = state["last"], state["seen"].copy(), state["delay_s"]
         self.counts = dict(state["counts"])
-        for name, panes in state["panes"].items():
-            self.panes[name].load(panes)
+        for (*_, panes), saved in zip(self.panes, state["panes"], strict=True):
+            panes.load(saved)
+
+
+def _paned(config: Config, kinds: Mapping[str, Kind]) -> list[Paned]:
+    """The panes of number fields, which are columns of one matrix, together; those of others one by one."""
+    width_ms, fields = config.panes.width_ms, config.schema.fields
+    names = (f"feature:{name}" for name, field in fields.items() if field.type == "number")
+    numbers = {name: row for row, name in enumerate(names)}
+    together = [name for name in kinds if name in numbers]
+    found: list[Paned] = [
+        ((name,), None, Panes(width_ms, categories=kind == "category"))
+        for name, kind in kinds.items()
+        if name not in together
+    ]
+    if together:
+        rows = np.array([numbers[name] for name in together])
+        found.append((tuple(together), rows, Panes(width_ms, categories=False, signals=len(together))))
+    return found

@@ -5,25 +5,58 @@ strings without escapes, numbers, true, false and null, no member that is wanted
 """
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from stream_app.flow.digits import EIGHT, EXACT, NONE, ONE, TENS, WHOLE_TENS, decimal, digits, word
 from stream_app.messages import Bools, Floats, Ints
 
 Bytes = NDArray[np.uint8]
 Places = NDArray[np.int32]
+Words = NDArray[np.uint64]
 
 SKIP = np.iinfo(np.int64).min  # the kind of a member that nobody wants
-TENS = 10.0 ** np.arange(23)  # the powers of ten that are floats
-EXACT = 2**53  # whole numbers up to here are floats
+_EXACT = np.uint64(EXACT)
+MAX_DEPTH = 256  # of JSON: far more than any sane event, far less than the interpreter's own limit
 LONGEST_WHOLE = 18  # digits of a whole number that is taken as a text
 
 _NEWLINE, _RETURN, _SPACE, _TAB, _QUOTE, _ESCAPE, _OPEN, _CLOSE, _COLON, _COMMA, _BRACKET = b'\n\r \t"\\{}:,['
 _MINUS, _PLUS, _POINT, _ZERO, _NINE, _E, _SMALL_E = b"-+.09Ee"
 _NULL, _TRUE, _FALSE = (np.frombuffer(word, np.uint8) for word in (b"null", b"true", b"false"))
+_AHEAD = 64  # bytes that may be looked at behind a name: two words of digits, and what stands around them
+SIZE, KIND, MET, NEXT = range(4)  # of a known name: bytes up to its value, its kind, the last row with it, what follows
 BAD, NOTHING, TEXT, HARD, FLOAT, WHOLE = range(6)  # what a value is
+
+
+class Names(NamedTuple):
+    """Those of the members that are wanted, one behind the other, and each in words as it stands before a value."""
+
+    letters: Bytes
+    ends: Ints  # where each begins in them, and the last ends
+    words: Words  # [names, word and mask of the bytes that count, in turn] with quotes and a colon
+    sizes: Ints  # bytes up to the value
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> "Names":
+        letters = [name.encode() for name in names]
+        quoted = [b'"%b":' % name for name in letters]
+        sizes = [len(name) for name in quoted]
+        longest = -8 * (-max(sizes, default=0) // 8)
+        shown = b"".join(name.ljust(longest, b"\0") for name in quoted)
+        counting = b"".join((b"\xff" * size).ljust(longest, b"\0") for size in sizes)
+        words = np.array([np.frombuffer(text, "<u8") for text in (shown, counting)], np.uint64)
+        both = words.reshape(2, len(names), longest // 8).transpose(1, 2, 0)
+        ends = np.cumsum([0, *map(len, letters)])
+        return cls(
+            np.frombuffer(b"".join(letters), np.uint8),
+            ends,
+            np.ascontiguousarray(both).reshape(len(names), longest // 4),
+            np.array(sizes, np.int64),
+        )
 
 
 @njit(cache=True, nogil=True)
@@ -38,17 +71,6 @@ def _behind_digits(block: Bytes, at: int) -> int:
     while _ZERO <= block[at] <= _NINE:
         at += 1
     return at
-
-
-@njit(cache=True, nogil=True)
-def decimal(digits: int, decimals: int) -> float:
-    """The float nearest to a whole number with so many of its digits behind the point.
-
-    Digits and power of ten must both be floats: then one division rounds once (Clinger 1990, How to read floating point
-    numbers accurately).
-    """
-    value = float(digits)
-    return value / TENS[decimals] if decimals > 0 else value
 
 
 @njit(cache=True, nogil=True)
@@ -86,6 +108,56 @@ def _number(block: Bytes, at: int) -> tuple[int, int, float]:
 
 
 @njit(cache=True, nogil=True)
+def _read_numbers(
+    block: Bytes, at: int, end: int, words: Words, known: Ints, row: int, last: int, numbers: Floats
+) -> tuple[int, int]:
+    """Reads members as long as each is the one that came here before, with a number of few digits, and as it is usual.
+
+    Answers the place of the comma or brace behind them, or where it began, and the last one's name.
+    """
+    stop = place = np.uint64(at)
+    while np.int64(place) < end:
+        name = known[last, NEXT]
+        if name < 0 or known[name, KIND] < 0 or known[name, MET] == row:
+            break
+        other = NONE
+        for i in range(0, words.shape[1], 2):
+            other |= (word(block, place + np.uint64(4 * i)) ^ words[name, i]) & words[name, i + 1]
+        place += np.uint64(known[name, SIZE])
+        place += np.uint64(block[place] == _SPACE)
+        negative = block[place] == _MINUS
+        place += np.uint64(negative)
+        count, number = digits(word(block, place))
+        if other != NONE or count in (NONE, EIGHT) or (count > ONE and block[place] == _ZERO):
+            break
+        place += count
+        decimals = NONE
+        if block[place] == _POINT:
+            decimals, more = digits(word(block, place + ONE))
+            number = number * WHOLE_TENS[decimals] + more
+            place += decimals + ONE
+            if decimals == NONE:
+                break
+            if decimals == EIGHT:
+                count, more = digits(word(block, place))
+                if number > _EXACT // WHOLE_TENS[count]:
+                    break
+                number = number * WHOLE_TENS[count] + more
+                place += count
+                decimals += count
+        if (block[place] != _COMMA and block[place] != _CLOSE) or number > _EXACT:
+            break
+        value = float(np.int64(number)) / TENS[decimals]
+        numbers[row, known[name, KIND]] = -value if negative else value
+        known[name, MET], last, stop = row, name, place
+        if block[place] == _CLOSE:
+            break
+        place += ONE
+        place += np.uint64(block[place] == _SPACE)
+    return np.int64(stop), last  # type: ignore[return-value]
+
+
+@njit(cache=True, nogil=True)
 def _behind_text(block: Bytes, at: int) -> int:
     """Behind the closing quote of a text that begins here; -1 if it is not plain."""
     while block[at] != _QUOTE:
@@ -116,7 +188,7 @@ def _is_name(block: Bytes, at: int, names: Bytes, start: int, end: int) -> bool:
 @njit(cache=True, nogil=True)
 def _which(block: Bytes, at: int, names: Bytes, ends: Ints, guess: int) -> int:
     """The name that stands here, -1 if it is none of them."""
-    if guess < len(ends) - 1 and _is_name(block, at, names, ends[guess], ends[guess + 1]):
+    if 0 <= guess < len(ends) - 1 and _is_name(block, at, names, ends[guess], ends[guess + 1]):
         return guess
     for name in range(len(ends) - 1):
         if _is_name(block, at, names, ends[name], ends[name + 1]):
@@ -160,36 +232,56 @@ def openings(data: Bytes, starts: Ints, ends: Ints) -> Ints:
 
 
 @njit(cache=True, nogil=True)
+def _given_up(block: Bytes, at: int, texts: Places, row: int) -> int:
+    """The end of a line that is not plain, of which no text is kept."""
+    for text in range(len(texts)):
+        texts[text, 0, row] = texts[text, 1, row] = 0
+    while block[at] != _NEWLINE:
+        at += 1
+    return at
+
+
+@njit(cache=True, nogil=True)
 def members(
-    block: Bytes, names: Bytes, ends: Ints, kinds: Ints, numbers: Floats, hard: Places, texts: Places, doubtful: Bools
+    block: Bytes, names: Names, kinds: Ints, numbers: Floats, hard: Places, texts: Places, doubtful: Bools
 ) -> int:
     """Reads the wanted members of each line: `kinds` says the column in `numbers`, or -1 - that in `texts`.
 
-    `names` are those of the members, one behind the other, `ends` where each begins and the last ends. Answers how many
-    numbers are hard: `hard` holds where in `numbers` each belongs, its start and its end. -1: not a line for each row.
+    Answers how many numbers are hard: `hard` holds where in `numbers` each belongs, its start and its end. -1: there is
+    not a line for each row.
     """
     at = found = 0
-    met = np.full(len(kinds), -1)  # the last row with this member
-    following = np.arange(1, len(kinds) + 2)  # the one that came behind it, at the end the first
+    first = len(kinds)  # as if it stood before the first member
+    known = np.full((first + 1, 4), -1)
+    known[:first, KIND], known[:first, SIZE], known[first, NEXT] = kinds, names.sizes, 0
+    known[: first - 1, NEXT] = np.arange(1, first)
+    end = len(block) - 4 * names.words.shape[1] - _AHEAD
     for row in range(len(doubtful)):
         if at >= len(block):
             return -1
         numbers[row] = math.nan
-        began, at, last = at, _behind_spaces(block, at), len(kinds)
+        began, at, last = at, _behind_spaces(block, at), first
         more = plain = block[at] == _OPEN
         at = _behind_spaces(block, at + plain)
         if plain and block[at] == _CLOSE:
             at, more = at + 1, False
         while more:
+            name = known[last, NEXT]
+            if name >= 0 and known[name, KIND] >= 0:
+                stop, last = _read_numbers(block, at, end, names.words, known, row, last, numbers)
+                if stop > at:
+                    at, plain = stop + 1, True
+                    if block[stop] == _CLOSE:
+                        break
             more = False
             at, plain = _behind_spaces(block, at), False
             if block[at] != _QUOTE:
                 break
-            name = _which(block, at + 1, names, ends, following[last])
+            name = _which(block, at + 1, names.letters, names.ends, known[last, NEXT])
             if name >= 0:
-                if met[name] == row:
+                if known[name, MET] == row:
                     break
-                met[name], following[last], last = row, name, name
+                known[name, MET], known[last, NEXT], last = row, name, name
             at = _behind_text(block, at + 1)
             if at < 0:
                 break
@@ -215,10 +307,6 @@ def members(
         if plain:
             at = _behind_spaces(block, at)
         if not plain or block[at] != _NEWLINE:
-            doubtful[row], at = True, began
-            for text in range(len(texts)):
-                texts[text, 0, row] = texts[text, 1, row] = 0
-            while block[at] != _NEWLINE:
-                at += 1
+            doubtful[row], at = True, _given_up(block, began, texts, row)
         at += 1
     return found if at == len(block) else -1

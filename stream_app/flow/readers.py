@@ -15,7 +15,8 @@ from pyarrow import compute
 
 from stream_app.flow.cells import MISSING_WORDS, BadCell, number
 from stream_app.flow.columns import Table, bools, texts, values, without
-from stream_app.flow.members import EXACT, SKIP, TENS, decimal, members
+from stream_app.flow.digits import EXACT, TENS, decimal
+from stream_app.flow.members import MAX_DEPTH, SKIP, Names, members, openings
 from stream_app.messages import Bools, Floats, Ints
 from stream_app.texts import Pieces
 
@@ -24,6 +25,7 @@ Places = NDArray[np.int32]
 
 _WORDS = texts(MISSING_WORDS)
 _PAUSE = 64  # blocks that are not tried when one was not plain
+_BEYOND_ASCII = 128
 _ODD = 0.02  # share of the records of a block that may be odd: each costs as much as twenty others
 _FEW = 12  # records: below, one by one is faster than the fixed cost of the columns (about .1 ms)
 _UNIT_SEPARATOR = "\x1f"  # between cells that have lost their quotes
@@ -57,11 +59,10 @@ class JsonReader:
             gc=False,
         )
         self._decode = msgspec.json.Decoder(self._record).decode
-        self._numbers = [name for name in dict.fromkeys(numeric) if name in self._only_numbers & {*names}]
+        readable = self._only_numbers & {*names}
+        self._numbers = [name for name in dict.fromkeys(numeric) if name in readable]
         self._texts = [name for name in names if name in textual]
-        wanted = [name.encode() for name in self._numbers + self._texts]
-        self._names = np.frombuffer(b"".join(wanted), np.uint8)
-        self._ends = np.cumsum([0, *map(len, wanted)])
+        self._names = Names.of(self._numbers + self._texts)
         self._kinds = np.r_[np.arange(len(self._numbers)), -1 - np.arange(len(self._texts))]
         self._waits = 0  # blocks until plain ones are looked for again
 
@@ -74,6 +75,8 @@ class JsonReader:
                 doubtful[:] = False
                 self._waits = _PAUSE
         self._waits = max(0, self._waits - 1)
+        if (raw.ends - raw.starts).max(initial=0) > MAX_DEPTH:  # how deep a parser gets depends on who calls it
+            doubtful |= openings(raw.data, raw.starts, raw.ends) > MAX_DEPTH
         given = raw.tolist()
         if not b"".join(given).isascii():  # msgspec looks at no text that nobody wants
             doubtful |= np.array([not _is_text(record) for record in given])
@@ -89,15 +92,15 @@ class JsonReader:
 
     def _read(self, raw: Pieces, doubtful: Bools) -> Table:
         """ValueError if the block is not plain."""
-        block = raw.lines()
-        if not block.isascii():
-            block.decode()  # an error here is a ValueError
-        if len(block) >= 1 << 31:
+        content = raw.block()
+        if content.max() >= _BEYOND_ASCII:
+            content.tobytes().decode()  # an error here is a ValueError
+        if len(content) >= 1 << 31:
             raise ValueError("too long for 32-bit places")
-        content, numbers = np.frombuffer(block, dtype=np.uint8), np.empty((len(raw), len(self._numbers)))
+        numbers = np.empty((len(raw), len(self._numbers)))
         hard = np.empty((3, numbers.size), dtype=np.int32)
         texts = np.zeros((len(self._texts), 2, len(raw)), dtype=np.int32)
-        found = members(content, self._names, self._ends, self._kinds, numbers, hard, texts, doubtful)
+        found = members(content, self._names, self._kinds, numbers, hard, texts, doubtful)
         if found < 0 or doubtful.mean() > _ODD:
             raise ValueError("not plain")
         return _table(content, (self._numbers, self._texts), numbers, hard[:, :found], texts)

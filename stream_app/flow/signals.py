@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from stream_app.config import Config
 from stream_app.config.watched import row_of, signals
@@ -16,6 +17,26 @@ from stream_app.flow.validate import Validate, Vocabulary
 from stream_app.messages import CONTROL, NO_TIME, Floats, Ints
 from stream_app.models import FORGET, PREDICT
 from stream_app.texts import Coded
+
+TILE = 32  # rows and columns of a matrix that is turned
+
+
+def _by_columns(rows: Floats) -> Floats:
+    """The transpose."""
+    columns = np.empty(rows.shape[::-1])  # numpy asks for large pages, numba does not
+    _turn(rows, columns)
+    return columns
+
+
+@njit(cache=True, nogil=True)
+def _turn(rows: Floats, columns: Floats) -> None:
+    """Tile by tile: a column of a wide matrix has each value in a line of cache of its own."""
+    n, width = rows.shape
+    for first in range(0, width, TILE):
+        for start in range(0, n, TILE):
+            for j in range(first, min(width, first + TILE)):
+                for i in range(start, min(n, start + TILE)):
+                    columns[j, i] = rows[i, j]
 
 
 class Signals:
@@ -41,6 +62,7 @@ class Signals:
         self.quality = {name: memory for name, memory in made.items() if memory is not None}
 
     def run(self, chunk: Chunk) -> None:
+        chunk.numbers = _by_columns(chunk.events.numbers)
         self._place(chunk)
         codes = self.keys.encode(Coded.of(chunk.events.key)) if self.keyed else None
         gaps = self._gaps(chunk, codes) if any(name.startswith("key:") for name in self.names) else None
@@ -75,7 +97,8 @@ class Signals:
 
     def _feature(self, chunk: Chunk, name: str) -> Floats:
         if name in self.numbers:
-            return chunk.events.numbers[:, self.numbers[name]]
+            values: Floats = chunk.numbers[self.numbers[name]]
+            return values
         if name in self.features:
             return chunk.features[:, self.features[name]]
         codes = chunk.codes[:, self.categories[name]]
