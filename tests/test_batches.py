@@ -36,6 +36,8 @@ def test_aiokafka_reads_what_is_written_here(pairs: list[tuple[bytes, bytes]]) -
     assert [(r.key, r.value, r.offset, r.headers) for r in theirs(data)] == [
         (key, value, offset, []) for offset, (key, value) in enumerate(pairs)
     ]
+    again = sent(pairs).read_back()
+    assert [(key, value) for key, value in zip(again.key, again.value, strict=True)] == pairs
     head = DefaultRecordBatch(data)
     assert head.is_transactional
     assert not head.is_control_batch

@@ -11,6 +11,7 @@ from streams import SMALL, made_stream, run_in_cuts
 
 from stream_app.config import load, parse
 from stream_app.edges.log import Log
+from stream_app.edges.transactions import rehearsed
 from stream_app.runners.embedded import Embedded
 from stream_app.runners.rehearsal import rehearse
 
@@ -52,7 +53,7 @@ def main() -> None:
         with Log(path.with_suffix(".warm.db"), write=True) as log:
             rehearse(config, Embedded(config, log, key=KEY).forms)
     else:
-        rehearse(parse(SMALL, "small.toml", {}))
+        rehearse(parse(SMALL, "small.toml", {}), written=rehearsed)
     before = overloads()
     if len(sys.argv) > 1:
         summary = run_file(path)

@@ -127,6 +127,11 @@ class Batch:
     def _build(self) -> bytearray:
         return self._data
 
+    def read_back(self) -> Records:
+        """What a reader finds in it."""
+        data = np.frombuffer(bytes(self._data), np.uint8)
+        return read(data, _HEAD_BYTES, len(data), self._count, 0, self._time_ms)
+
 
 @njit(cache=True, nogil=True)
 def _number(data: Bytes, at: int) -> tuple[int, int]:

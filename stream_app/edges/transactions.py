@@ -117,3 +117,10 @@ def messages_of(outputs: Outputs) -> dict[str, list[Written]]:
 
 def _columns(parts: Sequence[Predictions | Outcomes]) -> Columns:
     return Columns(Pieces.joined([part.id for part in parts]), Pieces.joined([part.values() for part in parts]))
+
+
+def rehearsed(outputs: Outputs) -> None:
+    """Makes batches of predictions and outcomes, and reads them, which compiles what that needs; sends nothing."""
+    for records in records_of(outputs).values():
+        for batch in column_batches(records) if isinstance(records, Columns) else ():
+            batch.read_back()

@@ -23,7 +23,7 @@ from stream_app.texts import Texts
 SHARE = 1024  # newest events that are all there; a quarter where a row is wide
 OCTAVES = 8  # the oldest row is SHARE · 2^8 events old
 WIDE = 32  # columns from which a sample has fewer rows, so that it does not outgrow the rest of the state
-MANY_CELLS, MANY_CHUNKS = 1 << 19, 64  # that wait at most: 4 MB
+MANY_CELLS, MANY_CHUNKS = 1 << 23, 64  # that wait at most: 64 MB
 UNKNOWN = np.iinfo(np.int64).max  # the record at which a row's label came: none yet
 SCORE, EXPECTED, ERROR = range(3)  # columns of `figures`
 

@@ -29,7 +29,7 @@ from faust.types import TP, ConsumerMessage
 from mode import CrashingSupervisor
 
 from stream_app.config import Config
-from stream_app.edges import compiling, journal, kafka, prometheus, topics
+from stream_app.edges import compiling, journal, kafka, prometheus, topics, transactions
 from stream_app.edges.batches import Records
 from stream_app.edges.fetching import by_columns
 from stream_app.edges.health import Health
@@ -353,7 +353,7 @@ def _answering(where: str, member: Member, notifications: prometheus.Notificatio
 
 def _rehearsed(config: Config) -> None:
     with compiling.logged():
-        rehearse(config)
+        rehearse(config, written=transactions.rehearsed)
 
 
 async def _prepared(config: Config) -> int:

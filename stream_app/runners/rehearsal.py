@@ -8,7 +8,7 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from stream_app.config import Alarms, Budget, Config, Field, Model, Task, Watch,
 from stream_app.edges import snapshots
 from stream_app.flow.decode import Decoder
 from stream_app.flow.detect import detector_params
-from stream_app.messages import EVENT, LABEL, Tape
+from stream_app.messages import EVENT, LABEL, Outputs, Tape
 from stream_app.pipeline import Pipeline
 from stream_app.runners.weaver import Weaver
 
@@ -48,12 +48,17 @@ Form = tuple[tuple[str, ...], str] | None  # of a source: the header of its CSV 
 JSON: tuple[Form, Form] = (None, None)
 
 
-def rehearse(config: Config, forms: Sequence[Form] = JSON) -> None:
-    """Compiles what a run of the configuration needs; `forms` are those of its events and, if apart, its labels."""
+def rehearse(
+    config: Config, forms: Sequence[Form] = JSON, written: Callable[[Outputs], object] = lambda _: None
+) -> None:
+    """Compiles what a run of the configuration needs; `forms` are those of its events and, if apart, its labels.
+
+    `written` does with the outputs what will be done with them.
+    """
     short = shortened(config)
     pipeline = Pipeline(short, key=KEY)
     for number, tape in enumerate(_tapes(short, forms)):
-        pipeline.handle(tape.led_by(list(COMMANDS[number - 1 : number])))
+        written(pipeline.handle(tape.led_by(list(COMMANDS[number - 1 : number]))))
         if number == RESTART:
             state = snapshots.encode(pipeline.snapshot(), config_digest="", key=KEY)
             pipeline = Pipeline(short, key=KEY)
