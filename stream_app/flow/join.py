@@ -138,8 +138,8 @@ class Join:
         aside = np.flatnonzero((ops[KIND] >= REJECT) | ((ops[KIND] == PREDICT) & (ops[KEY] != 0)))
         if len(aside):
             self._set_aside(chunk, ops[:, aside])
-            keep = ops[KIND] < REJECT
-            ops, values = ops[:, keep], values[keep]
+            keep = np.flatnonzero(ops[KIND] < REJECT)
+            ops, values = ops.take(keep, axis=1), values[keep]  # `ops[:, keep]` would be by columns
         self._operations(chunk, ops, values)
 
     def _incoming(self, chunk: Chunk) -> Incoming:

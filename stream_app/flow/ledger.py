@@ -180,12 +180,15 @@ def _enter(id_hash: Ints, status: Ints, table: Places, scalars: Ints, key: int) 
 
 
 @njit(cache=True)
-def _fetched(table: Places, keys: Ints, start: int, n: int) -> int:
-    """Reads the places of n keys: many at a time come into the processor's cache. The sum is for the compiler alone."""
+def _fetch(table: Places, event_hash: Ints, id_hash: Ints, oldest: int, ops: Ints) -> None:
+    """Has many of the places that new ids and the oldest ones need come into the processor's cache at a time."""
     found = 0
-    for i in range(start, min(start + n, len(keys))):
-        found += table[_place(table, keys[i])]
-    return found
+    for i in range(len(event_hash)):
+        found += table[_place(table, event_hash[i])]
+    for i in range(oldest, min(oldest + len(event_hash), len(id_hash))):
+        found += table[_place(table, id_hash[i])]
+    if len(event_hash):
+        ops[KEY, 0] = found  # is written over: nothing is read whose sum nobody takes
 
 
 @njit(cache=True, nogil=True)
@@ -196,12 +199,8 @@ def weave(ledger: Ledger, new: Incoming, timeout_ms: int, ops: Ints, values: Flo
     """
     id_hash, status, time_ms, slot, label, table, due_ms, due_entry, free, scalars = ledger
     order, now_ms, event_hash, event_ms, event_label, event_due, label_hash, label_ms, label_value = new
-    size = len(status)
-    m = i = k = 0
-    if len(order):
-        ops[KEY, 0] = _fetched(table, event_hash, 0, len(order)) + _fetched(
-            table, id_hash, scalars[COUNT] % size, len(order)
-        )
+    size, m, i, k = len(status), 0, 0, 0
+    _fetch(table, event_hash, id_hash, scalars[COUNT] % size, ops)
     for record in range(len(order)):
         now = now_ms[record]
         # 1. labels that became known before now are learned
