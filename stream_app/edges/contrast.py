@@ -17,7 +17,7 @@ class Cost:
     records: int = 0  # that were measured
     events: int = 0
     seconds: float = 0.0
-    processor_seconds: float = 0.0  # of the thread that handles them
+    processor_seconds: float = 0.0  # of the whole process meanwhile
     model_bytes: int = 0  # the champion in a snapshot, compressed where that is
     state_bytes: int = 0  # all of the state
 

@@ -24,9 +24,9 @@ class Metered(Pipeline):
     def handle(self, tape: Tape) -> Outputs:
         early = max(0, WARM_UP - self.records)
         out = super().handle(tape[:early])
-        wall, processor = time.perf_counter(), time.thread_time()
+        wall, processor = time.perf_counter(), time.process_time()
         out.add(super().handle(tape[early:]))
-        seconds, used = time.perf_counter() - wall, time.thread_time() - processor
+        seconds, used = time.perf_counter() - wall, time.process_time() - processor
         rest = max(0, len(tape.order) - early)
         events = int((tape.order[early:] == EVENT).sum())
         self._taken.add(Cost(rest, events, seconds, used) if rest else Cost())

@@ -5,9 +5,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Self
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -23,7 +21,7 @@ from stream_app.flow.decode import Decoder
 from stream_app.messages import CONTROL, EVENT, LABEL, STREAMS, Outputs, Rows, Tape
 from stream_app.pipeline import Pipeline
 
-SLICE = 4096  # records handled at a time
+SLICE = 4096  # records handled at a time, so that others get their turn
 
 
 @dataclass(slots=True)
@@ -113,66 +111,30 @@ async def rerun(
     """What the commits of a shard behind offset `after` (-1: from the first) and before `stop` caused, once more.
 
     Topics are those of `config`, records are read as the pipeline's own configuration says. Small commits are taken
-    together, but not two for which `apart` gives different answers. While a thread handles the next stretch the caller
-    has the last one, unless `apart` tells them apart.
+    together, but not two for which `apart` gives different answers.
     """
     names = [stream for stream in kafka.inputs(config) if stream in STREAMS]
     readers = {name: InputReader(client, TopicPartition(kafka.topic(config, name), shard)) for name in names}
     decoders = {EVENT: Decoder(pipeline.config, "events", None), LABEL: Decoder(pipeline.config, "labels", None)}
     nothing = Records.of([])
-    with Handling(pipeline) as handling:
-        before: Stretch | None = None
-        async for stretch in _stretches(client, config, shard, after, stop, apart):
-            taken = {
-                stream: await readers[name].take(stretch.inputs[name], int((stretch.order == stream).sum()))
-                for stream, name in enumerate(STREAMS)
-                if name in readers
-            }
-            events, labels = (decoded(decoders[stream], taken.get(stream, nothing)) for stream in (EVENT, LABEL))
-            tape = Tape(stretch.order, events, labels, taken[CONTROL].value.tolist())
-            done = None if before is None else (before, await handling.done())
-            if done is not None and apart(done[0].last) != apart(stretch.last):
-                yield done
-                done = None
-            handling.begin(tape)
-            before = stretch
-            if done is not None:
-                yield done
-        if before is not None:
-            yield before, await handling.done()
+    async for stretch in _stretches(client, config, shard, after, stop, apart):
+        taken = {
+            stream: await readers[name].take(stretch.inputs[name], int((stretch.order == stream).sum()))
+            for stream, name in enumerate(STREAMS)
+            if name in readers
+        }
+        events, labels = (decoded(decoders[stream], taken.get(stream, nothing)) for stream in (EVENT, LABEL))
+        commands = taken[CONTROL].value.tolist()
+        yield stretch, await handled(pipeline, Tape(stretch.order, events, labels, commands))
 
 
-class Handling:
-    """Takes tapes through a pipeline, one at a time, in a thread: others get their turn meanwhile."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline, self._left = pipeline, False
-        self._thread = ThreadPoolExecutor(1, "handle")
-        self._under_way: asyncio.Future[Outputs]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """What is under way ends after the slice in hand."""
-        self._left = True
-        self._thread.shutdown()
-
-    def begin(self, tape: Tape) -> None:
-        """Begins with a tape of any length."""
-        self._under_way = asyncio.get_running_loop().run_in_executor(self._thread, self._handle, tape)
-
-    async def done(self) -> Outputs:
-        """What the last one caused."""
-        return await self._under_way
-
-    def _handle(self, tape: Tape) -> Outputs:
-        out = Outputs()
-        for start in range(0, len(tape.order), SLICE):
-            if self._left:
-                break
-            out.add(self._pipeline.handle(tape[start : start + SLICE]))
-        return out
+async def handled(pipeline: Pipeline, tape: Tape) -> Outputs:
+    """What a tape of any length causes, with pauses in which others get their turn."""
+    out = Outputs()
+    for begin in range(0, len(tape.order), SLICE):
+        out.add(pipeline.handle(tape[begin : begin + SLICE]))
+        await asyncio.sleep(0)
+    return out
 
 
 async def _stretches(
