@@ -103,7 +103,6 @@ class Bench:
     pythons: dict[str, Path]  # of the peers that have an environment of their own
     events: str  # the topic
     partitions: int
-    cores: list[int] = field(default_factory=lambda: cluster.WORKER_CORE)  # of what is measured
 
     async def command(self, way: str, name: str) -> tuple[list[str], str]:
         """The command of one way and the topic of its output, both fresh."""
@@ -127,7 +126,7 @@ class Bench:
         command, output = await self.command(way, name)
         samples = Samples()
         async with Reader(self.bootstrap, output, self.partitions) as reader:
-            with Program(command, self.cores, DRIFTLINE_STATE_KEY=KEY) as program:
+            with Program(command, DRIFTLINE_STATE_KEY=KEY) as program:
                 await self.watch(program, reader, samples, seconds)
             weight = COUNTED if way == "count" else 1
             return await rated(reader, samples, weight)

@@ -5,7 +5,7 @@ new log; that log is replayed, compared byte for byte (`replay`), and replayed b
 backfill is (`against`). In turn, TURNS times, in one process, by the clock.
 
 In the topics: a worker takes a topic from its start to its end (as `linear` in kafka.py), then `driftline replay`
-and `driftline replay --against` take what it took and wrote, each a process that may use all cores, as the worker. The
+and `driftline replay --against` take what it took and wrote, each a process on the core on which the worker was. The
 worker's rate is that of its outputs by the broker's clock from a second after the first; a replay's is that of its
 records from where it begins to read, so the start of the process is counted for neither.
 
@@ -71,7 +71,7 @@ async def in_topics(events: int, turns: int, console: Console) -> Rates:
     with cluster.broker() as broker, tempfile.TemporaryDirectory() as folder:
         await cluster.create(broker.bootstrap, ["flow"])
         await cluster.load(broker.bootstrap, "flow", events)
-        bench = Bench(broker.bootstrap, broker.pid, Path(folder), {}, "flow", 1, cluster.CORES)
+        bench = Bench(broker.bootstrap, broker.pid, Path(folder), {}, "flow", 1)
         for turn in range(turns):
             name = f"turn{turn}"
             run, _ = await bench.run("linear", name, TIMEOUT_S)
@@ -87,7 +87,7 @@ async def in_topics(events: int, turns: int, console: Console) -> Rates:
 
 async def rate_of(command: list[str], events: int) -> float:
     """Records a second of a replay, as it tells; RuntimeError if it did not end well or took fewer."""
-    with Program(command, cluster.CORES) as program:
+    with Program(command) as program:
         code = await asyncio.to_thread(program.process.wait, TIMEOUT_S)
         told = program.log_file.read_text(errors="replace").splitlines()
     summary = msgspec.json.decode(told[-1]) if code == 0 else {}

@@ -46,8 +46,8 @@ WAYS = {
     "linear": "driftline worker, `linear`, exactly once",
 }
 REPLAYS = """
-A replay reads the events and what was written, and writes nothing; the live run writes. All may use every core: the
-live run over the log has three threads, a replay two, and a worker one beside those that fetch.
+A replay reads the events and what was written, and writes nothing; the live run writes. In the topics it fetches each
+event, prediction and outcome as an object of its own, which costs more than all else that it does.
 """
 MET, MISSED = "#2f7d4f", "#b3541e"
 
