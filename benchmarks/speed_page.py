@@ -46,8 +46,9 @@ WAYS = {
     "linear": "driftline worker, `linear`, exactly once",
 }
 REPLAYS = """
-A replay reads the events and what was written, and writes nothing; the live run writes. The log's columns are compared as
-they are; of the topics a replay fetches events, predictions and outcomes, and makes each record's JSON anew to compare it.
+A replay reads the events and what was written, and writes nothing; the live run writes. The log's columns are compared
+as they are; of the topics a replay fetches events, predictions and outcomes, and makes each record's JSON anew to
+compare it.
 """
 MET, MISSED = "#2f7d4f", "#b3541e"
 
