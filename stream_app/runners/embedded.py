@@ -28,7 +28,7 @@ from stream_app.texts import Pieces
 
 BATCH = 8192  # records decoded at a time: large enough for columns, small enough for the processor's cache
 BLOCK_ROWS = 2 * BATCH  # predictions that are packed while their commit is not due
-COMMIT_SHARE = 0.1  # states may take this share of a core: with a large one commits become rarer
+COMMIT_SHARE = 0.04  # states may take this share of a core: with a large one commits become rarer
 IDLE_S = 0.05  # pause when a followed file has nothing new
 MAX_WAIT_S = 1.0  # how long the faster of two streams waits for the slower one when nothing comes
 
