@@ -34,7 +34,7 @@ GROUPS = {  # the clocks of parts.py, as the profile shows them
     "score and learn": ("score",),
     "measure": ("measure: estimate", "measure: signals", "measure: panes", "measure"),
     "detect": ("detect", "decide"),
-    "write": ("snapshot", "snapshot: encode", "commit"),
+    "write": ("snapshot", "snapshot: pack", "snapshot: seal", "commit: pack", "commit"),
 }
 WAYS = {
     "count": "Faust agent that only counts",
@@ -55,9 +55,9 @@ MET, MISSED = "#2f7d4f", "#b3541e"
 PAGE = """<!-- made by benchmarks/speed.py: do not edit -->
 # Speed
 
-{warning}Made by `make bench` in {minutes:g} minutes: each ratio is of programs that took turns on one machine, on the
-same events; given are the median of the turns, the least and the most. Ratios hold elsewhere, absolute figures do not.
-{machine}. Every single measurement is in [speed.json](speed.json), what is counted and what is not in
+{warning}Made by `make bench` in {minutes:g} minutes{again}: each ratio is of programs that took turns on one machine,
+on the same events; given are the median of the turns, the least and the most. Ratios hold elsewhere, absolute figures
+do not. {machine}. Every single measurement is in [speed.json](speed.json), what is counted and what is not in
 [benchmarks/README.md](../benchmarks/README.md).
 
 ![What was measured beside what was asked](images/speed.svg)
@@ -88,6 +88,7 @@ def page(found: dict[str, Any]) -> str:
     return PAGE.format(
         warning=warning,
         minutes=found["minutes"],
+        again=f" (afterwards once more: {', '.join(found['again'])})" if found["again"] else "",
         machine=f"{about['processor']}, {about['cores']} cores, {load}, Python {about['python']}",
         judged="\n".join(map(_judged, found["judged"])),
         missed=_missed(found),
