@@ -156,14 +156,13 @@ class Tape:
 
     def __getitem__(self, part: slice) -> "Tape":
         """The records of a contiguous slice `[start:stop]`."""
-        start, stop, _ = part.indices(len(self.order))
-        a, b = np.bincount(self.order[:start], minlength=3), np.bincount(self.order[:stop], minlength=3)
-        return Tape(
-            self.order[part],
-            self.events[a[EVENT] : b[EVENT]],
-            self.labels[a[LABEL] : b[LABEL]],
-            self.control[a[CONTROL] : b[CONTROL]],
+        start, _, _ = part.indices(len(self.order))
+        order = self.order[part]
+        begins = [np.count_nonzero(self.order[:start] == stream) for stream in (EVENT, LABEL, CONTROL)]
+        events, labels, control = (
+            slice(begin, begin + np.count_nonzero(order == stream)) for stream, begin in enumerate(begins)
         )
+        return Tape(order, self.events[events], self.labels[labels], self.control[control])
 
 
 @dataclass(slots=True)

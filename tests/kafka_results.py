@@ -175,7 +175,7 @@ def replayed(config: Config, shard: int) -> Shard:
             client.assign(_places(config, shard))
             found = await commits.newest(client, config, shard)
             assert found is not None
-            caused = [out async for _, out in rerun(client, config, pipeline, shard, -1, found[0] + 1)]
+            caused = [done.out async for done in rerun(client, config, pipeline, shard, -1, found[0] + 1)]
         return _shard(config, pipeline, caused)
 
     return asyncio.run(work())

@@ -24,6 +24,9 @@ MODELS = [
 ]
 
 
+CUTS = ((), range(1, 20), (2, 6, 7, 12))  # of a tape of 20 operations: none, everywhere, some between pairs
+
+
 def model_of(task, use, params=None, inputs=None, categories="auto"):
     spec = config.Model(use=use, params=params or {}, categories=categories)
     return make_model(spec, config.Task(type=task, max_classes=4), inputs or Inputs(NAMES, (), 8, []), 3)
@@ -220,10 +223,11 @@ def test_an_estimator_that_raises_is_a_message_and_no_prediction():
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_pipe_taken_step_by_step_answers_as_river_does(whole):
+@pytest.mark.parametrize("use", [LOGISTIC, f"river.feature_extraction.PolynomialExtender | {LOGISTIC}"])
+def test_a_pipe_taken_step_by_step_answers_as_river_does(use, whole):
     X, y = stream("binary", 60)
+    X[:5], X[10:, 2] = X[0], X[10, 2]
     X[::7, 1] = X[::7, 1] if whole else np.nan
-    use = f"river.feature_extraction.PolynomialExtender | {LOGISTIC}"
     bare, expected = model_of("binary", use)._build(), []
     for row, label in zip(X.tolist(), y.tolist(), strict=True):
         x = {name: value for name, value in zip(NAMES, row, strict=True) if value == value}
@@ -253,57 +257,66 @@ def statistics(pipe):
     return scaler.counts, scaler.means, scaler.vars
 
 
-def failing(seen, predicts=(), learns=()):
-    """A model that notes what it is asked for and fails where it is told to."""
-    model = model_of("binary", LOGISTIC)
-    bare_predict, bare_learn = model._predict, model._learn
+@pytest.fixture
+def failing(monkeypatch):
+    """Has logistic regressions note, by their ids, what they are asked for, and fail at some of the calls."""
+    seen, last = {}, linear_model.LogisticRegression
+    predict, learn = last.predict_proba_one, last.learn_one
 
-    def predict(x):
-        seen.append(("predict", x["a"]))
-        if x["a"] in predicts:
-            raise ZeroDivisionError
-        return bare_predict(x)
+    def number(model, what, row):
+        calls = seen.setdefault(id(model), [])
+        calls.append((what, row))
+        return sum(kind == what for kind, _ in calls) - 1
 
-    def learn(x, y):
-        seen.append(("learn", x["a"], y))
-        bare_learn(x, y)
-        if x["a"] in learns:
-            raise StopIteration
+    def fail(predicts, learns):
+        def predict_proba_one(self, x):
+            if number(self, "predict", dict(x)) in predicts:
+                raise ZeroDivisionError
+            return predict(self, x)
 
-    model._predict, model._learn = predict, learn
-    return model
+        def learn_one(self, x, y):
+            learn(self, x, y)
+            if number(self, "learn", dict(x)) in learns:
+                raise StopIteration
+
+        monkeypatch.setattr(last, "predict_proba_one", predict_proba_one)
+        monkeypatch.setattr(last, "learn_one", learn_one)
+        return lambda model: seen.get(id(model._estimator["LogisticRegression"]), [])
+
+    return fail
 
 
+@pytest.mark.parametrize("use", [LOGISTIC, LOGISTIC.replace("Standard", "MaxAbs")])
 @pytest.mark.parametrize(
     ("predicts", "learns"),
     [((0,), ()), ((), (0,)), ((9,), (9,)), ((4, 5, 9), (5, 6)), ((), (9,)), ((3,), (0, 3)), (range(10), range(10))],
 )
-def test_where_an_estimator_fails_nothing_is_done_twice_and_nothing_left_out(predicts, learns):
+def test_where_an_estimator_fails_nothing_is_done_twice_and_nothing_left_out(failing, use, predicts, learns):
     X, y = stream("binary", 10)
-    predicts, learns = X[list(predicts), 0], X[list(learns), 0]
-    seen, seen_one_by_one = [], []
-    model, single = failing(seen, predicts, learns), failing(seen_one_by_one, predicts, learns)
-    scores, messages = run(model, paired_tape(y), X)
-    scores_one_by_one, messages_one_by_one = run(single, paired_tape(y), X, range(1, 20))
+    models = [model_of("binary", use) for _ in range(3)]
+    seen = failing(predicts, learns)
+    once, *others = [run(model, paired_tape(y), X, cuts) for model, cuts in zip(models, CUTS, strict=True)]
 
-    assert len(seen) == 20
-    assert seen == seen_one_by_one
-    assert len(messages) == len(predicts) + len(learns)
-    assert messages == messages_one_by_one
-    assert scores.tobytes() == scores_one_by_one.tobytes()
-    assert model.to_state() == single.to_state()
-    assert model._rows == {}
+    assert len(seen(models[0])) == 20
+    assert len(once[1]) == len(predicts) + len(learns)
+    for model, (scores, messages) in zip(models[1:], others, strict=True):
+        assert seen(model) == seen(models[0])
+        assert messages == once[1]
+        assert scores.tobytes() == once[0].tobytes()
+        assert model.to_state() == models[0].to_state()
+        assert model._rows == {}
 
 
-def test_a_bad_target_among_labels_in_the_row_stops_no_other():
+def test_a_bad_target_among_labels_in_the_row_stops_no_other(failing):
     X, y = stream("binary", 10)
     y[4] = 7.0
-    seen = []
-    scores, messages = run(failing(seen), paired_tape(y), X)
+    model = model_of("binary", LOGISTIC)
+    seen = failing((), ())
+    scores, messages = run(model, paired_tape(y), X)
 
     assert messages == [(9, "target 7.0 is not a class code below 2")]
     assert np.isfinite(scores).all()
-    assert [x for what, x, *_ in seen if what == "learn"] == np.delete(X[:, 0], 4).tolist()
+    assert [what for what, _ in seen(model)] == ["predict", "learn"] * 4 + ["predict"] + ["predict", "learn"] * 5
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -12,11 +12,13 @@ from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
 
 from stream_app.config import Config, Kafka
+from stream_app.edges.ahead import ahead
 from stream_app.edges.batches import Records
 from stream_app.edges.fetching import by_columns
 from stream_app.errors import BrokerError, ConfigError
 
 REQUEST_TIMEOUT_S = 30.0
+POLL_S = 0.1
 STOP_TIMEOUT_S = 5.0  # for a goodbye to a broker that may be away
 CLOSED = "closed at once: correct $.kafka.security.protocol or $.kafka.bootstrap, or wait until the broker is up"
 FETCH_BYTES = 4 << 20  # of one partition in one request
@@ -179,21 +181,33 @@ async def read_between(
 
 async def read_columns(
     client: AIOKafkaConsumer, place: TopicPartition, start: int, stop: int
-) -> AsyncIterator[Records]:
-    """The same by columns, of a consumer that has them of this topic."""
-    async for found in _between(client, place, start, stop):
-        for some in found:
-            if some.offset[0] < stop:
-                yield some.before(stop)
+) -> AsyncGenerator[Records]:
+    """The same by columns, of a consumer that has them of this topic; a fetch ahead."""
+    async with contextlib.aclosing(ahead(_between(client, place, start, stop))) as fetched:
+        async for found in fetched:
+            for some in found:
+                if some.offset[0] < stop:
+                    yield some.before(stop)
 
 
-async def _between(client: AIOKafkaConsumer, place: TopicPartition, start: int, stop: int) -> AsyncIterator[list[Any]]:
+async def _between(client: AIOKafkaConsumer, place: TopicPartition, start: int, stop: int) -> AsyncGenerator[list[Any]]:
     client.seek(place, start)
     position = start
     while position < stop:
-        async with asyncio.timeout(REQUEST_TIMEOUT_S):
-            batches: dict[TopicPartition, list[Any]] = {}
-            while not batches and position < stop:
-                batches = await client.getmany(place, timeout_ms=100)
-                position = await client.position(place)
-        yield batches.get(place, [])
+        yield await polled(client, place, stop)
+        position = await client.position(place)
+
+
+async def polled(client: AIOKafkaConsumer, place: TopicPartition, stop: int) -> list[Any]:
+    """What comes next of an assigned partition; nothing where the client has come to offset `stop`.
+
+    TimeoutError when the broker sends nothing for REQUEST_TIMEOUT_S; time in which this process did not listen, because
+    it was busy, does not count.
+    """
+    for _ in range(int(REQUEST_TIMEOUT_S / POLL_S)):
+        found = await client.getmany(place, timeout_ms=int(POLL_S * 1000))
+        if found:
+            return list(found[place])
+        if await client.position(place) >= stop:
+            return []
+    raise TimeoutError

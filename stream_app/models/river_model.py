@@ -14,7 +14,7 @@ from stream_app import config
 from stream_app.messages import Floats, Ints
 from stream_app.models import LEARN, PREDICT, Inputs
 from stream_app.models.assembly import assembled, category_form, check_works
-from stream_app.models.chain import chained
+from stream_app.models.chain import Chain, chained
 from stream_app.models.estimators import last_step
 from stream_app.models.river_parts import LAYERED, contributions
 from stream_app.models.steps import restored, saved
@@ -23,6 +23,8 @@ Row = dict[str, Any]
 Label = bool | int | float | None
 Answer = float | list[float] | None
 Message = tuple[int, str]  # number of the operation, what went wrong
+Ask = Callable[[Row], Answer]
+Learn = Callable[[Row, Label], None]
 
 LARGEST = 1e150  # larger numbers count as missing: their squares would overflow and blind river's statistics for ever
 
@@ -58,7 +60,7 @@ class RiverModel:
         messages = [(int(i), self._refusal(target[i])) for i in learned[~fits]]
         answers: list[Answer] = []
         done = 0
-        if not messages and _in_pairs(kind, slot):
+        if not messages and _are_pairs(kind, slot):
             done = self._run_pairs(self._dicts(X[predicted]), labels, answers, messages)
         if done < len(kind):
             pairs = done // 2
@@ -73,18 +75,33 @@ class RiverModel:
     def _run_pairs(
         self, rows: Iterator[Row], labels: list[Label], answers: list[Answer], messages: list[Message]
     ) -> int:
-        """Predicts each row and learns it at once; ends after the first operation that fails, says how many it did."""
-        predict, learn, answer = self._predict, self._learn, answers.append
+        """Predicts each row and learns it at once; ends after a row that fails, says how many operations it did."""
+        predict, learn, pairs = self._by_pairs(rows)
+        answer = answers.append
         try:
-            for i, (row, label) in enumerate(zip(rows, labels, strict=True)):  # noqa: B007  (where it fails)
-                answer(predict(row))
-                learn(row, label)
+            for i, ((asked, taught), label) in enumerate(zip(pairs, labels, strict=True)):  # noqa: B007  (where)
+                answer(predict(asked))
+                learn(taught, label)
         except Exception as error:  # noqa: BLE001  (any estimator may raise anything)
             failed = i + len(answers)  # row i has its answer already if it was learn that failed
-            messages.append((failed, f"{type(error).__name__}: {error}"))
-            answers += [None] * (i + 1 - len(answers))
-            return failed + 1
+            messages.append((failed, _told(error)))
+            if len(answers) > i:
+                return failed + 1
+            answers.append(None)
+            try:
+                learn(taught, label)
+            except Exception as second:  # noqa: BLE001
+                messages.append((failed + 1, _told(second)))
+            return failed + 2
         return 2 * len(labels)
+
+    def _by_pairs(self, rows: Iterator[Row]) -> tuple[Ask, Learn, Iterator[tuple[Row, Row]]]:
+        """Who predicts and learns, and of each row what they get; in a chain its steps may have learned it by then."""
+        chain = chained(self._estimator)
+        if self._categories != "keep" and isinstance(chain, Chain) and chain.asked_and_taught is not None:
+            predict = _predictor(chain.last, self._task, self.outputs)
+            return predict, chain.last.learn_one, map(chain.asked_and_taught, rows)
+        return self._predict, self._learn, ((row, row) for row in rows)
 
     def _run_each(
         self,
@@ -106,7 +123,7 @@ class RiverModel:
                 if what == LEARN and (label := next(labels)) is not None:
                     learn(next(self._dicts(X[where : where + 1])) if row is None else row, label)
             except Exception as error:  # noqa: BLE001  (any estimator may raise anything)
-                messages.append((i, f"{type(error).__name__}: {error}"))
+                messages.append((i, _told(error)))
 
     def peek(self, X: Floats) -> Floats:
         """See `ScoringModel.peek`; asks a copy, for there are estimators that change when they are asked."""
@@ -225,7 +242,11 @@ class RiverModel:
         ]
 
 
-def _in_pairs(kind: NDArray[np.uint8], slot: Ints) -> bool:
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _are_pairs(kind: NDArray[np.uint8], slot: Ints) -> bool:
     """Whether each prediction is followed at once by the label of its row."""
     if len(kind) % 2 or not np.array_equal(slot[::2], slot[1::2]):
         return False
@@ -236,7 +257,7 @@ def _learn_nothing(_x: Row, _y: Label) -> None:
     """An anomaly detector has learned the row when it scored it."""
 
 
-def _predictor(estimator: Any, task: str, outputs: int) -> Callable[[Row], Answer]:
+def _predictor(estimator: Any, task: str, outputs: int) -> Ask:
     """The row's scores, None where the estimator has nothing to say yet."""
     if task == "anomaly":
         score_one, learn_one = estimator.score_one, estimator.learn_one

@@ -44,6 +44,7 @@ HINT_TIMEOUT_S = 5.0
 HINT_S = 1.0  # how often the group's offsets, which lag tools read, follow the commits
 GRACE_S = 9.0  # a process that was asked to stop, or failed, ends after so long whatever hangs
 NOTIFY_GRACE_S = 2.0  # of it, for deliveries under way; the others go on with the rest
+REQUESTS = (signal.SIGINT, signal.SIGTERM)
 RETRY_S = 2.0  # between two attempts to reach a broker at the start
 
 
@@ -271,14 +272,19 @@ class Process(faust.Worker):
         self.spinner = None
 
     def install_signal_handlers(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.loop.add_signal_handler(number, self._asked, number)
+        """Not the loop's own: to take one away is to be killed by a signal that comes just then."""
+
+        def ask(number: int, _frame: Any) -> None:
+            for again in REQUESTS:  # who asks again must not get another exit code
+                signal.signal(again, signal.SIG_IGN)
+            if not self.loop.is_closed():
+                self.loop.call_soon_threadsafe(self._asked, signal.Signals(number))
+
+        for number in REQUESTS:
+            signal.signal(number, ask)
 
     def _asked(self, number: signal.Signals) -> None:
         journal.tell("stopping", signal=number.name)
-        for again in (signal.SIGINT, signal.SIGTERM):  # who asks again must not get another exit code
-            self.loop.remove_signal_handler(again)
-            signal.signal(again, signal.SIG_IGN)
         end_after(GRACE_S, 1)
         self._schedule_shutdown(number)
 
@@ -314,7 +320,7 @@ def run(
     notifications: prometheus.Notifications = dict,
 ) -> None:
     """Works until SIGTERM or SIGINT; raises what made it fail. `health`: [HOST:]PORT of the HTTP endpoints."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in REQUESTS:
         # nothing is to be finished before the app has started; an exception might be lost in whatever runs just then
         signal.signal(number, lambda *_: os._exit(0))
     loop = asyncio.new_event_loop()

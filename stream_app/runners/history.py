@@ -34,12 +34,12 @@ BATCH = 1000  # records of the log handed out together, one by one
 
 
 class Step(NamedTuple):
-    """Records of a shard that were taken one after the other: some commits, or a part of a large one of the log."""
+    """Records of a shard that were taken one after the other: of some commits, or a part of a large one."""
 
     first: int  # records before them
     records: int  # and up to their end
-    events: int  # offset of the event that comes next
-    time_ms: int  # stream time behind them
+    events: int  # offset of the event that comes next behind their commits, of the log behind them
+    time_ms: int  # stream time there
 
 
 class Bound(NamedTuple):
@@ -163,10 +163,10 @@ class TopicHistory:
         async with kafka.consumer(self.config, columns=columns, fetch_max_wait_ms=EMPTY_WAIT_MS) as client:
             client.assign([*inputs, self._place("commits", shard)])
             after = await self._before(client, shard, bounds, stop) if fresh else -1
-            async for stretch, out in rerun(client, self.config, pipeline, shard, after, stop, part):
-                last = stretch.last
-                first = last.records - len(stretch.order)
-                yield Step(first, last.records, last.inputs["events"].stop, last.time_ms), out
+            reruns = rerun(client, self.config, pipeline, shard, after, stop, part)
+            async with contextlib.aclosing(reruns):
+                async for commit, first, records, out in reruns:
+                    yield Step(first, records, commit.inputs["events"].stop, commit.time_ms), out
 
     async def _before(self, client: AIOKafkaConsumer, shard: int, bounds: Bounds, stop: int) -> int:
         """The offset before the first commit from the start on whose records are all still there."""
@@ -185,8 +185,9 @@ class TopicHistory:
         async with kafka.consumer(self.config, columns=[place.topic] if by_columns else []) as client:
             client.assign([place])
             if by_columns:
-                async for some in kafka.read_columns(client, place, *span):
-                    yield InTopic(some)
+                async with contextlib.aclosing(kafka.read_columns(client, place, *span)) as read:
+                    async for some in read:
+                        yield InTopic(some)
                 return
             async for records in kafka.read_between(client, place, *span):
                 yield [(record.offset, item((record.key, record.value or b"", record.headers))) for record in records]

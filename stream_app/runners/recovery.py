@@ -4,8 +4,10 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from stream_app.config import Config, digest
 from stream_app.edges import commits, journal, kafka, snapshots
+from stream_app.edges.ahead import ahead
 from stream_app.edges.batches import Records
 from stream_app.edges.commits import Commit, Span
 from stream_app.errors import StateError, TopicError
@@ -22,6 +25,7 @@ from stream_app.messages import CONTROL, EVENT, LABEL, STREAMS, Outputs, Rows, T
 from stream_app.pipeline import Pipeline
 
 SLICE = 4096  # records handled at a time, so that others get their turn
+TURNS = 4  # of the loop in between: in each of them 256 kB of a fetch are read
 
 
 @dataclass(slots=True)
@@ -59,13 +63,12 @@ class InputReader:
         if span.start != self._at:
             self._held = Records.of([])
             self.client.seek(self.place, span.start)
-        async with asyncio.timeout(kafka.REQUEST_TIMEOUT_S):
-            while len(self._held) < count:
-                found = await self.client.getmany(self.place, timeout_ms=200)
-                self._held = Records.joined([self._held, *found.get(self.place, [])])
-                if not found and await self.client.position(self.place) >= span.stop:
-                    break
-        taken, self._held = self._held[:count], self._held[count:]
+        read, missing = [self._held], count - len(self._held)
+        while missing > 0 and (found := await kafka.polled(self.client, self.place, span.stop)):
+            read += found
+            missing -= sum(map(len, found))
+        held = Records.joined(read)
+        taken, self._held = held[:count], held[count:]
         self._at = span.stop
         if count and (len(taken) < count or taken.offset[0] < span.start or taken.offset[-1] != span.stop - 1):
             raise TopicError(
@@ -91,12 +94,22 @@ async def recover(
     last_at, last = found
     _check(config, shard, partitions, last)
     start = await _restored(client, config, pipeline, shard, last, key)
-    async for stretch, _ in rerun(client, config, pipeline, shard, start, last_at + 1):
-        progress(stretch.last.records / max(last.records, 1))
+    async with contextlib.aclosing(rerun(client, config, pipeline, shard, start, last_at + 1)) as reruns:
+        async for done in reruns:
+            progress(done.records / max(last.records, 1))
     if pipeline.records != last.records:
         raise StateError(f"shard {shard}: {pipeline.records} records after recovery instead of {last.records}")
     following = {stream: span.stop for stream, span in last.inputs.items()}
     return Position(following, last.clocks, last.number, last_at, last.snapshots, lagging=last.lagging)
+
+
+class Handled(NamedTuple):
+    """Records that were handled together, of commits that were taken together."""
+
+    commit: Commit  # the last of these
+    first: int  # records of the shard before them
+    records: int  # and up to their end
+    out: Outputs
 
 
 async def rerun(
@@ -107,15 +120,32 @@ async def rerun(
     after: int,
     stop: int,
     apart: Callable[[Commit], object] = lambda _: None,
-) -> AsyncIterator[tuple[Stretch, Outputs]]:
+) -> AsyncGenerator[Handled]:
     """What the commits of a shard behind offset `after` (-1: from the first) and before `stop` caused, once more.
 
     Topics are those of `config`, records are read as the pipeline's own configuration says. Small commits are taken
-    together, but not two for which `apart` gives different answers.
+    together, but not two for which `apart` gives different answers. What comes next is read meanwhile.
     """
+    tapes = _tapes(client, config, pipeline.config, shard, after, stop, apart)
+    async with contextlib.aclosing(ahead(tapes)) as read:
+        async for commit, tape in read:
+            end = commit.records
+            before = end - len(tape.order)
+            for first in range(before, max(end, before + 1), SLICE):
+                last = min(first + SLICE, end)
+                yield Handled(commit, first, last, pipeline.handle(tape[first - before : last - before]))
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
+
+
+async def _tapes(
+    client: AIOKafkaConsumer, config: Config, reading: Config, shard: int, after: int, stop: int,
+    apart: Callable[[Commit], object],
+) -> AsyncGenerator[tuple[Commit, Tape]]:  # fmt: skip
+    """The records of commits that are taken together, with the last of these; `reading` says how they are read."""
     names = [stream for stream in kafka.inputs(config) if stream in STREAMS]
     readers = {name: InputReader(client, TopicPartition(kafka.topic(config, name), shard)) for name in names}
-    decoders = {EVENT: Decoder(pipeline.config, "events", None), LABEL: Decoder(pipeline.config, "labels", None)}
+    decoders = {EVENT: Decoder(reading, "events", None), LABEL: Decoder(reading, "labels", None)}
     nothing = Records.of([])
     async for stretch in _stretches(client, config, shard, after, stop, apart):
         taken = {
@@ -124,17 +154,7 @@ async def rerun(
             if name in readers
         }
         events, labels = (decoded(decoders[stream], taken.get(stream, nothing)) for stream in (EVENT, LABEL))
-        commands = taken[CONTROL].value.tolist()
-        yield stretch, await handled(pipeline, Tape(stretch.order, events, labels, commands))
-
-
-async def handled(pipeline: Pipeline, tape: Tape) -> Outputs:
-    """What a tape of any length causes, with pauses in which others get their turn."""
-    out = Outputs()
-    for begin in range(0, len(tape.order), SLICE):
-        out.add(pipeline.handle(tape[begin : begin + SLICE]))
-        await asyncio.sleep(0)
-    return out
+        yield stretch.last, Tape(stretch.order, events, labels, taken[CONTROL].value.tolist())
 
 
 async def _stretches(
