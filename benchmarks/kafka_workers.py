@@ -59,7 +59,7 @@ class Bench:
     folder: Path
     events: str  # the topic
 
-    async def run(self, workers: int, name: str, seconds: float) -> Run:
+    async def run(self, workers: int, name: str, seconds: float, cores: list[int] = CORES) -> Run:
         """One repeat."""
         output = f"{name}.predictions"
         stamped = {"message_timestamp_type": "LogAppendTime", "max_message_bytes": str(16 << 20)}
@@ -69,7 +69,7 @@ class Bench:
         async with Reader(self.bootstrap, output, PARTITIONS) as reader, ClientSession() as client:
             with contextlib.ExitStack() as stack:
                 started = [[*command, "--instance", f"{name}-{port}", "--health", str(port)] for port in ports]
-                programs = [stack.enter_context(Program(each, CORES)) for each in started]
+                programs = [stack.enter_context(Program(each, cores)) for each in started]
                 await self.shared(client, programs, ports)
                 begin_ms = cluster.now_ms() + SETTLE_S * 1000
                 await self.watch(programs, samples, SETTLE_S + seconds)

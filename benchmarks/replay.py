@@ -4,15 +4,17 @@ In the log: the embedded engine takes JSON lines of 8 numbers (the stream `quiet
 new log; that log is replayed, compared byte for byte (`replay`), and replayed by a configuration put beside it, as a
 backfill is (`against`). In turn, TURNS times, in one process, by the clock.
 
-In the topics: a worker takes a topic from its start to its end (as `linear` in kafka.py), then `driftline replay`
-and `driftline replay --against` take what it took and wrote, each a process on the core on which the worker was. The
-worker's rate is that of its outputs by the broker's clock from a second after the first; a replay's is that of its
-records from where it begins to read, so the start of the process is counted for neither.
+In the topics, of PARTITIONS partitions: workers take a topic (as `linear` in kafka.py, exactly once), then `driftline
+replay` and `driftline replay --against` go over what they took and wrote. On one core, which the broker does not have:
+one worker, and replays in one process. On all cores, which the broker has too: a worker for each of them, and replays
+that share the partitions out among as many processes. The workers' rate is that of their outputs by the broker's clock
+from SETTLE_S after they have their shards; a replay's is that of its records from SETTLE_S after its first step to its
+end. So the start of the processes is counted for none.
 
 All have the same events, model and detectors; a replay reads what was written too, and writes nothing. Judged are the
 medians of the ratios within a turn, at least 1.2 times the live speed; exit code 1 if one is missed.
 
-Run: python benchmarks/replay.py [--json FILE]   (3 minutes)
+Run: python benchmarks/replay.py [--json FILE]   (7 minutes)
 """
 
 import asyncio
@@ -30,7 +32,7 @@ import msgspec
 from cluster import Program
 from embedded import Data, Times, pipeline, quiet
 from judged import judged, missed, tell
-from kafka import Bench
+from kafka_workers import PARTITIONS, Bench
 from machine import describe
 from rich.console import Console
 from rich.table import Table
@@ -39,6 +41,9 @@ from stream_app.runners.replay import contrasted, replayed
 
 FASTER = 1.2
 TIMEOUT_S = 600.0
+LIVE_S = 5.0
+TOPICS = ("topics, one core", "topics, all cores")
+TOPIC_EVENTS = 2_400_000
 Rates = dict[str, list[float]]  # events/s of each turn, by way
 
 
@@ -65,36 +70,35 @@ def in_log(data: Data, folder: Path, turns: int) -> Rates:
     return found
 
 
-async def in_topics(events: int, turns: int, console: Console) -> Rates:
-    """A worker and both replays, in turn."""
-    found: Rates = {name: [] for name in ("live", "replay", "against")}
+async def in_topics(events: int, turns: int, console: Console) -> dict[str, Rates]:
+    """A worker on one core, then as many as there are cores, each beside both replays on the same cores, in turn."""
+    everywhere = len(cluster.CORES) or 1
+    found: dict[str, Rates] = {place: {name: [] for name in ("live", "replay", "against")} for place in TOPICS}
     with cluster.broker() as broker, tempfile.TemporaryDirectory() as folder:
-        await cluster.create(broker.bootstrap, ["flow"])
-        await cluster.load(broker.bootstrap, "flow", events)
-        bench = Bench(broker.bootstrap, broker.pid, Path(folder), {}, "flow", 1)
+        await cluster.create(broker.bootstrap, ["flow"], PARTITIONS)
+        await cluster.load(broker.bootstrap, "flow", events, PARTITIONS)
+        bench = Bench(broker.bootstrap, broker.pid, Path(folder), "flow")
         for turn in range(turns):
-            name = f"turn{turn}"
-            run, _ = await bench.run("linear", name, TIMEOUT_S)
-            found["live"].append(run.rate)
-            file = Path(folder, f"{name}.toml")
-            replay = [cluster.DRIFTLINE, "replay", str(file), "--json"]
-            found["replay"].append(await rate_of(replay, events))
-            found["against"].append(await rate_of([*replay, "--against", str(file)], events))
-            told = ", ".join(f"{way} {rates[-1]:,.0f}/s" for way, rates in found.items())
-            console.print(f"topics, turn {turn + 1}: {told}", style="dim", highlight=False)
+            for place, workers in zip(TOPICS, (1, everywhere), strict=True):
+                name, cores = f"turn{turn}.{workers}", cluster.WORKER_CORE if workers == 1 else cluster.CORES
+                rates = found[place]
+                rates["live"].append((await bench.run(workers, name, LIVE_S, cores)).rate)
+                for way in ("replay", "against"):
+                    rates[way].append(await rate_of(way, Path(folder, f"{name}.toml"), cores))
+                told = ", ".join(f"{way} {each[-1]:,.0f}/s" for way, each in rates.items())
+                console.print(f"{place}, turn {turn + 1}: {told}", style="dim", highlight=False)
     return found
 
 
-async def rate_of(command: list[str], events: int) -> float:
-    """Records a second of a replay, as it tells; RuntimeError if it did not end well or took fewer."""
-    with Program(command) as program:
+async def rate_of(way: str, file: Path, cores: list[int]) -> float:
+    """Records a second of a replay; RuntimeError if it did not end well."""
+    command = [sys.executable, str(Path(__file__).with_name("paced.py")), way, str(file)]
+    with Program(command, cores) as program:
         code = await asyncio.to_thread(program.process.wait, TIMEOUT_S)
         told = program.log_file.read_text(errors="replace").splitlines()
-    summary = msgspec.json.decode(told[-1]) if code == 0 else {}
-    if summary.get("records") != events:
+    if code:
         raise RuntimeError(f"{' '.join(command)} ended with exit code {code}:\n" + "\n".join(told[-20:]))
-    rate: float = events / summary["seconds"]
-    return rate
+    return float(told[-1])
 
 
 def ratios(where: str, rates: Rates) -> Iterator[dict[str, Any]]:
@@ -117,9 +121,10 @@ def report(console: Console, found: dict[str, Rates], rows: list[dict[str, Any]]
 @click.command()
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures to this file.")
 @click.option("--turns", default=5, show_default=True, help="Of the log; of the topics at most 3.")
-@click.option("--events", default=600_000, show_default=True)
+@click.option("--events", default=600_000, show_default=True, help="Of the log.")
+@click.option("--topic-events", default=TOPIC_EVENTS, show_default=True, help="Of the topics.")
 @click.option("--only", type=click.Choice(["log", "topics"]), help="One of the two.")
-def main(json_file: Path | None, turns: int, events: int, only: str | None) -> None:
+def main(json_file: Path | None, turns: int, events: int, topic_events: int, only: str | None) -> None:
     """Compare replays with the live run; exit code 1 if the target is missed."""
     console = Console(width=None if sys.stdout.isatty() else 120)
     about = describe(console)
@@ -128,7 +133,7 @@ def main(json_file: Path | None, turns: int, events: int, only: str | None) -> N
         with tempfile.TemporaryDirectory() as folder:
             found["log"] = in_log(quiet(Path(), Path(folder), events), Path(folder), turns)
     if only != "log":
-        found["topics"] = asyncio.run(in_topics(events, min(turns, 3), console))
+        found |= asyncio.run(in_topics(topic_events, min(turns, 3), console))
     told = {where: list(ratios(where, rates)) for where, rates in found.items()}
     rows = [row for each in told.values() for row in each]
     report(console, found, rows)
@@ -136,6 +141,7 @@ def main(json_file: Path | None, turns: int, events: int, only: str | None) -> N
         document = {
             "machine": about,
             "events": events,
+            "topic_events": topic_events,
             "rates": found,
             "ratios": told,
             "judged": rows,

@@ -26,9 +26,12 @@ class ConfigError(DriftlineError):
     exit_code = 2
 
     def __init__(self, problems: list[str], file: str = "config") -> None:
-        self.problems = problems
+        self.problems, self.file = problems, file
         count = f"{len(problems)} problem{'s' * (len(problems) != 1)}"
         super().__init__("\n".join([f"{file}: {count}", *(f"  {problem}" for problem in problems)]))
+
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[list[str], str]]:
+        return ConfigError, (self.problems, self.file)  # else one that comes from another process is nested in itself
 
 
 class SourceError(DriftlineError):

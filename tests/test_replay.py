@@ -81,6 +81,21 @@ def test_what_a_worker_wrote_is_what_a_replay_makes(file: Path) -> None:
     assert found.records == TAKEN
 
 
+def test_shards_in_processes_of_their_own_come_to_the_same(file: Path) -> None:
+    config, told = load(file), []
+    found = replay(config, processes=PARTITIONS, report=told.append)
+    alone = replay(config, processes=1)
+
+    assert (found.streams, found.first, found.records) == (alone.streams, alone.first, alone.records)
+    assert (told[-1].records, told[-1].new, told[-1].share) == (TAKEN, TAKEN, 1.0)
+    one, two = (asyncio.run(contrasted(config, config, processes=n, cost=n > 1)) for n in (1, PARTITIONS))
+    assert (one.live, one.other) == (two.live, two.other)
+    assert one.judgement(config, config) == two.judgement(config, config)
+    assert (one.records, one.whole, one.left_out) == (two.records, two.whole, two.left_out)
+    assert two.live_cost is not None
+    assert two.live_cost.records == two.other_cost.records > 0
+
+
 class Record(NamedTuple):
     """What is to be written to a copy of a topic."""
 

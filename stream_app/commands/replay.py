@@ -53,13 +53,14 @@ class Promotion(NamedTuple):
 )
 @click.option("--to", "stop", metavar="OFFSET|TIME", callback=_bound, help="End before the first commit that does.")
 @click.option("--cost", is_flag=True, help="With --against: run CONFIG again too, to measure what both cost.")
+@click.option("--processes", type=click.IntRange(min=1), help="That share the partitions; default: the cores.")
 @click.option("--promote", is_flag=True, help="With --against: if OTHER's model proves better, it goes live.")
 @click.option("--anyway", is_flag=True, help="With --promote: without that proof.")
 @click.option("--by", default=lambda: os.environ.get("USER", "unknown"), help="With --promote: who; default: $USER.")
 @click.option("--why", help="With --promote: a reason, for the audit.")
 def replay(
     config: Config, state: Path | None, *, against: Path | None, start: Any, stop: Any, as_json: bool, cost: bool,
-    promote: bool, anyway: bool, by: str, why: str | None,
+    processes: int | None, promote: bool, anyway: bool, by: str, why: str | None,
 ) -> None:  # fmt: skip
     """Runs CONFIG again over all it took, in the order in which it took it, and compares with what it wrote.
 
@@ -77,13 +78,13 @@ def replay(
         raise click.UsageError("--cost and --promote go with --against OTHER, and --anyway with --promote")
     bounds = Bounds(start, stop)
     if against is None:
-        _same(config, state, bounds, as_json=as_json)
+        _same(config, state, bounds, processes, as_json=as_json)
         return
     promotion = Promotion(against, anyway, by, why) if promote else None
-    _experiment(config, loaded(against), state, bounds, promotion, cost=cost, as_json=as_json)
+    _experiment(config, loaded(against), state, bounds, processes, promotion, cost=cost, as_json=as_json)
 
 
-def _same(config: Config, state: Path | None, bounds: Any, *, as_json: bool) -> None:
+def _same(config: Config, state: Path | None, bounds: Any, processes: int | None, *, as_json: bool) -> None:
     from stream_app.edges.replay_view import print_replay  # noqa: PLC0415
     from stream_app.edges.snapshots import state_key  # noqa: PLC0415
     from stream_app.edges.terminal import RunView  # noqa: PLC0415
@@ -92,19 +93,20 @@ def _same(config: Config, state: Path | None, bounds: Any, *, as_json: bool) -> 
     with RunView(config, state or Path()) as view:
         view.begin(0)
         key = state_key(os.environ)
-        found = on_kafka(replayed(config, state=state, key=key, bounds=bounds, report=view.report))
+        options: dict[str, Any] = {"bounds": bounds, "report": view.report, "processes": processes}
+        found = on_kafka(replayed(config, state=state, key=key, **options))
     print_replay(config, found, as_json=as_json)
     if not found.identical:
         sys.exit(1)
 
 
 def _experiment(
-    config: Config, other: Config, state: Path | None, bounds: Any, promotion: Promotion | None, *, cost: bool,
-    as_json: bool,
+    config: Config, other: Config, state: Path | None, bounds: Any, processes: int | None,
+    promotion: Promotion | None, *, cost: bool, as_json: bool,
 ) -> None:  # fmt: skip
     from stream_app.edges.contrast_view import contrast_json, print_contrast  # noqa: PLC0415
 
-    found = _contrast(config, other, state, bounds, promotion, cost=cost)
+    found = _contrast(config, other, state, bounds, processes, promotion, cost=cost)
     verdict = found.judgement(config, other)
     if not as_json:
         print_contrast(config, found, verdict)
@@ -120,8 +122,9 @@ def _experiment(
 
 
 def _contrast(
-    config: Config, other: Config, state: Path | None, bounds: Any, promotion: Promotion | None, *, cost: bool
-) -> "Contrast":
+    config: Config, other: Config, state: Path | None, bounds: Any, processes: int | None,
+    promotion: Promotion | None, *, cost: bool,
+) -> "Contrast":  # fmt: skip
     from stream_app.edges.snapshots import state_key  # noqa: PLC0415
     from stream_app.edges.terminal import RunView  # noqa: PLC0415
     from stream_app.runners.promotion import refuse_unpromotable  # noqa: PLC0415
@@ -132,7 +135,7 @@ def _contrast(
     key, promote = state_key(os.environ), promotion is not None
     with RunView(config, state or Path()) as view:
         view.begin(0)
-        options = {"state": state, "key": key, "bounds": bounds, "report": view.report}
+        options = {"state": state, "key": key, "bounds": bounds, "report": view.report, "processes": processes}
         return on_kafka(contrasted(config, other, **options, cost=cost, promote=promote))
 
 

@@ -59,6 +59,18 @@ class Contrast:
     seconds: float = 0.0
     whole: bool = True  # the other one began with the first record, as the live one did
 
+    def add(self, shard: "Contrast") -> None:
+        self.live.merge(shard.live)
+        self.other.merge(shard.other)
+        self.pairs += shard.pairs
+        if self.live_cost is not None and shard.live_cost is not None:
+            self.live_cost.add(shard.live_cost)
+        self.other_cost.add(shard.other_cost)
+        self.winners |= shard.winners
+        self.left_out += shard.left_out
+        self.records += shard.records
+        self.whole = self.whole and shard.whole
+
     @property
     def alerts(self) -> Matched:
         return matched(self.live.alerts, self.other.alerts)

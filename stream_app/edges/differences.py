@@ -67,6 +67,12 @@ class Replay:
     def identical(self) -> bool:
         return all(tally.identical for tally in self.streams.values())
 
+    def add(self, shard: "Replay") -> None:
+        for stream, tally in shard.streams.items():
+            self.streams[stream].add(tally)
+        self.first = {**shard.first, **self.first}
+        self.records += shard.records
+
 
 class Comparison:
     """A stream whose records all are kept, in order.

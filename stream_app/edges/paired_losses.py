@@ -33,7 +33,7 @@ class Losses:
 
     def __init__(self, shard: int) -> None:
         self.shard = shard
-        self._read = JsonReader(["offset", "error"], set())
+        self._read = JsonReader(["error", "time", "delay_ms", "offset"], set())  # quickest in the order of the document
         self._live: list[tuple[Ints, Floats]] = []  # offsets of the events, losses
         self._other: list[Outcomes] = []
 
@@ -61,13 +61,20 @@ class Losses:
         empty = np.empty(0, np.int64)
         live = np.concatenate([empty, *(offset for offset, _ in self._live)])
         other = np.concatenate([empty, *(outcomes.offset for outcomes in self._other)])
-        _, in_live, in_other = np.intersect1d(live, other, return_indices=True)
-        order = np.argsort(in_other)
-        in_live, in_other = in_live[order], in_other[order]
+        in_live, in_other = _places(live, other)
         lost = np.concatenate([np.empty(0), *(losses for _, losses in self._live)])[in_live]
         others = np.concatenate([np.empty(0), *(outcomes.error for outcomes in self._other)])[in_other]
         time_ms = np.concatenate([empty, *(outcomes.time_ms for outcomes in self._other)])[in_other]
         return Pairs(np.maximum.accumulate(time_ms), np.column_stack([lost, others]))
+
+
+def _places(live: Ints, other: Ints) -> tuple[Any, Any]:
+    """Where in each of two columns what both have stands, in the order of `other`, which has no repeats."""
+    if np.array_equal(live, other):  # as nearly always: the same labels met the same events
+        return slice(None), slice(None)
+    _, in_live, in_other = np.intersect1d(live, other, return_indices=True)
+    order = np.argsort(in_other)
+    return in_live[order], in_other[order]
 
 
 class Judgement(NamedTuple):

@@ -114,6 +114,15 @@ class Side:
                 "--against says where it is"
             ) from error
 
+    def merge(self, other: "Side") -> None:
+        """Adds other shards of the same run."""
+        self.alerts += other.alerts
+        self.triggers += other.triggers
+        self.counts.update(other.counts)
+        self.rolling |= other.rolling
+        self.since_start |= other.since_start
+        self.budget = {name: self.budget[name] + other.budget[name] for name in BUDGET}
+
     def mean(self, figures: str) -> dict[str, float | None]:
         """Figures of the champions as the mean of the shards that know them; `rolling` or `since_start`."""
         shards: Figures = getattr(self, figures)

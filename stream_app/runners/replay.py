@@ -7,6 +7,7 @@ what was written with what another configuration makes of them.
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 from stream_app.config import Config, digest
@@ -17,35 +18,53 @@ from stream_app.edges.sightings import TOLD, Side
 from stream_app.edges.transactions import messages_of
 from stream_app.edges.written import InLog, InTopic, Unread, item, placed
 from stream_app.errors import DriftlineError, TopicError
-from stream_app.messages import OUTPUTS, Outcomes, Outputs, Progress
+from stream_app.messages import NO_TIME, OUTPUTS, Outcomes, Outputs, Progress
 from stream_app.pipeline import Pipeline
+from stream_app.runners.abreast import Place, Tell, abreast, processes_for
 from stream_app.runners.history import Bounds, History, Step, opened
 from stream_app.runners.metered import Experiment, Metered
 
 Report = Callable[[Progress], None]
 EVERYTHING = Bounds()
+REPORT_S = 0.1
 
 
-class Pace:
-    """Tells how far a replay is."""
+class Paces:
+    """Tells how far a replay is, from what is told of its shards."""
 
     def __init__(self, history: History, report: Report, runs: int = 1) -> None:
         self.total, self.report = runs * sum(history.records.values()), report
-        self.started, self.handled, self.before = time.monotonic(), 0, 0
+        self.started = time.monotonic()
+        self._places: dict[int, Place] = {}
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def step(self, step: Step) -> None:
-        self.handled += step.records - step.first
-        done = self.before + step.records
-        share = done / max(self.total, 1)
-        self.report(Progress(done, self.handled, self.seconds, share, step.time_ms, lag=0, alerts=[]))
+    def tell(self, shard: int, place: Place) -> None:
+        self._places[shard] = place
+        handled, passed, _ = (sum(column) for column in zip(*self._places.values(), strict=True))
+        share = passed / max(self.total, 1)
+        self.report(Progress(passed, handled, self.seconds, share, place.time_ms, lag=0, alerts=[]))
 
-    def shard_done(self, records: int) -> None:
-        """The records of a shard have been gone through, once."""
-        self.before += records
+
+class Pace:
+    """How far one shard is, told at most every REPORT_S."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell, self._told = tell, 0.0
+        self._handled = self._before = 0
+
+    def step(self, step: Step) -> None:
+        self._handled += step.records - step.first
+        if time.monotonic() - self._told >= REPORT_S:
+            self._told = time.monotonic()
+            self._tell(Place(self._handled, self._before + step.records, step.time_ms))
+
+    def gone_through(self, records: int) -> None:
+        """Its records have been gone through, once."""
+        self._before += records
+        self._tell(Place(self._handled, self._before, NO_TIME))
 
 
 async def replayed(
@@ -55,11 +74,13 @@ async def replayed(
     key: bytes = b"",
     bounds: Bounds = EVERYTHING,
     report: Report = lambda _: None,
+    processes: int | None = None,
 ) -> Replay:
     """Runs a configuration again over its own topics, or over the log `state`, and compares every stream.
 
-    State is built up from the first record on; only what was written within the bounds counts. TopicError where the
-    streams were written by another configuration, or their first commits were deleted.
+    State is built up from the first record on; only what was written within the bounds counts. `processes`: how many
+    at most share out the shards; None: as many as there are cores, if it is worth while. TopicError where the streams
+    were written by another configuration, or their first commits were deleted.
     """
     result = Replay()
     async with opened(config, state) as history:
@@ -68,18 +89,18 @@ async def replayed(
                 f"{state or config.name} was written with another configuration: replay that one, and give this one as "
                 "--against to see what differs"
             )
-        pace = Pace(history, report)
-        for shard, records in history.records.items():
-            await _compare(history, config, shard, key, bounds, pace, result)
-            pace.shard_done(records)
-        result.seconds = pace.seconds
+        paces = Paces(history, report)
+        work = partial(_compared, history, config, key, bounds)
+        for found in await abreast(work, list(history.records), processes_for(history.records, processes), paces.tell):
+            result.add(found)
+        result.seconds = paces.seconds
     _refuse_if_empty(result.records, bounds)
     return result
 
 
-async def _compare(
-    history: History, config: Config, shard: int, key: bytes, bounds: Bounds, pace: Pace, result: Replay
-) -> None:
+async def _compared(history: History, config: Config, key: bytes, bounds: Bounds, shard: int, tell: Tell) -> Replay:
+    """One shard."""
+    result, pace = Replay(), Pace(tell)
     async with contextlib.AsyncExitStack() as stack:
         streams: dict[str, Comparison] = {}
         for stream in OUTPUTS:
@@ -96,6 +117,8 @@ async def _compare(
             result.streams[stream].add(comparison.tally)
             if comparison.first is not None:
                 result.first.setdefault(stream, comparison.first)
+    pace.gone_through(history.records[shard])
+    return result
 
 
 async def _walk(
@@ -136,45 +159,52 @@ async def contrasted(
     report: Report = lambda _: None,
     cost: bool = False,
     promote: bool = False,
+    processes: int | None = None,
 ) -> Contrast:
     """Runs another configuration over what this one took, in the same order, and puts both side by side.
 
     The other one begins fresh at the start of the bounds, or at the oldest records that are still there. `cost`: this
     one is then run again over the same records, to measure both alike. `promote`: the other's champions are kept.
+    `processes` as of `replayed`; with `cost` one, if none are asked for.
     """
     result = Contrast(live_cost=Cost() if cost else None)
     async with opened(config, state) as history:
         if promote and history.digests - {digest(config)}:
             raise TopicError(f"{state or config.name} was written with another configuration: promote into that one")
-        pace = Pace(history, report, runs=1 + cost)
-        for shard in history.records:
-            await _shard(history, (config, other), shard, key, bounds, pace, result, promote=promote)
-        result.seconds = pace.seconds
+        paces = Paces(history, report, runs=1 + cost)
+        work = partial(_contrasted, history, config, other, key, bounds, cost, promote)
+        count = processes_for(history.records, 1 if cost and processes is None else processes)  # alone it costs less
+        for found in await abreast(work, list(history.records), count, paces.tell):
+            result.add(found)
+        result.seconds = paces.seconds
     _refuse_if_empty(result.records, bounds)
     return result
 
 
-async def _shard(
-    history: History, configs: tuple[Config, Config], shard: int, key: bytes, bounds: Bounds, pace: Pace,
-    result: Contrast, *, promote: bool,
-) -> None:  # fmt: skip
-    """Adds one shard to the result."""
-    losses, pipeline = Losses(shard), Experiment(configs[1], shard, key)
+async def _contrasted(
+    history: History, config: Config, other: Config, key: bytes, bounds: Bounds, cost: bool, promote: bool,
+    shard: int, tell: Tell,
+) -> Contrast:  # fmt: skip
+    """One shard."""
+    pace = Pace(tell)
+    losses, pipeline, live, others = Losses(shard), Experiment(other, shard, key), Side(), Side()
     taken = range(0)
     async for step, out in _within(history, pipeline, shard, bounds, pace):
         taken = range(taken.start if taken else step.first, step.records)
-        result.other.add(shard, out, range(len(taken)))
+        others.add(shard, out, range(len(taken)))
         losses.other(out.outcomes)
-    await _written(history, shard, taken, result.live, losses)
-    result.pairs.append(losses.pairs())
-    result.records += len(taken)
-    result.whole = result.whole and not taken.start
-    result.left_out += pipeline.left_out
-    result.other_cost.add(pipeline.cost())
-    if promote and taken:
-        result.winners[shard] = pipeline.winner(taken.stop)
-    if result.live_cost is not None:
-        result.live_cost.add(await _again(history, configs[0], shard, key, bounds, pace))
+    await _written(history, shard, taken, live, losses)
+    return Contrast(
+        live,
+        others,
+        pairs=[losses.pairs()],
+        live_cost=await _again(history, config, shard, key, bounds, pace) if cost else None,
+        other_cost=pipeline.cost(),
+        winners={shard: pipeline.winner(taken.stop)} if promote and taken else {},
+        left_out=pipeline.left_out,
+        records=len(taken),
+        whole=not taken.start,
+    )
 
 
 async def _again(history: History, config: Config, shard: int, key: bytes, bounds: Bounds, pace: Pace) -> Cost:
@@ -195,7 +225,7 @@ async def _within(
                 break
             yield step, out
             pace.step(step)
-    pace.shard_done(history.records[shard])
+    pace.gone_through(history.records[shard])
 
 
 async def _written(history: History, shard: int, taken: range, side: Side, losses: Losses) -> None:
