@@ -46,7 +46,6 @@ def test_the_versions_are_those_that_were_read() -> None:
         (driver.Consumer, "_getmany", ["active_partitions", "timeout"]),
         (driver.Consumer, "getmany", ["timeout"]),
         (driver.Consumer, "_wait_next_records", ["timeout"]),
-        (driver.Consumer, "_to_message", ["tp", "record"]),
         (driver.Consumer, "perform_seek", []),
         (driver.Consumer, "seek_wait", ["partitions"]),
         (driver.Consumer, "commit", ["topics", "start_new_transaction"]),

@@ -3,11 +3,13 @@
 import asyncio
 import inspect
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.consumer import fetcher
-from aiokafka.record.default_records import _DefaultRecordBatchPy
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchPy
 from monitors import Monitor
 from waiting import TIMEOUT_S
 
@@ -91,6 +93,26 @@ def test_many_records_come_in_parts_and_topics_that_were_not_named_as_objects(mo
         assert [record.value for record in objects] == [b"1"]
 
     asyncio.run(asyncio.wait_for(work(), TIMEOUT_S))
+
+
+@pytest.mark.parametrize("damaged", [None, 2, 50, -1])
+def test_a_damaged_batch_is_refused_and_no_other(damaged: int | None) -> None:
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    for i in range(20):
+        builder.append(i, 1000 + i, b"k%d" % i, b"v" * i, [])
+    batch = bytes(builder.build())
+    data = bytearray(batch + batch + batch[:30])  # the broker cuts the last one off where it is full
+    if damaged is not None:
+        data[len(batch) + damaged % len(batch)] ^= 1
+    rules = {"_check_crcs": True, "_isolation_level": 0, "_aborted_transactions": None}
+    plain = SimpleNamespace(_tp=TopicPartition("t", 0), next_fetch_offset=0, **rules)
+    columns = fetching._PartitionColumns(plain, bytes(data))
+
+    if damaged in (None, 2):  # the base offset stands before what is summed up
+        assert [len(some) for some in columns] == [40]
+    else:
+        with pytest.raises(CorruptRecordException, match="the batch from offset 0 on"):
+            list(columns)
 
 
 def test_what_is_used_of_aiokafkas_inside_is_there() -> None:
