@@ -38,7 +38,7 @@ PARTS = {
     "embedded": Part("embedded.py", (), ("--pairs", "2", "--rows", "20000")),
     "kafka": Part("kafka.py", (), ("--repeats", "1", "--events", "300000", "--seconds", "5")),
     "workers": Part("kafka_workers.py", (), ("--repeats", "1", "--events", "600000", "--seconds", "4")),
-    "replay": Part("replay.py", (), ("--turns", "1", "--events", "100000")),
+    "replay": Part("replay.py", (), ("--turns", "1", "--events", "100000", "--topic-events", "1500000")),
     "wide": Part("wide.py", (), ("--features", "100", "--window", "2000")),
     "start": Part("start.py", ("--cold", "1"), ("--repeats", "1", "--only", "linear", "--events", "300")),
     "growth": Part("growth.py", (), ("--events", "100000", "--window", "10000", "--pairs", "2")),

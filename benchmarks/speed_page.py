@@ -20,8 +20,8 @@ WORK = {  # how the page says what is judged
     "two workers / one, per processor second": "two workers beside one, same topics: events a processor second",
     "replay / live, log": "replay of a log, compared byte for byte: times as fast as the run that wrote it",
     "replay --against / live, log": "replay of a log as a backfill: times as fast as the run that wrote it",
-    "replay / live, topics": "replay of topics, compared byte for byte: times as fast as the worker that wrote them",
-    "replay --against / live, topics": "replay of topics as a backfill: times as fast as the worker that wrote them",
+    "replay / live, topics, all cores": "replay of topics, compared byte for byte: times as fast as a worker a core",
+    "replay --against / live, topics, all cores": "replay of topics as a backfill: times as fast as a worker a core",
     "seconds from the start to the first event": "`driftline run`, kernels on disk: seconds to the first event",
     "time per event, old / young": "after a long stream (5,000,000) beside its beginning (100,000): time per event",
     "memory, old / after five windows": "resident memory: the most on the way beside that after five windows (500,000)",
@@ -48,7 +48,9 @@ WAYS = {
 REPLAYS = """
 A replay reads the events and what was written, and writes nothing; the live run writes. The log's columns are compared
 as they are; of the topics a replay fetches events, predictions and outcomes, and makes each record's JSON anew to
-compare it.
+compare it. On all cores there is a worker for each, or a replay that shares the partitions out among as many processes,
+and the broker has its part of them too; on one core, which the broker does not have, there is one worker, or a replay
+in one process. The latter is told, not judged.
 """
 MET, MISSED = "#2f7d4f", "#b3541e"
 
