@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
 STANDS_ALONE = {"numpy", "scipy", "numba"}  # all that the detector library needs
 
 
+@cache
 def tree_of(file: str) -> ast.Module:
     return ast.parse((ROOT / file).read_text(), file)
 

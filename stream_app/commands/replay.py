@@ -53,7 +53,9 @@ class Promotion(NamedTuple):
 )
 @click.option("--to", "stop", metavar="OFFSET|TIME", callback=_bound, help="End before the first commit that does.")
 @click.option("--cost", is_flag=True, help="With --against: run CONFIG again too, to measure what both cost.")
-@click.option("--processes", type=click.IntRange(min=1), help="That share the partitions; default: the cores.")
+@click.option(
+    "--processes", metavar="N", type=click.IntRange(min=1), help="That share the partitions; default: as is worth while."
+)
 @click.option("--promote", is_flag=True, help="With --against: if OTHER's model proves better, it goes live.")
 @click.option("--anyway", is_flag=True, help="With --promote: without that proof.")
 @click.option("--by", default=lambda: os.environ.get("USER", "unknown"), help="With --promote: who; default: $USER.")
