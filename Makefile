@@ -54,7 +54,7 @@ accept-embedded: $(READY) ## Half of accept: the command line over files
 accept-kafka: $(READY) ## Half of accept: the worker against the embedded engine
 	$(BIN)/python -u benchmarks/kafka_accept.py "$(DATA_DIR)"
 
-bench: $(READY) ## Measures all that is promised about speed beside its peers, into docs/speed.md; 25 minutes, needs Java 17 and Maven
+bench: $(READY) ## Measures all that is promised about speed beside its peers, into docs/speed.md; half an hour, needs Java 17 and Maven
 	$(BIN)/python -u benchmarks/speed.py "$(DATA_DIR)"
 
 bench-growth: $(READY) ## Measures what an event costs by features, watches, keys, segments, waiting labels, partitions; a quarter of an hour

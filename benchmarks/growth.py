@@ -214,7 +214,7 @@ def report(console: Console, found: dict[str, Any]) -> None:
 @click.command()
 @click.option("--events", default=5_000_000, show_default=True)
 @click.option("--window", default=100_000, show_default=True, help="Events between two measurements.")
-@click.option("--pairs", default=7, show_default=True, help="Turns of the old and the young engine.")
+@click.option("--pairs", default=25, show_default=True, help="Turns of the old and the young engine.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures to this file.")
 def main(events: int, window: int, pairs: int, json_file: Path | None) -> None:
     """Compare the engine after many events with itself after few; exit code 1 if a target is missed."""
