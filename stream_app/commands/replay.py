@@ -54,7 +54,7 @@ class Promotion(NamedTuple):
 @click.option("--to", "stop", metavar="OFFSET|TIME", callback=_bound, help="End before the first commit that does.")
 @click.option("--cost", is_flag=True, help="With --against: run CONFIG again too, to measure what both cost.")
 @click.option(
-    "--processes", metavar="N", type=click.IntRange(min=1), help="That share the partitions; default: as is worth while."
+    "--processes", metavar="N", type=click.IntRange(min=1), help="That share partitions; default: as many as pay."
 )
 @click.option("--promote", is_flag=True, help="With --against: if OTHER's model proves better, it goes live.")
 @click.option("--anyway", is_flag=True, help="With --promote: without that proof.")
