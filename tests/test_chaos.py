@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-WANTED = {"kill": 4, "join": 1, "leave": 1, "zombie": 1, "restart": 1}
-FLIGHTS = 12_000
+WANTED = {"kill": 6, "join": 1, "leave": 1, "zombie": 1, "restart": 1}
+FLIGHTS = 20_000
 
 
 def test_chaos_changes_nothing(tmp_path: Path) -> None:
