@@ -57,7 +57,7 @@ accept-kafka: $(READY) ## Half of accept: the worker against the embedded engine
 bench: $(READY) ## Measures all that is promised about speed beside its peers, into docs/speed.md; half an hour, needs Java 17 and Maven
 	$(BIN)/python -u benchmarks/speed.py "$(DATA_DIR)"
 
-bench-growth: $(READY) ## Measures what an event costs by features, watches, keys, segments, waiting labels, partitions; a quarter of an hour
+bench-growth: $(READY) ## Measures what an event costs by features, watches, keys, segments, waiting labels, partitions; six minutes
 	$(BIN)/python benchmarks/curves.py --out docs/growth.md
 
 bench-kafka: $(READY) ## Measures the worker's latency from an event to its alert, and its memory; eight minutes

@@ -8,6 +8,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -41,7 +42,7 @@ def processes_for(records: dict[int, int], most: int | None) -> int:
 async def abreast(work: Work[T], shards: list[int], processes: int, tell: Callable[[int, Place], None]) -> list[T]:
     """The results of the shards in their order; whatever fails ends all of them."""
     if processes == 1:
-        return [await work(shard, lambda place, shard=shard: tell(shard, place)) for shard in shards]  # type: ignore[misc]
+        return [await work(shard, partial(tell, shard)) for shard in shards]
     with _started(work, processes) as at:
         found = await asyncio.to_thread(_shared_out, at, shards, tell)
         return [found[shard] for shard in shards]
@@ -113,10 +114,14 @@ def _serve(connection: "Connection[Any, Any]", work: Work[Any]) -> None:
     with contextlib.suppress(EOFError, BrokenPipeError):  # nobody waits for it any more
         while True:
             shard = connection.recv()
-            try:
-                told: Any = Done(shard, asyncio.run(work(shard, lambda place, s=shard: connection.send((s, place)))))  # type: ignore[misc]
-            except DriftlineError as error:
-                told = error
-            except Exception:  # noqa: BLE001  (it is raised where somebody sees it)
-                told = RuntimeError(f"in a process of shard {shard}:\n{traceback.format_exc()}")
-            connection.send(told)
+            connection.send(_result(work, shard, lambda shard, place: connection.send((shard, place))))
+
+
+def _result(work: Work[Any], shard: int, tell: Callable[[int, Place], None]) -> Done | Exception:
+    """What came of a shard, or what stopped it."""
+    try:
+        return Done(shard, asyncio.run(work(shard, partial(tell, shard))))
+    except DriftlineError as error:
+        return error
+    except Exception:  # noqa: BLE001  (it is raised where somebody sees it)
+        return RuntimeError(f"in a process of shard {shard}:\n{traceback.format_exc()}")
