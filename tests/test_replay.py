@@ -88,6 +88,7 @@ def test_shards_in_processes_of_their_own_come_to_the_same(file: Path) -> None:
 
     assert (found.streams, found.first, found.records) == (alone.streams, alone.first, alone.records)
     assert (told[-1].records, told[-1].new, told[-1].share) == (TAKEN, TAKEN, 1.0)
+    assert min(progress.time_ms for progress in told) > 0
     one, two = (asyncio.run(contrasted(config, config, processes=n, cost=n > 1)) for n in (1, PARTITIONS))
     assert (one.live, one.other) == (two.live, two.other)
     assert one.judgement(config, config) == two.judgement(config, config)

@@ -43,9 +43,10 @@ class Paces:
 
     def tell(self, shard: int, place: Place) -> None:
         self._places[shard] = place
-        handled, passed, _ = (sum(column) for column in zip(*self._places.values(), strict=True))
-        share = passed / max(self.total, 1)
-        self.report(Progress(passed, handled, self.seconds, share, place.time_ms, lag=0, alerts=[]))
+        handled, passed, times_ms = zip(*self._places.values(), strict=True)
+        if max(times_ms) > NO_TIME:  # else none of them has any records yet
+            share = sum(passed) / max(self.total, 1)
+            self.report(Progress(sum(passed), sum(handled), self.seconds, share, max(times_ms), lag=0, alerts=[]))
 
 
 class Pace:
@@ -54,17 +55,19 @@ class Pace:
     def __init__(self, tell: Tell) -> None:
         self._tell, self._told = tell, 0.0
         self._handled = self._before = 0
+        self._time_ms = NO_TIME
 
     def step(self, step: Step) -> None:
         self._handled += step.records - step.first
+        self._time_ms = step.time_ms
         if time.monotonic() - self._told >= REPORT_S:
             self._told = time.monotonic()
-            self._tell(Place(self._handled, self._before + step.records, step.time_ms))
+            self._tell(Place(self._handled, self._before + step.records, self._time_ms))
 
     def gone_through(self, records: int) -> None:
         """Its records have been gone through, once."""
         self._before += records
-        self._tell(Place(self._handled, self._before, NO_TIME))
+        self._tell(Place(self._handled, self._before, self._time_ms))
 
 
 async def replayed(
