@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,19 @@ def of(config: Config, stream: str, shard: int) -> list[dict[str, Any]]:
     return [json.loads(record.value) for record in records(config, stream, shard)]
 
 
+@pytest.fixture
+def _logging_put_back() -> Iterator[None]:
+    """A command in this process takes its logging over, which other tests look at."""
+    root, ours, theirs = logging.root, logging.getLogger("driftline"), logging.getLogger("aiokafka")
+    handlers, levels = root.handlers[:], [each.level for each in (root, ours, theirs)]
+    yield
+    root.handlers[:] = handlers
+    for each, level in zip((root, ours, theirs), levels, strict=True):
+        each.setLevel(level)
+    logging.captureWarnings(capture=False)
+
+
+@pytest.mark.usefixtures("_logging_put_back")
 def test_each_shard_gets_its_own_model(tmp_path: Path, broker: Broker, monkeypatch: Patch, capsys: Captured) -> None:
     monkeypatch.setenv(KEY_VARIABLE, KEY.decode())
     file = monitor(tmp_path, broker.bootstrap, own("promoted"), partitions=PARTITIONS, text=STILL, labels=False)
