@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 import contextlib
 import functools
 import io
-import logging
 import os
 import shutil
 import signal
@@ -314,11 +313,10 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
 
 
 def on_kafka(work: Coroutine[Any, Any, T]) -> T:
-    """Runs it; what aiokafka warns of is part of its work, what it calls an error is said."""
+    """Runs what talks to a broker."""
     from stream_app.edges import journal  # noqa: PLC0415
 
-    journal.start("text")
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    journal.start_command()
     return complete(work)
 
 

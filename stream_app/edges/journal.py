@@ -43,6 +43,12 @@ def start(form: Literal["text", "json"] | None = None, stream: TextIO | None = N
     _OURS.setLevel(logging.INFO)
 
 
+def start_command() -> None:
+    """For a command on Kafka: what aiokafka warns of is part of its work, what it calls an error is said."""
+    start("text")
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+
+
 def tell(event: str, /, **fields: Any) -> None:
     """Something that an operator may want to know: `tell("shard opened", shard=3, records=10)`.
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import multiprocessing
 import os
 import signal
@@ -12,6 +11,7 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple, TypeVar, cast
 
+from stream_app.edges import journal
 from stream_app.errors import DriftlineError
 
 T = TypeVar("T")
@@ -30,6 +30,7 @@ class Place(NamedTuple):
 
 Tell = Callable[[Place], None]
 Work = Callable[[int, Tell], Coroutine[Any, Any, T]]  # on a shard; what is sent to a process and back is pickled
+Processes = dict["Connection[Any, Any]", Any]  # by how they are talked to
 
 
 def processes_for(records: dict[int, int], most: int | None) -> int:
@@ -46,9 +47,6 @@ async def abreast(work: Work[T], shards: list[int], processes: int, tell: Callab
     with _started(work, processes) as at:
         found = await asyncio.to_thread(_shared_out, at, shards, tell)
         return [found[shard] for shard in shards]
-
-
-Processes = dict["Connection[Any, Any]", Any]  # by how they are talked to
 
 
 class Done(NamedTuple):
@@ -106,11 +104,8 @@ def _shared_out(at: Processes, shards: list[int], tell: Callable[[int, Place], N
 
 def _serve(connection: "Connection[Any, Any]", work: Work[Any]) -> None:
     """The life of a worker; Ctrl-C is for who started it."""
-    from stream_app.edges import journal  # noqa: PLC0415
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    journal.start("text")
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    journal.start_command()
     with contextlib.suppress(EOFError, BrokenPipeError):  # nobody waits for it any more
         while True:
             shard = connection.recv()

@@ -117,9 +117,9 @@ async def _compared(history: History, config: Config, key: bytes, bounds: Bounds
         whole = await _walk(steps, streams, bounds, pace, result)
         for stream, comparison in streams.items():
             await comparison.finish(whole=whole and history.ended())
-            result.streams[stream].add(comparison.tally)
+            result.streams[stream] = comparison.tally
             if comparison.first is not None:
-                result.first.setdefault(stream, comparison.first)
+                result.first[stream] = comparison.first
     pace.gone_through(history.records[shard])
     return result
 
