@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from stream_app.errors import ConfigError, DriftlineError, TopicError
-from stream_app.runners.abreast import WORTH, Place, Tell, abreast, processes_for
+from stream_app.runners.abreast import WORTH, Reached, Tell, abreast, processes_for
 
 SHARDS = [3, 1, 4, 0, 2]
 
 
 async def squared(shard: int, tell: Tell) -> tuple[int, int]:
     for passed in (1, 2):
-        tell(Place(passed, passed, 1000 * shard))
+        tell(Reached(passed, passed, 1000 * shard))
     return shard * shard, os.getpid()
 
 
@@ -40,20 +40,20 @@ async def killed(shard: int, _tell: Tell) -> int:
     return shard
 
 
-def run(work: Any, processes: int, told: list[tuple[int, Place]] | None = None) -> list[Any]:
-    heard: list[tuple[int, Place]] = [] if told is None else told
+def run(work: Any, processes: int, told: list[tuple[int, Reached]] | None = None) -> list[Any]:
+    heard: list[tuple[int, Reached]] = [] if told is None else told
     return asyncio.run(abreast(work, SHARDS, processes, lambda shard, place: heard.append((shard, place))))
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_results_come_in_the_order_of_the_shards_and_all_that_was_told_arrives(processes: int) -> None:
-    told: list[tuple[int, Place]] = []
+    told: list[tuple[int, Reached]] = []
     found = run(squared, processes, told)
 
     assert [result for result, _ in found] == [9, 1, 16, 0, 4]
     assert len({pid for _, pid in found}) == processes
     assert (os.getpid() in {pid for _, pid in found}) == (processes == 1)
-    assert sorted(told) == [(shard, Place(n, n, 1000 * shard)) for shard in sorted(SHARDS) for n in (1, 2)]
+    assert sorted(told) == [(shard, Reached(n, n, 1000 * shard)) for shard in sorted(SHARDS) for n in (1, 2)]
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -20,7 +20,7 @@ WORTH = 250_000  # records for which one more process is started: it takes 1 to 
 _SPAWN = multiprocessing.get_context("spawn")
 
 
-class Place(NamedTuple):
+class Reached(NamedTuple):
     """How far the work on a shard is."""
 
     handled: int  # records
@@ -28,7 +28,7 @@ class Place(NamedTuple):
     time_ms: int  # of its stream
 
 
-Tell = Callable[[Place], None]
+Tell = Callable[[Reached], None]
 Work = Callable[[int, Tell], Coroutine[Any, Any, T]]  # on a shard; what is sent to a process and back is pickled
 Processes = dict["Connection[Any, Any]", Any]  # by how they are talked to
 
@@ -40,7 +40,7 @@ def processes_for(records: dict[int, int], most: int | None) -> int:
     return max(1, min(wanted, len(records)))
 
 
-async def abreast(work: Work[T], shards: list[int], processes: int, tell: Callable[[int, Place], None]) -> list[T]:
+async def abreast(work: Work[T], shards: list[int], processes: int, tell: Callable[[int, Reached], None]) -> list[T]:
     """The results of the shards in their order; whatever fails ends all of them."""
     if processes == 1:
         return [await work(shard, partial(tell, shard)) for shard in shards]
@@ -74,7 +74,7 @@ def _started(work: Work[Any], count: int) -> Iterator[Processes]:
             connection.close()
 
 
-def _shared_out(at: Processes, shards: list[int], tell: Callable[[int, Place], None]) -> dict[int, Any]:
+def _shared_out(at: Processes, shards: list[int], tell: Callable[[int, Reached], None]) -> dict[int, Any]:
     """Gives each process a shard whenever it has none; raises what went wrong in one of them."""
     found: dict[int, Any] = {}
     waiting = iter(shards)
@@ -109,10 +109,10 @@ def _serve(connection: "Connection[Any, Any]", work: Work[Any]) -> None:
     with contextlib.suppress(EOFError, BrokenPipeError):  # nobody waits for it any more
         while True:
             shard = connection.recv()
-            connection.send(_result(work, shard, lambda shard, place: connection.send((shard, place))))
+            connection.send(_result(work, shard, lambda *told: connection.send(told)))
 
 
-def _result(work: Work[Any], shard: int, tell: Callable[[int, Place], None]) -> Done | Exception:
+def _result(work: Work[Any], shard: int, tell: Callable[[int, Reached], None]) -> Done | Exception:
     """What came of a shard, or what stopped it."""
     try:
         return Done(shard, asyncio.run(work(shard, partial(tell, shard))))

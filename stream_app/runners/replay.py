@@ -20,7 +20,7 @@ from stream_app.edges.written import InLog, InTopic, Unread, item, placed
 from stream_app.errors import DriftlineError, TopicError
 from stream_app.messages import NO_TIME, OUTPUTS, Outcomes, Outputs, Progress
 from stream_app.pipeline import Pipeline
-from stream_app.runners.abreast import Place, Tell, abreast, processes_for
+from stream_app.runners.abreast import Reached, Tell, abreast, processes_for
 from stream_app.runners.history import Bounds, History, Step, opened
 from stream_app.runners.metered import Experiment, Metered
 
@@ -35,15 +35,15 @@ class Paces:
     def __init__(self, history: History, report: Report, runs: int = 1) -> None:
         self.total, self.report = runs * sum(history.records.values()), report
         self.started = time.monotonic()
-        self._places: dict[int, Place] = {}
+        self._reached: dict[int, Reached] = {}
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def tell(self, shard: int, place: Place) -> None:
-        self._places[shard] = place
-        handled, passed, times_ms = zip(*self._places.values(), strict=True)
+    def tell(self, shard: int, reached: Reached) -> None:
+        self._reached[shard] = reached
+        handled, passed, times_ms = zip(*self._reached.values(), strict=True)
         if max(times_ms) > NO_TIME:  # else none of them has any records yet
             share = sum(passed) / max(self.total, 1)
             self.report(Progress(sum(passed), sum(handled), self.seconds, share, max(times_ms), lag=0, alerts=[]))
@@ -62,12 +62,12 @@ class Pace:
         self._time_ms = step.time_ms
         if time.monotonic() - self._told >= REPORT_S:
             self._told = time.monotonic()
-            self._tell(Place(self._handled, self._before + step.records, self._time_ms))
+            self._tell(Reached(self._handled, self._before + step.records, self._time_ms))
 
     def gone_through(self, records: int) -> None:
         """Its records have been gone through, once."""
         self._before += records
-        self._tell(Place(self._handled, self._before, self._time_ms))
+        self._tell(Reached(self._handled, self._before, self._time_ms))
 
 
 async def replayed(
