@@ -181,10 +181,13 @@ class EDetector(Detector):
     several times too careful where arl0 < 1e5. Above that it finds changes as soon as "sr".
 
     A long past costs nothing: only the new regime's share in it makes a delay of m after n observations m^2 / n longer.
-    `direction` "up" or "down" makes only the 7 bets of that side: 8 % sooner. With two values, others between are
-    fractions, beyond count as the nearer; after a constant the first that differs is the second value, and a constant
-    is not bet on. With `baseline` the signal is clipped to [0, 1] and there is no warm-up. Input: any number; NaN and
-    inf are counted, not fed. A drift starts over. `before`, `after`: means (of values clipped to the bulk of the range)
+    `direction` "up" or "down" makes only the 7 bets of that side: 8 % sooner. `odds` bets on one size of change only:
+    that the odds become so many times (up) or parts (down) of what they were, and finds what is like it up to 15 %
+    sooner, much smaller and larger changes later. 1.3 takes a rate from .2 to .25, 1.7 to .3.
+    With two values, others between are fractions, beyond count as the nearer; after a constant the first that differs
+    is the second value, and a constant is not bet on. With `baseline` the signal is clipped to [0, 1] and there is no
+    warm-up. Input: any number; NaN and inf are counted, not fed. A drift starts over. `before`, `after`: means (of
+    values clipped to the bulk of the range)
     until and since the last start of the CUSUM that has grown most; `age` counts from there. `e_value`: the mean of the
     R, see detectors/_budget.py. Cost: 65 ns for two values, 125 ns for more; 12 kB.
     Source: Shin, Ramdas and Rinaldo, E-detectors: a nonparametric framework for sequential change detection, 2022,
@@ -204,6 +207,7 @@ class EDetector(Detector):
         form: Literal["sr", "cusum"] = "sr",
         direction: Direction = "both",
         baseline: float | None = None,
+        odds: float | None = None,
     ) -> None:
         arl0 = number("arl0", arl0, 100, 1e12)
         warm_up = whole("warm_up", warm_up, 50, 1 << 20)
@@ -211,13 +215,17 @@ class EDetector(Detector):
             raise ValueError(f"form: expected 'sr' or 'cusum', got {form!r}")
         if baseline is not None:
             baseline = number("baseline", baseline, 1e-9, 1 - 1e-9)
+        if odds is not None:
+            odds = number("odds", odds, 1.01, 100)
         self._limit, self._form, self._baseline = MARGIN * arl0, {"sr": SR, "cusum": CUSUM}[form], baseline
-        ratios = np.exp(np.outer(sided(direction), LOG_ODDS).ravel())
+        self._log_odds = LOG_ODDS if odds is None else np.array([math.log(odds)])
+        ratios = np.exp(np.outer(sided(direction), self._log_odds).ravel())
         state: dict[str, Array] = {"counts": np.zeros(4, np.int64), "floats": np.zeros(6), "edges": np.zeros(2 * BINS)}
         state |= {"share": np.zeros(2 * BINS), "odds": np.zeros((2 * BINS, len(ratios)))}
         state |= {"bets": np.zeros((4, len(ratios))), "marks": np.zeros((len(ratios), 3))}
         state["sample"] = np.zeros(warm_up if baseline is None else 0)
         params = {"arl0": arl0, "warm_up": warm_up, "form": form, "direction": direction, "baseline": baseline}
+        params["odds"] = odds
         super().__init__(params, state)
         self._book = Book(ratios, *state.values())
         self._reset()
@@ -249,7 +257,7 @@ class EDetector(Detector):
     def detectable(self, n: int) -> float:
         """With a long past, of a normal signal; a bet of log odds b is right for a change of .6 b deviations."""
         found = math.inf
-        for bet in (0.6 * LOG_ODDS).tolist():
+        for bet in (0.6 * self._log_odds).tolist():
             starts = 1.0 + min(n, 2.0 / bet**2)  # that share in the sum
             log_limit = math.log(max(2.0, self._limit * len(self._book.ratios) / starts))
             found = min(found, log_limit / (n * bet) + bet / 2)

@@ -40,6 +40,8 @@ def changing(signal, seed=0, n=700):
         {"direction": "down", "form": "cusum"},
         {"baseline": 0.2},
         {"baseline": 0.01, "form": "cusum"},
+        {"odds": 2.0},
+        {"odds": 3.0, "direction": "up", "form": "cusum"},
     ],
     ids=str,
 )
@@ -149,6 +151,28 @@ def test_direction_finds_its_side_sooner_and_not_the_other():
     assert at["down"] == []
 
 
+@pytest.mark.parametrize(("odds", "after"), [(1.3, 0.25), (1.7, 0.3), (5.0, 0.55)])
+def test_the_odds_bet_on_are_found_sooner_than_by_all_bets_together(odds, after):
+    """After 5,000 answers with a rate of .2, at the same declared arl0, whose run length both meet."""
+    delays = {None: [], odds: []}
+    for seed in range(40):
+        x = np.random.default_rng(seed).random(12_000) < np.repeat([0.2, after], [5000, 7000])
+        for bet, found in delays.items():
+            detector = make("e_detector", arl0=1e5, direction="up", odds=bet)
+            found += [next(at for at, _ in detector.update_many(x.astype(float)) if at >= 5000) - 5000]
+
+    assert np.mean(delays[odds]) < 0.97 * np.mean(delays[None])
+
+
+@EVERY_SIGNAL
+@pytest.mark.parametrize("odds", [1.25, 1.6, 5.0])
+def test_one_bet_meets_its_mean_run_length(odds, signal):
+    n, arl0 = 500_000, 5e3
+    x = SIGNALS[signal](np.random.default_rng(3), n)
+
+    assert n / arl0 / 4 < len(make("e_detector", arl0=arl0, direction="up", odds=odds).update_many(x)) <= n / arl0
+
+
 def test_values_beyond_the_two_count_as_the_nearer():
     x = changing("errors")
     wild = np.where(x > 0, 1.0, 0.0)
@@ -172,6 +196,7 @@ def test_e_value_is_the_shiryaev_roberts_sum():
         ({"form": "page"}, "form: expected 'sr' or 'cusum', got 'page'"),
         ({"direction": "sideways"}, "direction: expected 'both', 'up' or 'down', got 'sideways'"),
         ({"baseline": 0}, "baseline: expected a number"),
+        ({"odds": 1}, "odds: expected a number from 1.01 to 100, got 1"),
     ],
 )
 def test_wrong_parameters(params, says):

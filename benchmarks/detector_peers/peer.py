@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 KSWIN_ALPHA = (1e-3, 1e-6)  # a short way to search: an evaluation takes minutes
+SILENT = 3000  # observations without an alarm after a start, a setting of ours and of those of theirs that come near
 
 
 class Watch(Protocol):

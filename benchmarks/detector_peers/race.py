@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from peer import Peer
 
-FULL = 4  # runs over all in-control streams that a search takes, the early-stopped ones together
+FULL = 5  # runs over all in-control streams that a search takes, the early-stopped ones together
 STEPS = 24  # bisections at most
-CLOSE = 0.07  # of log ARL0: no need to search on
+CLOSE = 0.04  # of log ARL0: no need to search on
 
 
 class Plan:

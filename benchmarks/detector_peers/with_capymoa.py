@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from capymoa.drift import detectors as moa  # starts Java
 from java.lang import RuntimeException
-from peer import Loop, Peer
+from peer import SILENT, Loop, Peer
 
 
 class Java(Loop):
@@ -46,15 +46,21 @@ def _rddm(value: float) -> Java:
 
 
 BOTH, ERROR = "number error", "error"
+CUSUM = moa.CUSUM, "lambda_", 0.5, 5000
+GMA = moa.GeometricMovingAverage, "lambda_", 0.01, 3
+EWMA = moa.EWMAChart, "lambda_", 0.2, 0.0001
 PEERS = {
     "ADWIN": _peer(moa.ADWIN, "delta", 1, 1e-12, BOTH),
-    "CUSUM": _peer(moa.CUSUM, "lambda_", 0.5, 5000, BOTH),
+    "CUSUM": _peer(*CUSUM, BOTH),
+    f"CUSUM min={SILENT}": _peer(*CUSUM, ERROR, min_n_instances=SILENT),
     "PageHinkley": _peer(moa.PageHinkley, "lambda_", 0.5, 5000, BOTH),
-    "GMA": _peer(moa.GeometricMovingAverage, "lambda_", 0.01, 3, BOTH),
+    "GMA": _peer(*GMA, BOTH),
+    f"GMA min={SILENT}": _peer(*GMA, ERROR, min_n_instances=SILENT),
     "SEED": _peer(moa.SEED, "delta", 1, 1e-12, BOTH),
     "DDM": _peer(moa.DDM, "out_control_level", 1, 5, ERROR),
     "RDDM": Peer(_rddm, 1.3, 5, ERROR, "drift_level"),
-    "EWMAChart": _peer(moa.EWMAChart, "lambda_", 0.2, 0.0001, ERROR),
+    "EWMAChart": _peer(*EWMA, ERROR),
+    f"EWMAChart min={SILENT}": _peer(*EWMA, ERROR, min_n_instances=SILENT),
     "HDDM_A": _peer(moa.HDDMAverage, "drift_confidence", 0.9, 1e-20, ERROR, test_type="One-sided"),
     "HDDM_W": _peer(moa.HDDMWeighted, "drift_confidence", 0.9, 1e-20, ERROR, test_type="One-sided"),
     "STEPD": _peer(moa.STEPD, "alpha_drift", 0.5, 1e-20, ERROR),

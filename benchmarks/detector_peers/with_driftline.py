@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from peer import Peer
+from peer import SILENT, Peer
 
 import detectors
 
@@ -19,6 +19,8 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "cusum up": ("cusum", UP),
     "cusum up k=.125": ("cusum", UP | {"k": 0.125}),
     "e_detector up": ("e_detector", UP),
+    f"e_detector up odds=1.25 warm_up={SILENT}": ("e_detector", UP | {"odds": 1.25, "warm_up": SILENT}),
+    f"e_detector up odds=1.6 warm_up={SILENT}": ("e_detector", UP | {"odds": 1.6, "warm_up": SILENT}),
     "ewma up": ("ewma", UP),
     "ewma up lambda_=.005": ("ewma", UP | {"lambda_": 0.005}),
     "glr up": ("glr", UP),

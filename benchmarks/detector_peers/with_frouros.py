@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from frouros.detectors.concept_drift import streaming as fr
-from peer import KSWIN_ALPHA, Loop, Peer
+from peer import KSWIN_ALPHA, SILENT, Loop, Peer
 
 
 def _peer(
@@ -30,6 +30,7 @@ def _rddm(value: float) -> Loop:
 
 
 BOTH, ERROR = "number error", "error"
+ECDD = fr.ECDDWT, fr.ECDDWTConfig, "lambda_", 0.2, 0.0001, ERROR
 PEERS = {
     "ADWIN": _peer(fr.ADWIN, fr.ADWINConfig, "delta", 1, 1e-12, ERROR),
     "CUSUM": _peer(fr.CUSUM, fr.CUSUMConfig, "lambda_", 0.5, 5000, BOTH),
@@ -39,7 +40,8 @@ PEERS = {
     "DDM": _peer(fr.DDM, fr.DDMConfig, "drift_level", 0.5, 30, ERROR, warning_level=0.4),
     "EDDM": _peer(fr.EDDM, fr.EDDMConfig, "beta", 0.9999, 0.2, ERROR, alpha=1.0),
     "RDDM": Peer(_rddm, 0.5, 30, ERROR, "drift_level"),
-    "ECDD": _peer(fr.ECDDWT, fr.ECDDWTConfig, "lambda_", 0.2, 0.0001, ERROR, average_run_length=1000),
+    "ECDD": _peer(*ECDD, average_run_length=1000),
+    f"ECDD min={SILENT}": _peer(*ECDD, average_run_length=1000, min_num_instances=SILENT),
     "HDDM_A": _peer(fr.HDDMA, fr.HDDMAConfig, "alpha_d", 0.9, 1e-20, ERROR, alpha_w=0.95),
     "HDDM_W": _peer(fr.HDDMW, fr.HDDMWConfig, "alpha_d", 0.9, 1e-20, ERROR, alpha_w=0.95),
     "STEPD": _peer(fr.STEPD, fr.STEPDConfig, "alpha_d", 0.5, 1e-20, ERROR, alpha_w=0.6),

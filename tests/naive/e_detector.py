@@ -27,9 +27,10 @@ def payoffs(share, ratio):
     return q / p, -np.sum(p * np.log(q / p))
 
 
-def twin(x, arl0, warm_up, form="sr", direction="both", baseline=None):
+def twin(x, arl0, warm_up, form="sr", direction="both", baseline=None, odds=None):
     signs = {"both": (1, -1), "up": (1,), "down": (-1,)}[direction]
-    ratios = [np.exp(sign * 0.0625 * 2**k) for sign in signs for k in range(7)]
+    changes = [np.exp(0.0625 * 2**k) for k in range(7)] if odds is None else [odds]
+    ratios = [change**sign for sign in signs for change in changes]
     limit = 1.25 * arl0
 
     def first(x):
