@@ -15,10 +15,10 @@ from stream_app.flow import STAGES
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.decide import Decide
 from stream_app.flow.detect import Detect
-from stream_app.flow.events import metric
 from stream_app.flow.features import Features
 from stream_app.flow.join import Join, Kept
 from stream_app.flow.measure import Measure
+from stream_app.flow.outgoing import metric
 from stream_app.flow.retraining import Retraining
 from stream_app.flow.sample import Sample
 from stream_app.flow.score import Score

@@ -11,7 +11,7 @@ from chunks import SCHEMA, TIMELESS, config_of, event, label, through, values
 from deciding import RETRAIN, Shard, statuses
 from streams import flat, tape_of
 
-from stream_app.flow.events import rfc3339
+from stream_app.flow.outgoing import rfc3339
 from stream_app.messages import CONTROL, EVENT, NO_TIME, Message
 from stream_app.pipeline import Pipeline
 

@@ -14,7 +14,7 @@ from stream_app.edges.gate import Gate
 from stream_app.edges.log import Log
 from stream_app.edges.notices import Notice, event_of
 from stream_app.edges.receivers import Answer, make
-from stream_app.flow.events import cloud_event
+from stream_app.flow.outgoing import cloud_event
 from stream_app.messages import Origin
 
 PROPOSAL = {"model": "champion", "version": "v2", "against": "v1", "evidence": {"labels": 13}}

@@ -22,7 +22,7 @@ from rich.table import Table
 from stream_app.edges.log import Log
 from stream_app.edges.terminal import ERR
 from stream_app.errors import DriftlineError
-from stream_app.flow.events import rfc3339
+from stream_app.flow.outgoing import rfc3339
 
 LATE_MIN = 15
 MINUTE_MS = 60_000

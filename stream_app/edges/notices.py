@@ -10,7 +10,7 @@ import msgspec
 from stream_app.config import Config, Notify
 from stream_app.config.receivers import SEVERITIES
 from stream_app.edges.log import Record
-from stream_app.flow.events import rfc3339
+from stream_app.flow.outgoing import rfc3339
 from stream_app.messages import to_json
 
 

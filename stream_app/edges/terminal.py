@@ -23,7 +23,7 @@ from stream_app.config.choice import planned
 from stream_app.config.watched import arl0_of, signals
 from stream_app.edges.log import Record
 from stream_app.flow.detect import detector_params
-from stream_app.flow.events import rfc3339
+from stream_app.flow.outgoing import rfc3339
 from stream_app.messages import OUTPUTS, to_json
 from stream_app.messages import Progress as Report
 

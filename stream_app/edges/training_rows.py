@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from stream_app.config import Config
-from stream_app.flow.events import rfc3339
+from stream_app.flow.outgoing import rfc3339
 from stream_app.messages import to_json
 from stream_app.pipeline import Pipeline
 

@@ -18,9 +18,9 @@ from stream_app.evidence.causes import Kin, Subject, dependent
 from stream_app.flow.chunk import Alarm, Chunk, Reject
 from stream_app.flow.commands import read_command, shown
 from stream_app.flow.detect import Detect
-from stream_app.flow.events import cloud_event, dead_letter, message, metric
 from stream_app.flow.incidents import Incident, of_categories
 from stream_app.flow.inquiry import Cut, Inquiry
+from stream_app.flow.outgoing import cloud_event, dead_letter, message, metric
 from stream_app.flow.policies import Policies, apart, span
 from stream_app.flow.retraining import Retraining
 from stream_app.flow.sample import Sample

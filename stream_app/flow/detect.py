@@ -15,7 +15,7 @@ from stream_app.config import Config, Watch
 from stream_app.config.watched import Signal, arl0_of, row_of, segments_of, signals
 from stream_app.config.watches import kind_params, null_params, reference_params
 from stream_app.flow.chunk import Alarm, Chunk, Column
-from stream_app.flow.events import metric
+from stream_app.flow.outgoing import metric
 from stream_app.flow.segments import Abreast, Fired, Observed, Segment, side_by_side, take_apart
 from stream_app.flow.validate import Validate, Vocabulary
 from stream_app.messages import Ints, Origin

@@ -14,8 +14,8 @@ from stream_app.config.watched import Kind
 from stream_app.config.watched import signals as config_signals
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.estimate import Estimate
-from stream_app.flow.events import message, metric
 from stream_app.flow.join import Kept
+from stream_app.flow.outgoing import message, metric
 from stream_app.flow.panes import Panes
 from stream_app.flow.sample import Sample
 from stream_app.flow.score import CHAMPION, Score

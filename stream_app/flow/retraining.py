@@ -20,8 +20,8 @@ from stream_app.errors import StateError
 from stream_app.flow.chunk import Chunk
 from stream_app.flow.commands import shown
 from stream_app.flow.detect import Detect
-from stream_app.flow.events import cloud_event, metric
 from stream_app.flow.memory import Memory
+from stream_app.flow.outgoing import cloud_event, metric
 from stream_app.flow.score import CHAMPION, Lane, Score
 from stream_app.flow.succession import Succession
 from stream_app.flow.tracks import Tracks

@@ -3,8 +3,8 @@
 from typing import Any
 
 from stream_app.flow.chunk import Chunk
-from stream_app.flow.events import message
 from stream_app.flow.features import Features
+from stream_app.flow.outgoing import message
 from stream_app.messages import Ints, Origin
 
 

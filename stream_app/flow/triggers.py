@@ -5,8 +5,8 @@ from typing import Any
 from stream_app.config import Config
 from stream_app.config.watched import asked_for, signals
 from stream_app.flow.chunk import Alarm
-from stream_app.flow.events import cloud_event, rfc3339
 from stream_app.flow.incidents import Incident, evidence, is_worse, sentence
+from stream_app.flow.outgoing import cloud_event, rfc3339
 from stream_app.flow.policies import Policies, apart, span
 from stream_app.flow.score import CHAMPION, Score
 from stream_app.messages import Message, Origin

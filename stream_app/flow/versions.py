@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from stream_app.config import Config, Model, digest
-from stream_app.flow.events import message
+from stream_app.flow.outgoing import message
 from stream_app.messages import Message, Origin
 from stream_app.models.seal import packed
 
