@@ -22,9 +22,28 @@ from typing import Any
 import numpy as np
 
 from detectors._base import CALENDAR, Array, Detector, Drift, Floats, Interval, whole
-from detectors._residuals import BASE, DRAWS, LEFT_MEAN, ORDER, RAW_MEAN, SCALE, SEEN, STRIDE, residuals, thin
+from detectors._residuals import (
+    COLUMN,
+    COMOMENT,
+    DRAWS,
+    FIRST,
+    LEFT_MEAN,
+    ORDER,
+    RAW_M2,
+    RAW_MEAN,
+    RAW_N,
+    SCALE,
+    SCORES,
+    SEEN,
+    STRIDE,
+    residuals,
+    thin,
+)
+from detectors._scores import EDGES, EVER, Bag
 
 STRIDE_SAMPLE = 512  # categories from which the stride is learned
+BLOCK = 4096  # rows at a time: after an alarm no more of them are gone through again
+APART = 1 << 40  # the columns' random numbers, from one another and from the detector's own
 
 
 class Adjusted(Detector):
@@ -53,14 +72,22 @@ class Adjusted(Detector):
             {
                 "counts": inner._counts,
                 "null_counts": np.zeros(3, np.int64),
-                "columns": np.zeros((d, BASE + 1)),
+                "columns": np.zeros((d, COLUMN)),
                 "seasons": np.zeros((self._phases, d, 3)),
                 "lags": np.zeros((d, ORDER)),
                 "weights": np.zeros((d, ORDER + 1)),
                 "spread": np.zeros((d, ORDER + 1, ORDER + 1)),
                 "codes": np.zeros(STRIDE_SAMPLE if self._categories else 0),
+                "ranks": np.zeros((d, 3), np.int64),
+                "units": np.zeros((d, 5)),
+                "edges": np.zeros((d, EDGES)),
+                "cells": np.zeros((d, 2, EDGES + 1), np.int64),
+                "first": np.zeros((d, FIRST)),
             },
         )
+        state = self._state
+        state["ranks"][:, EVER] = APART * (1 + np.arange(d))
+        self._bags = Bag(state["ranks"], state["units"], state["edges"], state["cells"], state["first"])
         self._own = [array for key, array in self._state.items() if key != "counts"]
 
     @property
@@ -77,7 +104,8 @@ class Adjusted(Detector):
 
     @property
     def estimate(self) -> float:
-        return self._level(self.inner.estimate)
+        known, column = self.inner.estimate, self._state["columns"][0]
+        return self._level(float(column[LEFT_MEAN]) if math.isnan(known) and column[RAW_N] else known)
 
     def detectable(self, n: int) -> float:
         """Of the residuals: a step in an autocorrelated signal must be larger by `gain`."""
@@ -93,15 +121,22 @@ class Adjusted(Detector):
         self.inner.load({"detector": state["detector"], **own})
 
     def _reset(self) -> None:
-        draws = self._state["null_counts"][DRAWS]
+        draws, ever = self._state["null_counts"][DRAWS], self._state["ranks"][:, EVER].copy()
         self.inner._reset()
         for array in self._own:
             array[...] = 0
-        self._state["null_counts"][DRAWS] = draws
+        self._state["null_counts"][DRAWS], self._state["ranks"][:, EVER] = draws, ever
 
     def _run(self, x: Floats, start: int) -> int:
-        rows = x[start:].reshape(len(x) - start, math.prod(x.shape[1:]))
-        time_ms = None if self._time_ms is None else self._time_ms[start:]
+        for begin in range(start, len(x), BLOCK):
+            at = self._run_block(x, begin, min(len(x), begin + BLOCK))
+            if at >= 0:
+                return at
+        return -1
+
+    def _run_block(self, x: Floats, start: int, stop: int) -> int:
+        rows = x[start:stop].reshape(stop - start, math.prod(x.shape[1:]))
+        time_ms = None if self._time_ms is None else self._time_ms[start:stop]
         out, places = np.empty((len(rows) + 1, rows.shape[1])), np.empty(len(rows), np.int64)
         before = [array.copy() for array in self._own]
         fed = self._feed(rows, time_ms, out, places)
@@ -122,7 +157,7 @@ class Adjusted(Detector):
             return int(thin(rows, counts, state["codes"], out, places))
         phases = self._phase(len(rows), time_ms)
         learned = columns, state["seasons"], state["lags"], state["weights"], state["spread"]
-        return int(residuals(rows, phases, self._whiten, self.error_only, counts, *learned, out, places))
+        return int(residuals(rows, phases, self._whiten, self.error_only, counts, *learned, self._bags, out, places))
 
     def _phase(self, n: int, time_ms: Array | None) -> Array:
         """The phase of each of the next n observations."""
@@ -139,16 +174,25 @@ class Adjusted(Detector):
 
     @property
     def _gain(self) -> float:
-        """What a step in the residuals is in the signal."""
+        """What a step in the residuals is in what they are the residuals of."""
         if not self._whiten or self._categories or self.error_only:
             return 1.0
         return 1.0 / min(1.0, max(1e-3, 1.0 - float(self._state["weights"][0, 1:].sum())))
+
+    @property
+    def _worth(self) -> float:
+        """What a step in the scores is in the signal, where it is scored (exact for two values); else 1."""
+        column = self._state["columns"][0]
+        if column[SCORES] < 2 or column[COMOMENT] <= 0.0:
+            return 1.0
+        return float(column[RAW_M2] / column[RAW_N] * column[SCORES] / column[COMOMENT])
 
     def _level(self, residual: float) -> float:
         column = self._state["columns"][0]
         if self._categories or self.error_only or column[SCALE] == 0.0:
             return residual
-        return float((column[RAW_MEAN] + self._gain * (residual - column[LEFT_MEAN])) / column[SCALE])
+        step = self._worth * self._gain * (residual - column[LEFT_MEAN])
+        return float((column[RAW_MEAN] + step) / column[SCALE])
 
     def _evidence(self) -> Drift:
         drift = self.inner._evidence()

@@ -1,5 +1,8 @@
 """What a season and its own past do not explain of a signal: the compiled part of `_null.Adjusted`.
 
+Values of which many are the same (0 and 1, counts, zeros among numbers) are replaced by the normal quantiles of their
+sequential ranks, ties broken at random (`_scores`): their residuals would be a few atoms that wander while the season
+is learned, and every rank of them would wander along.
 A season: Welford's mean and spread for each phase. Its past: recursive least squares on (1, the last ORDER values).
 """
 
@@ -8,16 +11,20 @@ import math
 import numpy as np
 from numba import njit
 
-from detectors._base import Array, Floats
+from detectors._base import Array, Floats, N
 from detectors._kernels import HUGE, random_unit
+from detectors._scores import EDGES, ON, UPTO, Bag, normal_quantile, score
 
 ORDER = 3  # of the autoregression
 VISITS, FITTED = 4, 64  # observations that a phase, and the autoregression, learn from before any is fed
+TIED_VISITS = 8  # of a phase of scores, whose distribution differs by phase: the mean of four would show it
 SHRINK = 16.0  # observations that the spread of all phases counts for in the spread of one
+FIRST, SAME = 64, 6  # a signal is tied if so many of its first are one value
 
 SEEN, DRAWS, STRIDE = range(3)  # places in `counts`
 # Places in a column's row of `columns`.
 SCALE, RAW_N, RAW_MEAN, LEFT_N, LEFT_MEAN, WITHIN, WITHIN_N, FITS, BASE = range(9)
+RAW_M2, SCORES, SCORE_MEAN, COMOMENT, TIED, COLUMN = range(9, 15)
 PHASE_N, PHASE_MEAN, PHASE_M2 = range(3)  # places in a phase
 
 
@@ -27,7 +34,7 @@ def _deseason(y: float, phase: Floats, column: Floats) -> float:
     n = phase[PHASE_N]
     off = y - phase[PHASE_MEAN]
     left = math.nan
-    if n >= VISITS:
+    if n >= (TIED_VISITS if column[TIED] > 0.0 else VISITS):
         left = off / math.sqrt(1.0 + 1.0 / n)
         if column[WITHIN] > 0.0:
             pooled = column[WITHIN] / column[WITHIN_N]
@@ -43,10 +50,12 @@ def _deseason(y: float, phase: Floats, column: Floats) -> float:
 
 
 @njit(cache=True)
-def _whiten(d: float, column: Floats, lags: Floats, weights: Floats, spread: Floats) -> tuple[float, float]:
+def _whiten(
+    d: float, chance: float, column: Floats, lags: Floats, weights: Floats, spread: Floats
+) -> tuple[float, float]:
     """(d less its prediction from the past, over its standard error; the prediction); NaN while the fit is young.
 
-    Recursive least squares on (1, the last ORDER values).
+    Recursive least squares on (1, the last ORDER values, without what is chance in them).
     """
     if column[FITS] == 0.0:
         for i in range(ORDER + 1):
@@ -66,7 +75,7 @@ def _whiten(d: float, column: Floats, lags: Floats, weights: Floats, spread: Flo
             spread[i, j] -= gain[i] * gain[j] / (1.0 + leverage)
     for i in range(ORDER - 1, 0, -1):
         lags[i] = lags[i - 1]
-    lags[0] = d
+    lags[0] = d - chance
     column[FITS] += 1.0
     if column[FITS] <= FITTED:
         return math.nan, math.nan
@@ -86,6 +95,64 @@ def _couple(x: float, expected: float, base: float, u: float) -> float:
 
 
 @njit(cache=True)
+def _tied(sample: Floats) -> bool:
+    """Whether SAME of the values or more are one."""
+    ordered = np.sort(sample)
+    for i in range(SAME - 1, len(ordered)):
+        if ordered[i] == ordered[i - SAME + 1]:
+            return True
+    return False
+
+
+@njit(cache=True)
+def _middle(y: float, bag: Bag) -> float:
+    """The normal quantile of y's rank, half of what it is tied with below it."""
+    edges, cells = bag.edges, bag.cells
+    low = below = 0
+    for j in range(EDGES):
+        less = edges[j] < y
+        low += less
+        below += cells[UPTO, j] if less else 0
+    same = cells[UPTO, low]
+    if low < EDGES and edges[low] == y:
+        below, same = below + same - cells[ON, low], cells[ON, low]
+    elif low < EDGES:
+        same -= cells[ON, low]
+    return normal_quantile((below + 0.5 * same) / bag.counts[N])
+
+
+@njit(cache=True)
+def _untie(y: float, column: Floats, bag: Bag) -> float:
+    """What is to be explained of y: y, or its normal score if the first FIRST are tied; NaN where it has none yet."""
+    if bag.counts[N] >= FIRST and column[TIED] == 0.0:
+        return y
+    u = score(y, bag)
+    if bag.counts[N] < FIRST:
+        return y
+    if bag.counts[N] == FIRST:
+        column[TIED] = 1.0 if _tied(bag.sample) else 0.0
+        return math.nan if column[TIED] > 0.0 else y
+    if math.isnan(u):
+        return math.nan
+    z = normal_quantile(u)
+    column[SCORES] += 1.0
+    off = z - column[SCORE_MEAN]
+    column[SCORE_MEAN] += off / column[SCORES]
+    column[COMOMENT] += off * (y - column[RAW_MEAN])
+    return z
+
+
+@njit(cache=True)
+def _restart(season: Floats, column: Floats, lags: Floats, weights: Floats, spread: Floats) -> None:
+    """Forget what was learned of the values: it is their scores that are to be explained."""
+    season[:] = 0.0
+    lags[:] = 0.0
+    weights[:] = 0.0
+    spread[:] = 0.0
+    column[WITHIN] = column[WITHIN_N] = column[FITS] = 0.0
+
+
+@njit(cache=True)
 def residuals(
     x: Floats,
     phases: Array,
@@ -97,6 +164,7 @@ def residuals(
     lags: Floats,
     weights: Floats,
     spread: Floats,
+    bags: Bag,
     out: Floats,
     places: Array,
 ) -> int:
@@ -106,8 +174,7 @@ def residuals(
         counts[SEEN] += 1
         ready = True
         for c in range(x.shape[1]):
-            column = columns[c]
-            value = x[at, c]
+            column, value = columns[c], x[at, c]
             out[fed, c] = math.nan
             if not math.isfinite(value):
                 continue
@@ -115,16 +182,30 @@ def residuals(
                 column[SCALE] = math.ldexp(1.0, min(1000, -math.frexp(value)[1]))
             scale = column[SCALE] if column[SCALE] > 0.0 else 1.0
             y = min(max(value * scale, -HUGE), HUGE)
-            left, expected = y, 0.0
-            if len(season) > 0:
-                expected = season[phases[at], c, PHASE_MEAN]
-                left = _deseason(y, season[phases[at], c], column)
-            if whiten and not math.isnan(left):
-                left, ahead = _whiten(left, column, lags[c], weights[c], spread[c])
-                expected += ahead
             column[RAW_N] += 1.0
-            column[RAW_MEAN] += (y - column[RAW_MEAN]) / column[RAW_N]
-            if math.isnan(left):
+            off = y - column[RAW_MEAN]
+            column[RAW_MEAN] += off / column[RAW_N]
+            column[RAW_M2] += off * (y - column[RAW_MEAN])
+            left, expected, chance, young = y, 0.0, 0.0, False
+            if not couple:
+                bag = Bag(bags.counts[c], bags.floats[c], bags.edges[c], bags.cells[c], bags.sample[c])
+                young = bag.counts[N] < FIRST
+                left = _untie(y, column, bag)
+                if young and column[TIED] > 0.0:
+                    _restart(season[:, c], column, lags[c], weights[c], spread[c])
+                if math.isnan(left):
+                    ready = ready and x.shape[1] > 1  # a constant column is a missing cell
+                    continue
+                if column[TIED] > 0.0:
+                    chance = left - _middle(y, bag)
+            if len(season) > 0:
+                phase = season[phases[at], c]
+                expected = phase[PHASE_MEAN]
+                left = _deseason(left, phase, column)
+            if whiten and not math.isnan(left):
+                left, ahead = _whiten(left, chance, column, lags[c], weights[c], spread[c])
+                expected += ahead
+            if young or math.isnan(left):
                 ready = False
                 continue
             if couple:

@@ -55,7 +55,7 @@ PEERS = {
     f"CUSUM min={SILENT}": _peer(*CUSUM, ERROR, min_n_instances=SILENT),
     "PageHinkley": _peer(moa.PageHinkley, "lambda_", 0.5, 5000, BOTH),
     "GMA": _peer(*GMA, BOTH),
-    f"GMA min={SILENT}": _peer(*GMA, ERROR, min_n_instances=SILENT),
+    f"GMA min={SILENT}": _peer(*GMA, BOTH, min_n_instances=SILENT),
     "SEED": _peer(moa.SEED, "delta", 1, 1e-12, BOTH),
     "DDM": _peer(moa.DDM, "out_control_level", 1, 5, ERROR),
     "RDDM": Peer(_rddm, 1.3, 5, ERROR, "drift_level"),
