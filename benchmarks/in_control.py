@@ -5,7 +5,8 @@ at 10,000 and 10,000,000 at 100,000, less where a cell takes longer than BUDGET_
 observations than declared came between two alarms, and "surely below" if the upper end of the interval is, too.
 
 Signals: errors of three rates; a normal of three scales; heavy tails; dependent ones (`dependence = "ar"`); a season
-(`season = 288`); categories with a thousand rare values; rows of 8 correlated numbers.
+(`season = 288`), of errors and counts as well, and zeros among numbers; categories with a thousand rare values; rows of
+8 correlated numbers.
 
 Run: python benchmarks/in_control.py [--out docs/detectors/in_control.md] [--quick] [--only NAME,...]
 (a quarter of an hour on two idle cores)
@@ -64,6 +65,19 @@ def season(rng: np.random.Generator, n: int) -> np.ndarray:
     return 1.5 * np.sin(2 * np.pi * np.arange(n) / PERIOD) + rng.normal(size=n)
 
 
+def seasonal_errors(rng: np.random.Generator, n: int) -> np.ndarray:
+    return rng.random(n) < 0.2 + 0.1 * np.sin(2 * np.pi * np.arange(n) / PERIOD)
+
+
+def seasonal_counts(rng: np.random.Generator, n: int) -> np.ndarray:
+    return rng.poisson(5 + 2 * np.sin(2 * np.pi * np.arange(n) / PERIOD))
+
+
+def zeros(rng: np.random.Generator, n: int) -> np.ndarray:
+    """A lognormal of which three in five are 0."""
+    return rng.lognormal(size=n) * (rng.random(n) < 0.4)
+
+
 def categories(rng: np.random.Generator, n: int) -> np.ndarray:
     """Five common values and RARE rare ones that have a fifth together."""
     return np.where(rng.random(n) < 0.8, rng.integers(5, size=n), 5 + rng.integers(RARE, size=n))
@@ -81,6 +95,9 @@ SIGNALS = {
     "lognormal": Signal("number", lambda rng, n: rng.lognormal(size=n), {}),
     **{f"AR(1) {phi:g}": autoregression(phi) for phi in (0.5, 0.9)},
     f"season {PERIOD}": Signal("number", season, {"season": PERIOD}),
+    f"error, season {PERIOD}": Signal("error", seasonal_errors, {"season": PERIOD}),
+    f"counts, season {PERIOD}": Signal("number", seasonal_counts, {"season": PERIOD}),
+    "zeros among numbers, AR": Signal("number", zeros, {"dependence": "ar"}),
     "categories": Signal("category", categories, {"categories": True}),
     f"rows of {FEATURES}": Signal("vector", rows, {"features": FEATURES}),
 }
@@ -164,7 +181,7 @@ def page(cells: list[Cell]) -> str:
         "<!-- made by benchmarks/in_control.py: do not edit -->",
         "# False alarms: declared and measured\n",
         "Mean number of observations between two alarms on streams that do not change, [95 % Poisson interval]; `> N`:",
-        'no alarm in N. AR(1) signals are watched with `dependence = "ar"`, the season with `season = 288`, categories',
+        'no alarm in N. AR signals are watched with `dependence = "ar"`, seasons with `season = 288`, categories',
         'with `categories = true`; "up" is `direction = "up"`. `?`: measured below the declared; `!`: so is the upper',
         "end of the interval.",
     ]

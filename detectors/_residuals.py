@@ -24,7 +24,8 @@ FIRST, SAME = 64, 6  # a signal is tied if so many of its first are one value
 SEEN, DRAWS, STRIDE = range(3)  # places in `counts`
 # Places in a column's row of `columns`.
 SCALE, RAW_N, RAW_MEAN, LEFT_N, LEFT_MEAN, WITHIN, WITHIN_N, FITS, BASE = range(9)
-RAW_M2, SCORES, SCORE_MEAN, COMOMENT, TIED, COLUMN = range(9, 15)
+RAW_M2, SCORES, SCORE_MEAN, COMOMENT, TIES, COLUMN = range(9, 15)
+UNDECIDED, UNTIED, TIED = 0.0, 1.0, 2.0  # values of TIES
 PHASE_N, PHASE_MEAN, PHASE_M2 = range(3)  # places in a phase
 
 
@@ -34,7 +35,7 @@ def _deseason(y: float, phase: Floats, column: Floats) -> float:
     n = phase[PHASE_N]
     off = y - phase[PHASE_MEAN]
     left = math.nan
-    if n >= (TIED_VISITS if column[TIED] > 0.0 else VISITS):
+    if n >= (TIED_VISITS if column[TIES] == TIED else VISITS):
         left = off / math.sqrt(1.0 + 1.0 / n)
         if column[WITHIN] > 0.0:
             pooled = column[WITHIN] / column[WITHIN_N]
@@ -51,20 +52,20 @@ def _deseason(y: float, phase: Floats, column: Floats) -> float:
 
 @njit(cache=True)
 def _whiten(
-    d: float, chance: float, column: Floats, lags: Floats, weights: Floats, spread: Floats
+    d: float, chance: float, column: Floats, lags: Floats, weights: Floats, spread: Floats, row: Floats, gain: Floats
 ) -> tuple[float, float]:
     """(d less its prediction from the past, over its standard error; the prediction); NaN while the fit is young.
 
-    Recursive least squares on (1, the last ORDER values, without what is chance in them).
+    Recursive least squares on (1, the last ORDER values, without what is chance in them); row and gain are its scratch.
     """
     if column[FITS] == 0.0:
         for i in range(ORDER + 1):
             spread[i, i] = 1e8
-    row, gain = np.ones(ORDER + 1), np.zeros(ORDER + 1)
-    row[1:] = lags
+    row[0], row[1:] = 1.0, lags
     expected, leverage = 0.0, 0.0
     for i in range(ORDER + 1):
         expected += weights[i] * row[i]
+        gain[i] = 0.0
         for j in range(ORDER + 1):
             gain[i] += spread[i, j] * row[j]
         leverage += row[i] * gain[i]
@@ -98,10 +99,7 @@ def _couple(x: float, expected: float, base: float, u: float) -> float:
 def _tied(sample: Floats) -> bool:
     """Whether SAME of the values or more are one."""
     ordered = np.sort(sample)
-    for i in range(SAME - 1, len(ordered)):
-        if ordered[i] == ordered[i - SAME + 1]:
-            return True
-    return False
+    return bool(np.any(ordered[SAME - 1 :] == ordered[: len(ordered) - SAME + 1]))
 
 
 @njit(cache=True)
@@ -124,14 +122,12 @@ def _middle(y: float, bag: Bag) -> float:
 @njit(cache=True)
 def _untie(y: float, column: Floats, bag: Bag) -> float:
     """What is to be explained of y: y, or its normal score if the first FIRST are tied; NaN where it has none yet."""
-    if bag.counts[N] >= FIRST and column[TIED] == 0.0:
-        return y
     u = score(y, bag)
     if bag.counts[N] < FIRST:
         return y
     if bag.counts[N] == FIRST:
-        column[TIED] = 1.0 if _tied(bag.sample) else 0.0
-        return math.nan if column[TIED] > 0.0 else y
+        column[TIES] = TIED if _tied(bag.sample) else UNTIED
+        return math.nan if column[TIES] == TIED else y
     if math.isnan(u):
         return math.nan
     z = normal_quantile(u)
@@ -169,7 +165,7 @@ def residuals(
     places: Array,
 ) -> int:
     """Writes the residual of each row that is to be fed, and where it came from; how many. Missing cells stay NaN."""
-    fed = 0
+    fed, row, gain = 0, np.empty(ORDER + 1), np.empty(ORDER + 1)
     for at in range(len(x)):
         counts[SEEN] += 1
         ready = True
@@ -187,23 +183,23 @@ def residuals(
             column[RAW_MEAN] += off / column[RAW_N]
             column[RAW_M2] += off * (y - column[RAW_MEAN])
             left, expected, chance, young = y, 0.0, 0.0, False
-            if not couple:
+            if not couple and column[TIES] != UNTIED:
+                young = column[TIES] == UNDECIDED
                 bag = Bag(bags.counts[c], bags.floats[c], bags.edges[c], bags.cells[c], bags.sample[c])
-                young = bag.counts[N] < FIRST
                 left = _untie(y, column, bag)
-                if young and column[TIED] > 0.0:
+                if young and column[TIES] == TIED:
                     _restart(season[:, c], column, lags[c], weights[c], spread[c])
                 if math.isnan(left):
                     ready = ready and x.shape[1] > 1  # a constant column is a missing cell
                     continue
-                if column[TIED] > 0.0:
+                if whiten and column[TIES] == TIED:
                     chance = left - _middle(y, bag)
             if len(season) > 0:
                 phase = season[phases[at], c]
                 expected = phase[PHASE_MEAN]
                 left = _deseason(left, phase, column)
             if whiten and not math.isnan(left):
-                left, ahead = _whiten(left, chance, column, lags[c], weights[c], spread[c])
+                left, ahead = _whiten(left, chance, column, lags[c], weights[c], spread[c], row, gain)
                 expected += ahead
             if young or math.isnan(left):
                 ready = False

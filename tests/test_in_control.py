@@ -22,10 +22,18 @@ RARE = lambda rng: rng.integers(0, 1000, N).astype(float)  # noqa: E731
 ZIPF = lambda rng: np.minimum(rng.zipf(1.5, N), 1e6).astype(float)  # noqa: E731
 
 
+DAY = np.sin(np.arange(N) * 2 * np.pi / PERIOD)
+TIED = {
+    "errors, season": (lambda rng: (rng.random(N) < 0.2 + 0.1 * DAY).astype(float), {"season": PERIOD}),
+    "rare errors, both": (lambda rng: (rng.random(N) < 0.05).astype(float), {"season": PERIOD, "dependence": "ar"}),
+    "counts, season": (lambda rng: rng.poisson(5 + 2 * DAY).astype(float), {"season": PERIOD}),
+    "zeros among numbers, ar": (lambda rng: rng.lognormal(size=N) * (rng.random(N) < 0.4), {"dependence": "ar"}),
+}
+
+
 def wave(rng, name):
     """A daily season; of the error rate for detectors of errors."""
-    day = np.sin(np.arange(N) * 2 * np.pi / PERIOD)
-    return (rng.random(N) < 0.2 + 0.1 * day).astype(float) if get(name).error_only else 1.5 * day + rng.normal(size=N)
+    return (rng.random(N) < 0.2 + 0.1 * DAY).astype(float) if get(name).error_only else 1.5 * DAY + rng.normal(size=N)
 
 
 def dependent(rng, name, phi):
@@ -87,3 +95,11 @@ def test_dependence_is_no_drift(name, phi):
     x = dependent(np.random.default_rng(5), name, phi)
 
     assert alarms(name, x, dependence="ar") <= 1
+
+
+@pytest.mark.parametrize("name", [name for name in names() if not get(name).error_only])
+@pytest.mark.parametrize("signal", TIED)
+def test_nor_are_they_where_values_repeat(name, signal):
+    sample, options = TIED[signal]
+
+    assert alarms(name, sample(np.random.default_rng(5)), **options) <= 1.1

@@ -11,8 +11,13 @@ def tie_breaker(ordinal):
     return (((h ^ h >> 31) >> 12) + 0.5) / 2**52
 
 
-def uniform_scores(x, start, warm_up):
+def uniform_scores(x, start, warm_up, ever=0):
     """(index, u) of each value that is scored when the detector starts over at `start`."""
+    yield from ((at, u) for at, u, _ in ranked(x, start, warm_up, ever))
+
+
+def ranked(x, start, warm_up, ever=0):
+    """The same, and what u would be if half of the equal values lay below."""
     ordered = sorted(x[start : start + warm_up])
     edges = sorted({ordered[j * (warm_up - 1) // 63] for j in range(64)}) if len(x) >= start + warm_up else []
 
@@ -25,7 +30,8 @@ def uniform_scores(x, start, warm_up):
         below = bisect.bisect_left(cells, place)
         same = bisect.bisect_right(cells, place) - below
         if len(set(x[start:at])) > 1:
-            yield at, (below + tie_breaker(at + 1) * (same + 1)) / (seen + 1)
+            u = (below + tie_breaker(ever + at + 1) * (same + 1)) / (seen + 1)
+            yield at, u, (below + (same + 1) / 2) / (seen + 1)
         bisect.insort(cells, place)
 
 
