@@ -55,7 +55,7 @@ class Detector:
         self._params = params
         self._state = state
         self._counts = state["counts"]
-        self._one = np.empty((1, params["features"]) if "vector" in self.kinds else 1)
+        self._shape: tuple[int, ...] = (params["features"],) if "vector" in self.kinds else ()  # of one observation
         self._time_ms: Array | None = None  # of the observations being fed, where they were given
 
     @property
@@ -99,8 +99,10 @@ class Detector:
 
     def update(self, x: ArrayLike, time_ms: float | None = None) -> Drift | None:
         """Feed one observation: a number, a category's code or a row."""
-        self._one[0] = x
-        found = self.update_many(self._one, None if time_ms is None else np.array([time_ms], np.float64))
+        one = np.asarray(x)
+        if one.shape != self._shape:
+            raise ValueError(f"x: expected shape {self._shape}, got {one.shape}")
+        found = self.update_many(one[None], None if time_ms is None else np.asarray(time_ms)[None])
         return found[0][1] if found else None
 
     def update_many(self, x: ArrayLike, time_ms: ArrayLike | None = None) -> list[tuple[int, Drift]]:
@@ -108,10 +110,14 @@ class Detector:
 
         time_ms[n], event times in milliseconds, are needed only by what counts time: a season, a `reference_s`.
         """
+        x = np.asarray(x)
+        if x.dtype.kind in "cmM":
+            raise ValueError(f"x: expected real numbers, got {x.dtype}")
         x = np.ascontiguousarray(x, dtype=np.float64)
-        if x.shape[1:] != self._one.shape[1:]:
-            raise ValueError(f"x: expected shape (n, {', '.join(map(str, self._one.shape[1:]))}), got {x.shape}")
-        self._time_ms = None if time_ms is None else np.asarray(time_ms)
+        if x.shape[1:] != self._shape:
+            expected = f"(n, {self._shape[0]})" if self._shape else "(n,)"
+            raise ValueError(f"x: expected shape {expected}, got {x.shape}")
+        self._time_ms = None if time_ms is None else _times(time_ms, len(x))
         return self.drifts(x, self._run(x, 0))
 
     def drifts(self, x: Floats, at: int) -> list[tuple[int, Drift]]:
@@ -164,6 +170,20 @@ class Detector:
 
     def _evidence(self) -> Drift:
         raise NotImplementedError
+
+
+def _times(time_ms: ArrayLike, n: int) -> Array:
+    """The event times of n observations, or ValueError: compiled code counts phases by them, unchecked."""
+    times = np.asarray(time_ms)
+    if times.dtype.kind not in "iuf":
+        raise ValueError(f"time_ms: expected numbers, in milliseconds, got {times.dtype}")
+    if times.shape != (n,):
+        raise ValueError(f"time_ms: expected shape ({n},), one for each of x, got {times.shape}")
+    times = times.astype(np.float64, copy=False)
+    wrong = np.flatnonzero(~np.isfinite(times))
+    if len(wrong):
+        raise ValueError(f"time_ms: expected finite numbers, got {times[wrong[0]]} at index {wrong[0]}")
+    return times
 
 
 _registered: dict[str, type[Detector]] = {}

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import math
 import subprocess
 import sys
 
@@ -219,6 +220,42 @@ def test_an_unknown_direction_is_refused(name):
     for value in ("sideways", 1, None):
         with pytest.raises(ValueError, match="direction: expected 'both', 'up' or 'down', got"):
             make(name, direction=value)
+
+
+@EVERY
+def test_an_observation_of_another_shape_is_refused(name):
+    wide = "vector" in get(name).kinds
+    one, many = (r"\(3,\)", r"\(n, 3\)") if wide else (r"\(\)", r"\(n,\)")
+    detector = small(name)
+    for wrong in (5.0, [5.0]) if wide else ([5.0], [1.0, 2.0]):
+        with pytest.raises(ValueError, match=f"x: expected shape {one}, got"):
+            detector.update(wrong)
+    with pytest.raises(ValueError, match=f"x: expected shape {many}, got"):
+        detector.update_many(np.ones(5) if wide else np.ones((5, 1)))
+    for wrong in (np.ones(3) * 1j, np.zeros(3, "datetime64[ms]")):
+        with pytest.raises(ValueError, match=f"x: expected real numbers, got {wrong.dtype}".replace("[", r"\[")):
+            detector.update(wrong if wide else wrong[0])
+    assert (detector.n, detector.missing) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "wrong"),
+    [
+        (5.0, r"time_ms: expected shape \(4,\), one for each of x, got \(\)"),
+        ([1.0, 2.0], r"time_ms: expected shape \(4,\), one for each of x, got \(2,\)"),
+        ([1.0, 2.0, np.nan, np.inf], "time_ms: expected finite numbers, got nan at index 2"),
+        ([1.0, np.inf, 2.0, 3.0], "time_ms: expected finite numbers, got inf at index 1"),
+        (np.zeros(4, "datetime64[s]"), r"time_ms: expected numbers, in milliseconds, got datetime64\[s\]"),
+    ],
+)
+@pytest.mark.parametrize("params", [{"season": "hour-of-day"}, {"reference_s": 60.0}, {}])
+def test_times_that_are_none_are_refused(params, time_ms, wrong):
+    detector = make("ks", **params)
+    with pytest.raises(ValueError, match=wrong):
+        detector.update_many(np.ones(4), time_ms)
+    with pytest.raises(ValueError, match="time_ms: expected finite numbers, got nan at index 0"):
+        detector.update(1.0, math.nan)
+    assert detector.n == 0
 
 
 @EVERY
