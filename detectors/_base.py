@@ -1,8 +1,11 @@
 """What every detector is: numbers in, evidence out, state that can be stored and loaded."""
 
+import json
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -11,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Array = NDArray[Any]
 
+LAYOUT = 1  # of states: one more when what their arrays hold has changed
 N, MISSING = 0, 1  # the first two places of every detector's `counts`
 Z95 = 1.959963984540054  # half the width of a 95 % interval, in standard errors
 HOUR_MS = 3_600_000
@@ -144,19 +148,36 @@ class Detector:
         return drift
 
     def to_state(self) -> dict[str, Any]:
-        """A copy of the state: arrays of fixed shape under string keys."""
-        return {"detector": self.name, **{key: array.copy() for key, array in self._state.items()}}
+        """A copy of the state: arrays of fixed shape under string keys; `params` tells what it was made with."""
+        arrays = {key: array.copy() for key, array in self._state.items()}
+        return {"detector": self.name, "params": self._made_with.copy(), **arrays}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take over what `to_state` of a detector with the same name and parameters gave; ValueError if it is not."""
         if state.get("detector") != self.name:
             raise ValueError(f"state of {state.get('detector')!r} cannot be loaded into {self.name!r}")
+        self._check_fits(state, "params", self._made_with)
+        differ = np.flatnonzero(state["params"] != self._made_with)
+        if len(differ):
+            names = ["layout, that of another version", *sorted(self._params)]
+            raise ValueError(
+                f"state of {self.name!r} was made with another {', another '.join(names[i] for i in differ)}"
+            )
         for key, mine in self._state.items():
-            theirs = state.get(key)
-            if not isinstance(theirs, np.ndarray) or theirs.shape != mine.shape or theirs.dtype != mine.dtype:
-                raise ValueError(f"state of {self.name!r} does not fit at {key!r}: was it made with other parameters?")
+            self._check_fits(state, key, mine)
         for key, mine in self._state.items():
             mine[...] = state[key]
+
+    def _check_fits(self, state: Mapping[str, Any], key: str, mine: Array) -> None:
+        theirs = state.get(key)
+        if not isinstance(theirs, np.ndarray) or theirs.shape != mine.shape or theirs.dtype != mine.dtype:
+            raise ValueError(f"state of {self.name!r} does not fit at {key!r}: was it made with other parameters?")
+
+    @cached_property
+    def _made_with(self) -> Array:
+        """The layout and a checksum of each parameter in force, by name: of the same size for the same parameters."""
+        values = (json.dumps(self._params[key], sort_keys=True) for key in sorted(self._params))
+        return np.array([LAYOUT, *(zlib.crc32(value.encode()) for value in values)], np.uint32)
 
     def _reset(self) -> None:
         missing = self._counts[MISSING]

@@ -187,7 +187,9 @@ class Abreast:
 
     def to_state(self) -> dict[str, Any]:
         """Copies of the members' states, side by side."""
-        return {"detector": self.members[0].name, **{key: array.copy() for key, array in self._state.items()}}
+        made_with = np.stack([each._made_with for each in self.members])
+        arrays = {key: array.copy() for key, array in self._state.items()}
+        return {"detector": self.members[0].name, "params": made_with, **arrays}
 
     def feed(self, x: Floats, rows: Array) -> Array:
         """Feed x[rows[j]] to the j-th up to its first drift; the index for each, or -1."""

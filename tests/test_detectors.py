@@ -81,6 +81,33 @@ def test_state_of_another_is_refused(name):
         small(name).load({"detector": name})
 
 
+@pytest.mark.parametrize(
+    ("name", "theirs", "mine", "wrong"),
+    [
+        ("glr", {"direction": "up"}, {}, "glr' was made with another direction"),
+        ("ecdd", {"memory": 100}, {"memory": 1000}, "another memory"),
+        ("ks", {"arl0": 1e3}, {"arl0": 1e6}, "another arl0"),
+        ("ks", {"season": 24, "arl0": 1e3}, {"season": 24}, "another arl0"),
+        ("ks", {"season": 24}, {"dependence": "ar"}, "another dependence, another season"),
+        ("ks", {"season": 24}, {}, "does not fit at 'params'"),
+        ("psi", {"categories": True}, {}, "another bins, another categories"),
+        ("cusum", {"h": 5.0}, {"delta": 0.005}, "does not fit at 'params'"),
+    ],
+)
+def test_state_of_other_parameters_is_refused(name, theirs, mine, wrong):
+    detector = make(name, **mine)
+    with pytest.raises(ValueError, match=wrong):
+        detector.load(make(name, **theirs).to_state())
+    assert detector.n == 0
+
+
+def test_state_of_another_layout_is_refused():
+    state = make("ks").to_state()
+    state["params"][0] += 1
+    with pytest.raises(ValueError, match="made with another layout"):
+        make("ks").load(state)
+
+
 @EVERY
 def test_a_state_is_a_copy(name):
     detector = small(name)
