@@ -37,9 +37,9 @@ def names() -> tuple[str, ...]:
 
 def get(name: str) -> type[Detector]:
     """The class behind a name; ValueError listing the known if there is none."""
+    if name not in names():
+        raise ValueError(f"unknown detector {name!r}; {_known(name, names())}")
     if name not in registered():
-        if name not in _FILES:
-            raise ValueError(f"unknown detector {name!r}; {_known(name, names())}")
         importlib.import_module(f"{__name__}.{name}")
     return registered()[name]
 
@@ -80,7 +80,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _known(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
+def _known(word: object, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(word), known, n=1)
     hint = f", did you mean {near[0]!r}?" if near else ""
     return f"known: {', '.join(known)}{hint}"

@@ -3,9 +3,9 @@
 import json
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -21,6 +21,8 @@ HOUR_MS = 3_600_000
 CALENDAR = {"hour-of-day": (HOUR_MS, 24), "hour-of-week": (HOUR_MS, 168), "day-of-week": (24 * HOUR_MS, 7)}
 Direction = Literal["both", "up", "down"]
 SIDES = {"both": (1.0, -1.0), "up": (1.0,), "down": (-1.0,)}
+WHOLE = int, np.integer  # what a parameter may be
+REAL = *WHOLE, float, np.floating
 Interval = tuple[float, float]
 UNKNOWN: Interval = (math.nan, math.nan)
 
@@ -176,7 +178,7 @@ class Detector:
     @cached_property
     def _made_with(self) -> Array:
         """The layout and a checksum of each parameter in force, by name: of the same size for the same parameters."""
-        values = (json.dumps(self._params[key], sort_keys=True) for key in sorted(self._params))
+        values = (json.dumps(self._params[key], sort_keys=True, default=int) for key in sorted(self._params))
         return np.array([LAYOUT, *(zlib.crc32(value.encode()) for value in values)], np.uint32)
 
     def _reset(self) -> None:
@@ -212,14 +214,27 @@ Class = TypeVar("Class", bound=type[Detector])
 
 
 def register(cls: Class) -> Class:
-    """Make a detector known under the name of its file; ValueError if that name is taken."""
+    """Make a detector known under the name of its file; ValueError if that name is taken.
+
+    Its `detectable` refuses what is no number of observations.
+    """
     name = cls.__module__.rpartition(".")[2]
     taken = _registered.get(name)
     if taken is not None and taken.__qualname__ != cls.__qualname__:
         raise ValueError(f"detector {name!r} is defined twice: {taken.__qualname__} and {cls.__qualname__}")
     cls.name = name
+    cls.detectable = _asked_of_some(cls.detectable)  # type: ignore[assignment, method-assign]
     _registered[name] = cls
     return cls
+
+
+def _asked_of_some(detectable: Callable[[Any, int], float]) -> Callable[[Any, int], float]:
+    @wraps(detectable)
+    def checked(self: Detector, n: int) -> float:
+        number("n", n, 1, 1e300)
+        return detectable(self, n)
+
+    return checked
 
 
 def registered() -> dict[str, type[Detector]]:
@@ -229,16 +244,16 @@ def registered() -> dict[str, type[Detector]]:
 
 def number(name: str, value: object, low: float, high: float) -> float:
     """The parameter as a float within [low, high], or ValueError naming it."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, REAL) or not low <= value <= high:
         raise ValueError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
     return float(value)
 
 
 def whole(name: str, value: object, low: int, high: int) -> int:
     """The parameter as an int within [low, high], or ValueError naming it."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, WHOLE) or not low <= value <= high:
         raise ValueError(f"{name}: expected a whole number from {low} to {high}, got {value!r}")
-    return value
+    return int(value)
 
 
 def flag(name: str, value: object) -> bool:

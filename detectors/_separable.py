@@ -8,9 +8,10 @@ import numpy as np
 from numba import njit
 from scipy.special import chdtri
 
-from detectors._base import MISSING, Array, Floats, number
-from detectors._bins import Binned
+from detectors._base import MISSING, Array, Floats, number, whole
+from detectors._bins import BINS, Binned
 from detectors._kernels import finite
+from detectors._sketch import Sketch
 from detectors._tally import BEFORE, BLOCK, CELLS, RECENT, REFERENCE, RENEWED, WINDOW, slide
 
 PSI, JS, HELLINGER, CHI2, G = range(5)  # the terms
@@ -220,13 +221,13 @@ class Separable(Binned):
         reference: int = 5000,
         reference_s: float | None = None,
         rolling: bool = False,
-        profile: Mapping[str, Any] | None = None,
+        profile: Mapping[str, Any] | Sketch | None = None,
         window: int = 500,
         bins: int | None = None,
         categories: bool = False,
         alpha: float | None = None,
     ) -> None:
-        bins = (20 if categories else 10) if bins is None else bins
+        bins = whole("bins", (20 if categories else 10) if bins is None else bins, *BINS)
         own = {
             "arl0": number("arl0", arl0, 100, 1e12),
             "alpha": None if alpha is None else number("alpha", alpha, 1e-12, 0.5),

@@ -32,7 +32,8 @@ class Classifier(Vectors):
     monitors = "distribution"
 
     def __init__(self, *, arl0: float = 1e6, features: int = 2, warm_up: int = 200, weight: float = 0.02) -> None:
-        params = {"arl0": arl0, "features": columns(features), "warm_up": warm_up, "weight": weight}
+        features = columns(features)
+        params = {"arl0": arl0, "features": features, "warm_up": warm_up, "weight": weight}
         super().__init__(params, points=2 * features, opponents=KEPT)
 
     def _points(self, z: Floats) -> Floats:

@@ -1,6 +1,7 @@
 """Window and reference in bins, through psi: the kinds of reference, rare and unseen categories, evidence."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -102,7 +103,30 @@ def test_a_detector_gives_its_reference_as_a_profile():
         assert second.update_many(x) == []
 
 
+def test_a_sketch_itself_is_a_profile():
+    sketch = Sketch.of(rng().normal(size=500))
+    detector = make("ks", profile=sketch)
+
+    assert detector.params == make("ks", profile=sketch.to_dict()).params
+    assert detector.params["profile"] == sketch.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("bins", "x"), ("bins", 0), ("edges", "x"), ("edges", [[1.0]]), ("edges", [1.0, math.inf]), ("counts", None),
+        ("mean", "x"), ("mean", math.nan), ("m2", -1.0), ("lowest", None), ("highest", math.inf), ("missing", 0.5),
+        ("categories", 1),
+    ],
+)  # fmt: skip
+def test_a_profile_with_a_wrong_value_is_refused(key, value):
+    with pytest.raises(ValueError, match="profile: "):
+        make("psi", profile=Sketch.of(np.arange(50.0)).to_dict() | {key: value})
+
+
 def test_wrong_references_are_refused():
+    with pytest.raises(ValueError, match=r"profile: expected what Sketch.to_dict\(\) gives"):
+        make("psi", profile=5)
     profile = Sketch.of(np.arange(50.0)).to_dict()
     for params in ({"rolling": True, "reference_s": 5.0}, {"profile": profile, "rolling": True}):
         with pytest.raises(ValueError, match="at most one of them"):

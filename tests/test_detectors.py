@@ -317,6 +317,48 @@ def test_wrong_parameters_are_refused(name):
             make(name, arl0=value)
 
 
+@pytest.mark.parametrize("name", [name for name in names() if "bins" in parameters(name)])
+def test_bins_are_checked_before_they_are_used(name):
+    for value in ("x", -1, 2.5, True):
+        with pytest.raises(ValueError, match="bins: expected a whole number from 2 to 4096"):
+            make(name, bins=value)
+
+
+@pytest.mark.parametrize("name", ["ewma", "cusum"])
+def test_mean_and_sd_are_checked_before_they_are_used(name):
+    for key, value in (("mean", "x"), ("sd", 0), ("sd", math.nan)):
+        with pytest.raises(ValueError, match=f"{key}: expected a number"):
+            get(name)(**{key: value})
+
+
+@EVERY
+def test_numbers_of_numpy_are_numbers(name):
+    small_ints = {"window": np.uint8(100), "bins": np.int8(100), "features": np.int8(100), "warm_up": np.uint8(60)}
+    given = {"arl0": np.float32(1000), **small_ints, "season": np.int64(24)}
+    given = {key: value for key, value in given.items() if key in parameters(name)}
+    detector = make(name, **given)
+
+    same_state(detector.to_state(), make(name, **{key: value.item() for key, value in given.items()}).to_state())
+    for key, value in given.items():
+        assert detector.params[key] == value
+        assert key == "season" or type(detector.params[key]) in (int, float)
+
+
+@EVERY
+def test_no_observations_detect_nothing(name):
+    for way in {"arl0", "published"} & variants(name).keys():
+        for n in (0, -5, math.nan, "many"):
+            with pytest.raises(ValueError, match="n: expected a number from 1"):
+                small(name, way).detectable(n)
+        assert small(name, way).detectable(1) > 0
+
+
+@pytest.mark.parametrize("name", [5, None, []])
+def test_a_name_is_a_text(name):
+    with pytest.raises(ValueError, match=r"unknown detector .*; known: adwin"):
+        make(name)
+
+
 def test_unknown_name_lists_the_known():
     with pytest.raises(ValueError, match=r"unknown detector .kss.; known: adwin, .*ddm, .*did you mean .ks."):
         make("kss")
