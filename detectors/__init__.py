@@ -51,7 +51,7 @@ def parameters(name: str) -> tuple[str, ...]:
 
 
 def make(name: str, *, season: int | str | None = None, dependence: str | None = None, **params: Any) -> Detector:
-    """A fresh detector; ValueError for an unknown name, an unknown parameter or a value out of its range.
+    """A fresh detector; ValueError for an unknown name or parameter, a value out of its range or without an effect.
 
     season: the period of a signal that goes up and down by itself, in observations, or "hour-of-day", "hour-of-week",
     "day-of-week". dependence: "ar" where each observation resembles the one before it. Either keeps the false alarms of
@@ -67,11 +67,24 @@ def make(name: str, *, season: int | str | None = None, dependence: str | None =
         if key not in allowed:
             raise ValueError(f"{name} has no parameter {key!r}; {_known(key, allowed)}")
     detector = cls(**params)
+    _check_in_force(detector, params)
     if season is None and dependence is None:
         return detector
     from detectors._null import Adjusted  # noqa: PLC0415 (compiled code is imported when it is needed)
 
     return Adjusted(detector, season, dependence)
+
+
+def _check_in_force(detector: Detector, params: dict[str, Any]) -> None:
+    """Refuse what is given and not in force: parameters of the literature and `arl0` are two ways to the same end."""
+    given = [key for key, value in params.items() if value is not None]
+    for key in given:
+        if key not in detector.params:
+            if "arl0" in detector.params:
+                raise ValueError(f"{key}: has no effect without {next(iter(detector.published))}; give both, or none")
+            usual = make(detector.name).params
+            beside = ", ".join(other for other in given if other in detector.params and usual.get(other) is None)
+            raise ValueError(f"{key}: has no effect beside {beside}; give one of them")
 
 
 def __getattr__(name: str) -> Any:

@@ -228,10 +228,8 @@ class Separable(Binned):
         alpha: float | None = None,
     ) -> None:
         bins = whole("bins", (20 if categories else 10) if bins is None else bins, *BINS)
-        own = {
-            "arl0": number("arl0", arl0, 100, 1e12),
-            "alpha": None if alpha is None else number("alpha", alpha, 1e-12, 0.5),
-        }
+        arl0 = number("arl0", arl0, 100, 1e12)
+        own = {"arl0": arl0, "alpha": None} if alpha is None else {"alpha": number("alpha", alpha, 1e-12, 0.5)}
         super().__init__(
             own,
             reference=reference,

@@ -359,6 +359,39 @@ def test_a_name_is_a_text(name):
         make(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "params", "wrong"),
+    [
+        ("adwin", {"arl0": 1e5, "delta": 0.002}, "arl0: has no effect beside delta; give one of them"),
+        ("cusum", {"direction": "down", "delta": 0.005}, "direction: has no effect beside delta"),
+        ("cusum", {"h": 5, "delta": 0.1}, "h: has no effect beside delta"),
+        ("cusum", {"mean": 5, "sd": 2}, "mean: has no effect without h; give both, or none"),
+        ("ewma", {"sd": 2, "arl0": 1e5}, "sd: has no effect without limit"),
+        ("fhddm", {"window": 1000, "confidence_level": 1e-6}, "window: has no effect beside confidence_level"),
+        ("eddm", {"errors": 50, "beta": 0.9}, "errors: has no effect beside beta"),
+        (
+            "rddm",
+            {"memory": 1000, "drift_level": 2.0, "warn_limit": 9},
+            "memory: has no effect beside drift_level, warn",
+        ),
+        ("kswin", {"arl0": 1e5, "alpha": 0.01, "window_size": 90}, "arl0: has no effect beside alpha;"),
+        ("psi", {"arl0": 1e5, "window": 100, "alpha": 0.01}, "arl0: has no effect beside alpha;"),
+    ],
+)
+def test_parameters_that_would_be_dropped_are_refused(name, params, wrong):
+    with pytest.raises(ValueError, match=wrong):
+        make(name, **params)
+
+
+@EVERY
+def test_a_budget_beside_parameters_of_the_literature_is_refused(name):
+    for key, value in get(name).published.items():
+        assert "arl0" not in make(name, **{key: value}).params
+        assert "arl0" in make(name, **{key: None}, arl0=1e5).params
+        with pytest.raises(ValueError, match=f"arl0: has no effect beside {key}"):
+            make(name, **{key: value}, arl0=1e5)
+
+
 def test_unknown_name_lists_the_known():
     with pytest.raises(ValueError, match=r"unknown detector .kss.; known: adwin, .*ddm, .*did you mean .ks."):
         make("kss")
