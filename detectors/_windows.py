@@ -227,6 +227,7 @@ class Distance(Binned):
 
     _kind: ClassVar[int]
     _times: ClassVar[int] = 1
+    _most: ClassVar[float] = 1.0  # what the distance from an evenly spread reference can be
 
     def __init__(
         self,
@@ -253,7 +254,7 @@ class Distance(Binned):
         reference, window = self._params["reference"], self._params["window"]
         self._every = test_every(window)
         self._log_inverse = max(1.0, math.log(self._times * arl0 / self._every))
-        if reference_s is None and profile is None and self._even_limit() >= 1:
+        if reference_s is None and profile is None and self._even_limit() >= self._most:
             raise ValueError(f"window: {window} observations beside {reference} can never alarm at arl0 = {arl0:g}")
 
     def move(self, state: dict[str, Array]) -> None:
@@ -279,7 +280,7 @@ class Distance(Binned):
     def detectable(self, n: int) -> float:
         """The distance that, once n of the window's observations are new, is at the limit of an evenly spread one."""
         found = self._even_limit() * max(1.0, self._params["window"] / max(n, 1))
-        return found if found < 1 else math.inf
+        return found if found < self._most else math.inf
 
     def _even_limit(self) -> float:
         """The limit where the reference fills all bins alike, equally wide."""

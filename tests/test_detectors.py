@@ -392,6 +392,32 @@ def test_a_budget_beside_parameters_of_the_literature_is_refused(name):
             make(name, **{key: value}, arl0=1e5)
 
 
+SEPARABLE = pytest.mark.parametrize("name", ["psi", "chi2", "g_test", "js", "hellinger"])
+OUT_OF_REACH = {"window": 10, "reference": 20, "arl0": 1e12}
+
+
+@SEPARABLE
+def test_a_window_that_can_never_alarm_is_refused(name):
+    with pytest.raises(ValueError, match="window: 10 observations beside 20 can never alarm"):
+        make(name, **OUT_OF_REACH)
+    make(name, **OUT_OF_REACH | {"reference_s": 60.0})  # who knows how many that are
+
+
+@SEPARABLE
+def test_a_short_window_that_can_alarm_is_taken(name):
+    x = np.repeat([0.0, 1.0], [20, 10])
+    for categories in (False, True):
+        assert make(name, window=10, reference=20, categories=categories).update_many(x)
+
+
+@SEPARABLE
+def test_what_no_change_reaches_is_not_detectable(name):
+    assert make(name, window=10, reference=20).detectable(1000) == math.inf  # of bins that are alike; a constant: above
+    assert make(name).detectable(20) == math.inf
+    assert 0 < make(name).detectable(1000) < 1
+    assert make(name, alpha=1e-4).detectable(1000) < make(name, alpha=1e-9).detectable(1000)
+
+
 def test_unknown_name_lists_the_known():
     with pytest.raises(ValueError, match=r"unknown detector .kss.; known: adwin, .*ddm, .*did you mean .ks."):
         make("kss")
