@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -101,6 +102,23 @@ def test_a_detector_gives_its_reference_as_a_profile():
         assert second.sketch.edges.tolist() == first.sketch.edges.tolist()
         assert second.sketch.counts.tolist() == first.sketch.counts.tolist()
         assert second.update_many(x) == []
+
+
+@pytest.mark.parametrize("params", [{}, {"reference_s": 500.0}])
+def test_many_drifts_in_one_call_take_no_longer_than_in_many(params):
+    x = rng().normal(size=400_000) + np.arange(400_000) // 2000 * 3.0
+    seconds = {}
+    for size in (len(x), 4000):
+        detector = make("ks", reference=500, window=100, **params)
+        runs = []
+        for _ in range(4):
+            began = time.perf_counter()
+            parts = range(0, len(x), size)
+            found = sum(len(detector.update_many(x[at : at + size], 1000.0 * np.arange(at, at + size))) for at in parts)
+            runs.append(time.perf_counter() - began)
+        assert found > 150
+        seconds[size] = min(runs)
+    assert seconds[len(x)] < 3 * seconds[4000]
 
 
 def test_a_sketch_itself_is_a_profile():
