@@ -3,7 +3,7 @@
     make("ks", arl0=1e6) → a Detector; names() → all that can be made; get("ks") → its class
 
 A detector is one file of this folder, named as in the configuration, imported when it is first asked for. Numbers in,
-`Drift` (evidence) out; nothing here knows where the numbers come from.
+`Drift` (evidence) out; nothing here knows where the numbers come from. A detector is for one thread at a time.
 
 >>> import numpy as np
 >>> detector = make("adwin", arl0=1e5)
@@ -20,12 +20,27 @@ import inspect
 import pkgutil
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detectors._base import CALENDAR, Detector, Drift, registered
 from detectors._budget import ELond, split, together
 
-__all__ = ["CALENDAR", "Detector", "Drift", "ELond", "get", "make", "names", "parameters", "split", "together"]
+if TYPE_CHECKING:  # compiled code is imported when it is needed: see __getattr__
+    from detectors._sketch import Sketch
+
+__all__ = [
+    "CALENDAR",
+    "Detector",
+    "Drift",
+    "ELond",
+    "Sketch",
+    "get",
+    "make",
+    "names",
+    "parameters",
+    "split",
+    "together",
+]
 
 _FILES = {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
 
@@ -88,9 +103,13 @@ def _check_in_force(detector: Detector, params: dict[str, Any]) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Sketch":  # compiled code is imported when it is needed
+    if name == "Sketch":
         return importlib.import_module(f"{__name__}._sketch").Sketch
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def _known(word: object, known: Iterable[str]) -> str:

@@ -1,12 +1,13 @@
 """What every detector is: numbers in, evidence out, state that can be stored and loaded."""
 
+import copy
 import json
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,6 +64,16 @@ class Detector:
         self._counts = state["counts"]
         self._shape: tuple[int, ...] = (params["features"],) if "vector" in self.kinds else ()  # of one observation
         self._time_ms: Array | None = None  # of the observations being fed, where they were given
+
+    def __repr__(self) -> str:
+        """The call of `make` that gives one like it; a profile is long and left out."""
+        given = {key: value for key, value in self.params.items() if value is not None and key != "profile"}
+        profile = ["profile=..."] if self.params.get("profile") else []
+        return f"make({', '.join([repr(self.name), *(f'{key}={value!r}' for key, value in given.items()), *profile])})"
+
+    def __copy__(self) -> Self:
+        """One with a state of its own."""
+        return copy.deepcopy(self)
 
     @property
     def params(self) -> dict[str, Any]:

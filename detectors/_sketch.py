@@ -1,7 +1,6 @@
 """What is kept of a stretch of a signal instead of its rows: counts in bins and moments, a few kB, mergeable."""
 
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -12,6 +11,7 @@ from numba import njit
 from detectors._base import Array, Floats, flag, mean_of, number, whole
 from detectors._kernels import equiprobable, locate, random_unit
 
+LARGEST = float(np.finfo(np.float64).max)
 Moments = tuple[float, float, float, float, float]  # number, mean, sum of squared deviations, lowest, highest
 
 
@@ -222,4 +222,4 @@ def _rows(data: Mapping[str, Any]) -> tuple[Floats, Floats]:
 
 
 def _finite(name: str, value: object) -> float:
-    return number(f"profile: {name}", value, -sys.float_info.max, sys.float_info.max)
+    return number(f"profile: {name}", value, -LARGEST, LARGEST)

@@ -119,6 +119,39 @@ def test_a_state_is_a_copy(name):
     same_state(state, copies)
 
 
+@ALL_WAYS
+def test_a_copied_detector_has_a_state_of_its_own(name, way):
+    x = stream(name, n=1500, way=way)
+    detector = small(name, way)
+    detector.update_many(x[:700])
+    state = detector.to_state()
+    copied = copy.copy(detector)
+    found = copied.update_many(x[700:])
+
+    same_state(detector.to_state(), state)
+    assert detector.update_many(x[700:]) == found
+    same_state(detector.to_state(), copied.to_state())
+
+
+@ALL_WAYS
+def test_a_detector_shows_how_it_is_made(name, way):
+    detector = small(name, way)
+
+    assert repr(detector).startswith(f"make('{name}', ")
+    assert "\n" not in repr(detector)
+    assert eval(repr(detector), {"make": make}).params == detector.params
+
+
+def test_a_long_profile_is_not_shown():
+    profile = detectors.Sketch.of(np.arange(1000.0))
+    assert repr(make("ks", profile=profile)).endswith("window=500, bins=64, profile=...)")
+
+
+def test_the_sketch_is_offered():
+    assert "Sketch" in detectors.__all__
+    assert "Sketch" in dir(detectors)
+
+
 @EVERY
 def test_missing_values_change_nothing_else(name):
     x = stream(name)
