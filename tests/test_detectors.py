@@ -3,6 +3,7 @@
 import copy
 import inspect
 import math
+import re
 import subprocess
 import sys
 
@@ -330,6 +331,18 @@ def test_documented(name):
     assert cls.kinds <= {"number", "category"} or cls.kinds == {"vector"}
     assert cls.monitors in ("mean", "distribution")
     assert cls.unit
+
+
+AS_ELSEWHERE = {"reference", "reference_s", "rolling", "profile"}  # "as of `ks`", "as in `psi`"
+
+
+@EVERY
+def test_every_parameter_is_documented(name):
+    doc = inspect.getdoc(get(name))
+    own = inspect.signature(get(name)).parameters.keys()
+
+    assert [key for key in own - AS_ELSEWHERE if not re.search(rf"\b{key}\b", doc)] == []
+    assert own & AS_ELSEWHERE == set() or re.search(r"`reference_s`|as (of|in) `(ks|psi)`", doc)
 
 
 @EVERY
