@@ -3,7 +3,7 @@
     make("ks", arl0=1e6) → a Detector; names() → all that can be made; get("ks") → its class
 
 A detector is one file of this folder, named as in the configuration, imported when it is first asked for. Numbers in,
-`Drift` (evidence) out; nothing here knows where the numbers come from.
+`Drift` (evidence) out; nothing here knows where the numbers come from. A detector is for one thread at a time.
 
 >>> import numpy as np
 >>> detector = make("adwin", arl0=1e5)
@@ -20,12 +20,27 @@ import inspect
 import pkgutil
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detectors._base import CALENDAR, Detector, Drift, registered
 from detectors._budget import ELond, split, together
 
-__all__ = ["CALENDAR", "Detector", "Drift", "ELond", "get", "make", "names", "parameters", "split", "together"]
+if TYPE_CHECKING:  # compiled code is imported when it is needed: see __getattr__
+    from detectors._sketch import Sketch
+
+__all__ = [
+    "CALENDAR",
+    "Detector",
+    "Drift",
+    "ELond",
+    "Sketch",
+    "get",
+    "make",
+    "names",
+    "parameters",
+    "split",
+    "together",
+]
 
 _FILES = {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
 
@@ -37,9 +52,9 @@ def names() -> tuple[str, ...]:
 
 def get(name: str) -> type[Detector]:
     """The class behind a name; ValueError listing the known if there is none."""
+    if name not in names():
+        raise ValueError(f"unknown detector {name!r}; {_known(name, names())}")
     if name not in registered():
-        if name not in _FILES:
-            raise ValueError(f"unknown detector {name!r}; {_known(name, names())}")
         importlib.import_module(f"{__name__}.{name}")
     return registered()[name]
 
@@ -51,7 +66,7 @@ def parameters(name: str) -> tuple[str, ...]:
 
 
 def make(name: str, *, season: int | str | None = None, dependence: str | None = None, **params: Any) -> Detector:
-    """A fresh detector; ValueError for an unknown name, an unknown parameter or a value out of its range.
+    """A fresh detector; ValueError for an unknown name or parameter, a value out of its range or without an effect.
 
     season: the period of a signal that goes up and down by itself, in observations, or "hour-of-day", "hour-of-week",
     "day-of-week". dependence: "ar" where each observation resembles the one before it. Either keeps the false alarms of
@@ -67,6 +82,7 @@ def make(name: str, *, season: int | str | None = None, dependence: str | None =
         if key not in allowed:
             raise ValueError(f"{name} has no parameter {key!r}; {_known(key, allowed)}")
     detector = cls(**params)
+    _check_in_force(detector, params)
     if season is None and dependence is None:
         return detector
     from detectors._null import Adjusted  # noqa: PLC0415 (compiled code is imported when it is needed)
@@ -74,13 +90,29 @@ def make(name: str, *, season: int | str | None = None, dependence: str | None =
     return Adjusted(detector, season, dependence)
 
 
+def _check_in_force(detector: Detector, params: dict[str, Any]) -> None:
+    """Refuse what is given and not in force: parameters of the literature and `arl0` are two ways to the same end."""
+    given = [key for key, value in params.items() if value is not None]
+    for key in given:
+        if key not in detector.params:
+            if "arl0" in detector.params:
+                raise ValueError(f"{key}: has no effect without {next(iter(detector.published))}; give both, or none")
+            usual = make(detector.name).params
+            beside = ", ".join(other for other in given if other in detector.params and usual.get(other) is None)
+            raise ValueError(f"{key}: has no effect beside {beside}; give one of them")
+
+
 def __getattr__(name: str) -> Any:
-    if name == "Sketch":  # compiled code is imported when it is needed
+    if name == "Sketch":
         return importlib.import_module(f"{__name__}._sketch").Sketch
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _known(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _known(word: object, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(word), known, n=1)
     hint = f", did you mean {near[0]!r}?" if near else ""
     return f"known: {', '.join(known)}{hint}"

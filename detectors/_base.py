@@ -1,9 +1,13 @@
 """What every detector is: numbers in, evidence out, state that can be stored and loaded."""
 
+import copy
+import json
 import math
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeVar
+from functools import cached_property, wraps
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,12 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Array = NDArray[Any]
 
+LAYOUT = 1  # of states: one more when what their arrays hold has changed
 N, MISSING = 0, 1  # the first two places of every detector's `counts`
 Z95 = 1.959963984540054  # half the width of a 95 % interval, in standard errors
 HOUR_MS = 3_600_000
 CALENDAR = {"hour-of-day": (HOUR_MS, 24), "hour-of-week": (HOUR_MS, 168), "day-of-week": (24 * HOUR_MS, 7)}
 Direction = Literal["both", "up", "down"]
 SIDES = {"both": (1.0, -1.0), "up": (1.0,), "down": (-1.0,)}
+WHOLE = int, np.integer  # what a parameter may be
+REAL = *WHOLE, float, np.floating
 Interval = tuple[float, float]
 UNKNOWN: Interval = (math.nan, math.nan)
 
@@ -55,8 +62,18 @@ class Detector:
         self._params = params
         self._state = state
         self._counts = state["counts"]
-        self._one = np.empty((1, params["features"]) if "vector" in self.kinds else 1)
+        self._shape: tuple[int, ...] = (params["features"],) if "vector" in self.kinds else ()  # of one observation
         self._time_ms: Array | None = None  # of the observations being fed, where they were given
+
+    def __repr__(self) -> str:
+        """The call of `make` that gives one like it; a profile is long and left out."""
+        given = {key: value for key, value in self.params.items() if value is not None and key != "profile"}
+        profile = ["profile=..."] if self.params.get("profile") else []
+        return f"make({', '.join([repr(self.name), *(f'{key}={value!r}' for key, value in given.items()), *profile])})"
+
+    def __copy__(self) -> Self:
+        """One with a state of its own."""
+        return copy.deepcopy(self)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -99,8 +116,10 @@ class Detector:
 
     def update(self, x: ArrayLike, time_ms: float | None = None) -> Drift | None:
         """Feed one observation: a number, a category's code or a row."""
-        self._one[0] = x
-        found = self.update_many(self._one, None if time_ms is None else np.array([time_ms], np.float64))
+        one = np.asarray(x)
+        if one.shape != self._shape:
+            raise ValueError(f"x: expected shape {self._shape}, got {one.shape}")
+        found = self.update_many(one[None], None if time_ms is None else np.asarray(time_ms)[None])
         return found[0][1] if found else None
 
     def update_many(self, x: ArrayLike, time_ms: ArrayLike | None = None) -> list[tuple[int, Drift]]:
@@ -108,10 +127,14 @@ class Detector:
 
         time_ms[n], event times in milliseconds, are needed only by what counts time: a season, a `reference_s`.
         """
+        x = np.asarray(x)
+        if x.dtype.kind in "cmM":
+            raise ValueError(f"x: expected real numbers, got {x.dtype}")
         x = np.ascontiguousarray(x, dtype=np.float64)
-        if x.shape[1:] != self._one.shape[1:]:
-            raise ValueError(f"x: expected shape (n, {', '.join(map(str, self._one.shape[1:]))}), got {x.shape}")
-        self._time_ms = None if time_ms is None else np.asarray(time_ms)
+        if x.shape[1:] != self._shape:
+            expected = f"(n, {self._shape[0]})" if self._shape else "(n,)"
+            raise ValueError(f"x: expected shape {expected}, got {x.shape}")
+        self._time_ms = None if time_ms is None else _times(time_ms, len(x))
         return self.drifts(x, self._run(x, 0))
 
     def drifts(self, x: Floats, at: int) -> list[tuple[int, Drift]]:
@@ -138,19 +161,36 @@ class Detector:
         return drift
 
     def to_state(self) -> dict[str, Any]:
-        """A copy of the state: arrays of fixed shape under string keys."""
-        return {"detector": self.name, **{key: array.copy() for key, array in self._state.items()}}
+        """A copy of the state: arrays of fixed shape under string keys; `params` tells what it was made with."""
+        arrays = {key: array.copy() for key, array in self._state.items()}
+        return {"detector": self.name, "params": self._made_with.copy(), **arrays}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take over what `to_state` of a detector with the same name and parameters gave; ValueError if it is not."""
         if state.get("detector") != self.name:
             raise ValueError(f"state of {state.get('detector')!r} cannot be loaded into {self.name!r}")
+        self._check_fits(state, "params", self._made_with)
+        differ = np.flatnonzero(state["params"] != self._made_with)
+        if len(differ):
+            names = ["layout, that of another version", *sorted(self._params)]
+            raise ValueError(
+                f"state of {self.name!r} was made with another {', another '.join(names[i] for i in differ)}"
+            )
         for key, mine in self._state.items():
-            theirs = state.get(key)
-            if not isinstance(theirs, np.ndarray) or theirs.shape != mine.shape or theirs.dtype != mine.dtype:
-                raise ValueError(f"state of {self.name!r} does not fit at {key!r}: was it made with other parameters?")
+            self._check_fits(state, key, mine)
         for key, mine in self._state.items():
             mine[...] = state[key]
+
+    def _check_fits(self, state: Mapping[str, Any], key: str, mine: Array) -> None:
+        theirs = state.get(key)
+        if not isinstance(theirs, np.ndarray) or theirs.shape != mine.shape or theirs.dtype != mine.dtype:
+            raise ValueError(f"state of {self.name!r} does not fit at {key!r}: was it made with other parameters?")
+
+    @cached_property
+    def _made_with(self) -> Array:
+        """The layout and a checksum of each parameter in force, by name: of the same size for the same parameters."""
+        values = (json.dumps(self._params[key], sort_keys=True, default=int) for key in sorted(self._params))
+        return np.array([LAYOUT, *(zlib.crc32(value.encode()) for value in values)], np.uint32)
 
     def _reset(self) -> None:
         missing = self._counts[MISSING]
@@ -166,19 +206,46 @@ class Detector:
         raise NotImplementedError
 
 
+def _times(time_ms: ArrayLike, n: int) -> Array:
+    """The event times of n observations, or ValueError: compiled code counts phases by them, unchecked."""
+    times = np.asarray(time_ms)
+    if times.dtype.kind not in "iuf":
+        raise ValueError(f"time_ms: expected numbers, in milliseconds, got {times.dtype}")
+    if times.shape != (n,):
+        raise ValueError(f"time_ms: expected shape ({n},), one for each of x, got {times.shape}")
+    times = times.astype(np.float64, copy=False)
+    wrong = np.flatnonzero(~np.isfinite(times))
+    if len(wrong):
+        raise ValueError(f"time_ms: expected finite numbers, got {times[wrong[0]]} at index {wrong[0]}")
+    return times
+
+
 _registered: dict[str, type[Detector]] = {}
 Class = TypeVar("Class", bound=type[Detector])
 
 
 def register(cls: Class) -> Class:
-    """Make a detector known under the name of its file; ValueError if that name is taken."""
+    """Make a detector known under the name of its file; ValueError if that name is taken.
+
+    Its `detectable` refuses what is no number of observations.
+    """
     name = cls.__module__.rpartition(".")[2]
     taken = _registered.get(name)
     if taken is not None and taken.__qualname__ != cls.__qualname__:
         raise ValueError(f"detector {name!r} is defined twice: {taken.__qualname__} and {cls.__qualname__}")
     cls.name = name
+    cls.detectable = _asked_of_some(cls.detectable)  # type: ignore[assignment, method-assign]
     _registered[name] = cls
     return cls
+
+
+def _asked_of_some(detectable: Callable[[Any, int], float]) -> Callable[[Any, int], float]:
+    @wraps(detectable)
+    def checked(self: Detector, n: int) -> float:
+        number("n", n, 1, 1e300)
+        return detectable(self, n)
+
+    return checked
 
 
 def registered() -> dict[str, type[Detector]]:
@@ -188,16 +255,16 @@ def registered() -> dict[str, type[Detector]]:
 
 def number(name: str, value: object, low: float, high: float) -> float:
     """The parameter as a float within [low, high], or ValueError naming it."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, REAL) or not low <= value <= high:
         raise ValueError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
     return float(value)
 
 
 def whole(name: str, value: object, low: int, high: int) -> int:
     """The parameter as an int within [low, high], or ValueError naming it."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, WHOLE) or not low <= value <= high:
         raise ValueError(f"{name}: expected a whole number from {low} to {high}, got {value!r}")
-    return value
+    return int(value)
 
 
 def flag(name: str, value: object) -> bool:

@@ -42,6 +42,9 @@ from detectors._tally import (
     likeliest_age,
 )
 
+BINS = 2, 4096  # fewest and most
+TIMED = 8192  # rows at a time whose times are looked at: after an alarm no more of them are again
+
 
 class Binned(Detector):
     """A detector that compares the last `window` observations with a reference, as counts in bins.
@@ -59,24 +62,27 @@ class Binned(Detector):
         reference: int,
         reference_s: float | None,
         rolling: bool,
-        profile: Mapping[str, Any] | None,
+        profile: Mapping[str, Any] | Sketch | None,
         window: int,
         bins: int,
         categories: bool = False,
         state: dict[str, Array] | None = None,
     ) -> None:
-        params = {
+        self._profile = None if profile is None else Sketch.from_dict(profile)
+        params: dict[str, Any] = {
             "reference": whole("reference", reference, LEAST, 10_000_000),
             "reference_s": None if reference_s is None else number("reference_s", reference_s, 0.001, 1e10),
             "rolling": flag("rolling", rolling),
-            "profile": None if profile is None else dict(profile),
+            "profile": None if self._profile is None else self._profile.to_dict(),
             "window": whole("window", window, 10, 100_000),
-            "bins": whole("bins", bins, 2, 4096),
+            "bins": whole("bins", bins, *BINS),
             "categories": flag("categories", categories),
         }
         if sum((reference_s is not None, rolling, profile is not None)) > 1:
             raise ValueError("reference_s, rolling, profile: at most one of them")
-        self._profile = None if profile is None else self._fitting(Sketch.from_dict(profile), params)
+        if self._profile is not None:
+            self._profile = self._fitting(self._profile, params)
+        reference, window, bins = params["reference"], params["window"], params["bins"]
         parts, tracks = (8, 2) if rolling else (1, 1)
         size = ENDLESS if reference_s is not None else reference // parts
         sample = min(size * parts, max(window, SAMPLED))
@@ -140,7 +146,17 @@ class Binned(Detector):
         raise NotImplementedError
 
     def _run(self, x: Floats, start: int) -> int:
-        if self._params["reference_s"] is None or self._counts[REFERENCE]:
+        if self._params["reference_s"] is None:
+            return self._feed(x, start)
+        for begin in range(start, len(x), TIMED):
+            at = self._run_timed(x[: begin + TIMED], begin)
+            if at >= 0:
+                return at
+        return -1
+
+    def _run_timed(self, x: Floats, start: int) -> int:
+        """Feed x[start:], the reference of which ends with its time, up to the first drift."""
+        if self._counts[REFERENCE]:
             return self._feed(x, start)
         end = self._end_of_reference(x, start)
         self._feed(x[:end], start)

@@ -26,6 +26,7 @@ testing in multi-stream sequential change detection, 2025; Xu and Ramdas, Online
 2024.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,9 +41,12 @@ def split(arl0: float, weights: Sequence[float]) -> list[float]:
     >>> split(1e6, [1, 1, 2])
     [4000000.0, 4000000.0, 2000000.0]
     """
-    if not weights or min(weights) <= 0:
+    arl0 = number("arl0", arl0, 1, 1e300)
+    shares = np.array(weights, np.float64)
+    if shares.ndim != 1 or not len(shares) or not np.all((shares > 0) & (shares < math.inf)):
         raise ValueError(f"weights: expected numbers more than 0, got {weights!r}")
-    return [arl0 * sum(weights) / weight for weight in weights]
+    shares = shares.tolist()
+    return [arl0 * sum(shares) / share for share in shares]
 
 
 def together(e_values: Sequence[float], arl0: Sequence[float], already: int = 0) -> NDArray[np.intp]:

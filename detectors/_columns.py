@@ -29,6 +29,7 @@ from detectors._tally import (
 )
 from detectors._windows import DISTANCE, LIMIT, SUPREMUM, renew
 
+BLOCK = 8192  # rows at a time: after an alarm no more of them are gone through again
 STATE = ("counts", "values", "edges", "blocks", "tallies", "moments", "weights", "floats")
 
 
@@ -123,11 +124,11 @@ def _slid(
 
 
 @njit(cache=True)
-def furthest(
+def _furthest_of_block(
     x: Floats, start: int, every: int, log_inverse: float, config: Array, counts: Array, values: Floats,
     edges: Floats, blocks: Array, tallies: Array, moments: Floats, weights: Floats, floats: Floats,
 ) -> int:  # fmt: skip
-    """Feed x[start:] to a detector of the supremum up to the first drift; its index, or -1."""
+    """Of all that is left the bins are found first: so what is left must not be much where there are many drifts."""
     fresh, found = np.empty(len(x) - start), 0
     for value in x[start:]:
         fresh[found] = value
@@ -149,6 +150,22 @@ def furthest(
         taken -= finite(x[at])
         counts[MISSING] += not finite(x[at])
     return at
+
+
+@njit(cache=True)
+def furthest(
+    x: Floats, start: int, every: int, log_inverse: float, config: Array, counts: Array, values: Floats,
+    edges: Floats, blocks: Array, tallies: Array, moments: Floats, weights: Floats, floats: Floats,
+) -> int:  # fmt: skip
+    """Feed x[start:] to a detector of the supremum up to the first drift; its index, or -1."""
+    for begin in range(start, len(x), BLOCK):
+        at = _furthest_of_block(
+            x[: begin + BLOCK], begin, every, log_inverse, config, counts, values, edges, blocks, tallies, moments,
+            weights, floats,
+        )  # fmt: skip
+        if at >= 0:
+            return at
+    return -1
 
 
 @njit(cache=True, nogil=True)
@@ -187,7 +204,9 @@ class Abreast:
 
     def to_state(self) -> dict[str, Any]:
         """Copies of the members' states, side by side."""
-        return {"detector": self.members[0].name, **{key: array.copy() for key, array in self._state.items()}}
+        made_with = np.stack([each._made_with for each in self.members])
+        arrays = {key: array.copy() for key, array in self._state.items()}
+        return {"detector": self.members[0].name, "params": made_with, **arrays}
 
     def feed(self, x: Floats, rows: Array) -> Array:
         """Feed x[rows[j]] to the j-th up to its first drift; the index for each, or -1."""

@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
 from scipy.special import chdtri
 
-from detectors._base import MISSING, Array, Floats, number
-from detectors._bins import Binned
+from detectors._base import MISSING, Array, Floats, number, whole
+from detectors._bins import BINS, Binned
 from detectors._kernels import finite
+from detectors._sketch import Sketch
 from detectors._tally import BEFORE, BLOCK, CELLS, RECENT, REFERENCE, RENEWED, WINDOW, slide
 
 PSI, JS, HELLINGER, CHI2, G = range(5)  # the terms
@@ -18,6 +20,7 @@ TERM, PSEUDO, FLOOR, ARL0 = range(4)  # places in `test`
 TOTAL, LIMIT = range(2)  # places in `floats`
 SHARE, PART, SEEN = range(3)  # rows of `table`
 GRID = 2048
+CLEAR = 50  # an even number of observations from which any limit can be reached: they can say 300 nats
 FAINT = math.log(1e-22)  # counts rarer than that are left out of the null
 
 
@@ -197,6 +200,11 @@ def _feed(
     return -1
 
 
+@cache
+def _null_limit(before: tuple[int, ...], window: int, test: tuple[float, ...]) -> float:
+    return float(null_limit(np.array(before), len(before), window, np.array(test)))
+
+
 class Separable(Binned):
     """A detector whose statistic grows with a sum over bins of `term(recent share, reference's share)`.
 
@@ -220,17 +228,15 @@ class Separable(Binned):
         reference: int = 5000,
         reference_s: float | None = None,
         rolling: bool = False,
-        profile: Mapping[str, Any] | None = None,
+        profile: Mapping[str, Any] | Sketch | None = None,
         window: int = 500,
         bins: int | None = None,
         categories: bool = False,
         alpha: float | None = None,
     ) -> None:
-        bins = (20 if categories else 10) if bins is None else bins
-        own = {
-            "arl0": number("arl0", arl0, 100, 1e12),
-            "alpha": None if alpha is None else number("alpha", alpha, 1e-12, 0.5),
-        }
+        bins = whole("bins", (20 if categories else 10) if bins is None else bins, *BINS)
+        arl0 = number("arl0", arl0, 100, 1e12)
+        own = {"arl0": arl0, "alpha": None} if alpha is None else {"alpha": number("alpha", alpha, 1e-12, 0.5)}
         super().__init__(
             own,
             reference=reference,
@@ -247,6 +253,8 @@ class Separable(Binned):
         self._test = np.array([self._kind, self._pseudo, floor, arl0])
         freedom = np.arange(1, 2 * bins + 1)
         self._limits = np.zeros(0) if alpha is None else np.r_[[math.inf] * 2, chdtri(freedom, alpha)]
+        if reference_s is None and profile is None and self._never():
+            raise ValueError(f"window: {window} observations beside {reference} can never alarm, whatever they are")
 
     @property
     def statistic(self) -> float:
@@ -262,9 +270,32 @@ class Separable(Binned):
         """The distance between old and new that, with n of the window's observations new, is expected at the limit."""
         reference, window, bins = (int(self._params[key]) for key in ("reference", "window", "bins"))
         even = np.full(bins, max(1, reference // bins), np.int64)
-        limit = null_limit(even, bins, window, self._test)
         noise = (bins - 1) / units(self._kind, reference, window)  # what the sum is on average without a change
-        return math.sqrt(limit - noise) * max(1.0, window / max(n, 1))
+        limit, most = self._limit_beside(even), self._most_beside(even)
+        found = math.sqrt(max(0.0, limit - noise)) * max(1.0, window / n)
+        return found if max(limit, found**2) < most else math.inf
+
+    def _never(self) -> bool:
+        """Whether even a window of what was never there, beside a reference of one value, is below the limit."""
+        reference, window = self._params["reference"], self._params["window"]
+        constant = np.array([reference, 0])
+        clear = reference * window >= CLEAR * (reference + window)
+        return not clear and self._limit_beside(constant) >= self._most_beside(constant)
+
+    def _limit_beside(self, before: Array) -> float:
+        """The limit of the sum beside a reference with these counts."""
+        window = int(self._params["window"])
+        if len(self._limits):
+            return float(self._limits[len(before)]) / units(self._kind, int(before.sum()), window)
+        return _null_limit(tuple(before.tolist()), window, tuple(self._test.tolist()))
+
+    def _most_beside(self, before: Array) -> float:
+        """The sum where the whole window lies in the bin that has the least of the reference."""
+        window, total, pseudo, recent = self._params["window"], int(before.sum()), self._pseudo, np.zeros(len(before))
+        recent[np.argmin(before)] = window
+        q, r = ((tally + pseudo) / (tally.sum() + pseudo * len(tally)) for tally in (recent, before))
+        weight = window / (window + total)
+        return float(sum(term(self._test, *shares, weight) for shares in zip(q, r, strict=True)))
 
     def _shown(self, total: float) -> float:
         """The statistic, from the sum over the bins."""

@@ -8,9 +8,10 @@ from typing import Any, Self
 import numpy as np
 from numba import njit
 
-from detectors._base import Array, Floats, mean_of
+from detectors._base import Array, Floats, flag, mean_of, number, whole
 from detectors._kernels import equiprobable, locate, random_unit
 
+LARGEST = float(np.finfo(np.float64).max)
 Moments = tuple[float, float, float, float, float]  # number, mean, sum of squared deviations, lowest, highest
 
 
@@ -154,18 +155,26 @@ class Sketch:
         return plain | {"edges": self.edges.tolist(), "counts": self.counts.tolist()}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """What `to_dict` gave; ValueError if it is not that."""
+    def from_dict(cls, data: "Mapping[str, Any] | Sketch") -> Self:
+        """What `to_dict` gave, or a sketch itself; ValueError if it is not that."""
+        data = data.to_dict() if isinstance(data, Sketch) else data
         if not isinstance(data, Mapping) or set(data) != set(cls.__slots__):
             raise ValueError(f"profile: expected what Sketch.to_dict() gives, with {', '.join(cls.__slots__)}")
-        edges, counts = (np.array(data[name], np.float64) for name in ("edges", "counts"))
+        bins, edges, counts = whole("profile: bins", data["bins"], 1, 1 << 20), *_rows(data)
         fits = edges.ndim == 1 and counts.shape == (len(edges) + 1,) and np.all(np.diff(edges) > 0)
-        fits &= len(edges) <= 2 * data["bins"]
+        fits = fits and len(edges) <= 2 * bins and np.all(np.isfinite(edges))
         if not fits or not np.all(np.isfinite(counts)) or np.any(counts < 0):
             raise ValueError(
                 "profile: expected rising edges, at most 2 bins of them, and one count more, none negative"
             )
-        return cls(**{**data, "edges": edges, "counts": counts})
+        mean, lowest, highest = (_finite(name, data[name]) for name in ("mean", "lowest", "highest"))
+        m2, missing = (
+            number("profile: m2", data["m2"], 0, math.inf),
+            whole("profile: missing", data["missing"], 0, 1 << 62),
+        )
+        return cls(
+            bins, flag("profile: categories", data["categories"]), edges, counts, mean, m2, lowest, highest, missing
+        )
 
     def _ends(self) -> Floats:
         """The ends of the bins, over 4 so that no difference overflows."""
@@ -202,3 +211,15 @@ class Sketch:
         heavy = np.flatnonzero(self.counts >= self.n / bins)
         around = np.r_[heavy - 1, heavy]
         return np.unique(np.r_[nearest, around[(around >= 0) & (around < len(below))]])
+
+
+def _rows(data: Mapping[str, Any]) -> tuple[Floats, Floats]:
+    """Edges and counts of what should be a sketch."""
+    try:
+        return np.array(data["edges"], np.float64), np.array(data["counts"], np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"profile: edges and counts: expected lists of numbers ({error})") from None
+
+
+def _finite(name: str, value: object) -> float:
+    return number(f"profile: {name}", value, -LARGEST, LARGEST)

@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numba import njit
 
-from detectors._base import MISSING, Array, Floats, N, number
-from detectors._bins import Binned
+from detectors._base import MISSING, Array, Floats, N, number, whole
+from detectors._bins import BINS, Binned
 from detectors._kernels import finite
+from detectors._sketch import Sketch
 from detectors._tally import (
     BEFORE,
     CELLS,
@@ -226,6 +227,7 @@ class Distance(Binned):
 
     _kind: ClassVar[int]
     _times: ClassVar[int] = 1
+    _most: ClassVar[float] = 1.0  # what the distance from an evenly spread reference can be
 
     def __init__(
         self,
@@ -234,11 +236,11 @@ class Distance(Binned):
         reference: int = 5000,
         reference_s: float | None = None,
         rolling: bool = False,
-        profile: Mapping[str, Any] | None = None,
+        profile: Mapping[str, Any] | Sketch | None = None,
         window: int = 500,
         bins: int = 64,
     ) -> None:
-        arl0 = number("arl0", arl0, 100, 1e12)
+        arl0, bins = number("arl0", arl0, 100, 1e12), whole("bins", bins, *BINS)
         super().__init__(
             {"arl0": arl0},
             reference=reference,
@@ -249,9 +251,10 @@ class Distance(Binned):
             bins=bins,
             state={"weights": np.zeros(2 * bins), "floats": np.zeros(3)},
         )
+        reference, window = self._params["reference"], self._params["window"]
         self._every = test_every(window)
         self._log_inverse = max(1.0, math.log(self._times * arl0 / self._every))
-        if reference_s is None and profile is None and self._even_limit() >= 1:
+        if reference_s is None and profile is None and self._even_limit() >= self._most:
             raise ValueError(f"window: {window} observations beside {reference} can never alarm at arl0 = {arl0:g}")
 
     def move(self, state: dict[str, Array]) -> None:
@@ -277,7 +280,7 @@ class Distance(Binned):
     def detectable(self, n: int) -> float:
         """The distance that, once n of the window's observations are new, is at the limit of an evenly spread one."""
         found = self._even_limit() * max(1.0, self._params["window"] / max(n, 1))
-        return found if found < 1 else math.inf
+        return found if found < self._most else math.inf
 
     def _even_limit(self) -> float:
         """The limit where the reference fills all bins alike, equally wide."""

@@ -133,7 +133,7 @@ class Cusum(Scored):
         moa = not delta is lambda_ is min_num_instances is None
         arl0 = number("arl0", arl0, 100, 1e12)
         warm_up = whole("warm_up", warm_up, 20, 1 << 20)
-        signs = sided(direction)
+        signs, mean, sd = sided(direction), number("mean", mean, -1e100, 1e100), number("sd", sd, 1e-100, 1e100)
         params: dict[str, Any]
         if moa:
             params = {
@@ -148,8 +148,8 @@ class Cusum(Scored):
             params = {
                 "k": number("k", 0.5 if k is None else k, 0, 100),
                 "h": number("h", h, 0, 1e100),
-                "mean": number("mean", mean, -1e100, 1e100),
-                "sd": number("sd", sd, 1e-100, 1e100),
+                "mean": mean,
+                "sd": sd,
             }
             config = [TEXTBOOK, *params.values(), 0.0, sum(signs)]
             params["direction"] = direction

@@ -1,5 +1,6 @@
 """Cramer-von Mises: finds a change of the distribution of a number that is spread over its whole range."""
 
+import math
 from typing import Any
 
 from detectors._base import register
@@ -36,6 +37,7 @@ class Cvm(Distance):
 
     unit = "root mean square difference of the distribution functions"
     _kind = SQUARE
+    _most = 1 / math.sqrt(3)
 
     def _detail(self) -> dict[str, Any]:
         reference, window = self.sketch.n, self._params["window"]

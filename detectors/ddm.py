@@ -54,8 +54,9 @@ class Ddm(ErrorDetector):
     any level but the lowest fires. hazard(k) is a curve fitted to a simulation (benchmarks/error_levels.py),
     extrapolated for arl0 above 1e6: a calibration, not a proof.
 
-    With a parameter of the published detector it is that: p + s > p_min + drift_threshold s_min with
-    s = sqrt(p (1 - p) / n) (river 0.26 step by step); `warning` then tells of the warning zone.
+    With a parameter of the published detector it is that: p + s > p_min + drift_threshold s_min with s = sqrt(p (1 - p)
+    / n), from more than `warm_start` answers on (river 0.26 step by step); `warning` then tells of the warning zone,
+    which begins at `warning_threshold`.
 
     Input: 0 (right) or 1 (wrong); values between are fractions of an error, values outside are clipped to [0, 1]; NaN
     and inf are counted, not fed. Only rises are found, and the later they come the slower: the rate is a mean over all

@@ -14,9 +14,10 @@ class Energy(Vectors):
     """Finds any change of the joint distribution of the columns, with no kernel width to choose.
 
     The energy distance of two distributions, 2 E|X - Y| - E|X - X'| - E|Y - Y'|, is (but for a factor) the integral
-    over directions w and steps s of the squared difference of P(w' v <= s). Here: 32 random directions, 4 steps, of
-    the whitened normal scores v. A row's point: which of these steps lie below its projections, made uncorrelated by a
-    quarter (`muting`). The direction of the bet is the witness: share of each step recently less its share in all rows.
+    over directions w and steps s of the squared difference of P(w' v <= s). Here: 32 random directions, 4 steps, of the
+    whitened normal scores v (`warm_up` rows say how). A row's point: which of these steps lie below its projections,
+    made uncorrelated by a quarter (`muting`). The direction of the bet is the witness: share of each step recently (the
+    newest row counts `weight`) less its share in all rows.
 
     How `arl0` is met, input, NaN, reset, evidence and cost: as in `hotelling` (plus 3 us a row and 131 kB; measured ARL
     at arl0 = 1e4: 1.2e4 or more).

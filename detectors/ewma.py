@@ -123,11 +123,11 @@ class Ewma(Scored):
     ) -> None:
         arl0 = number("arl0", arl0, 100, 1e12)
         warm_up = whole("warm_up", warm_up, 20, 1 << 20)
-        signs = sided(direction)
+        signs, mean, sd = sided(direction), number("mean", mean, -1e100, 1e100), number("sd", sd, 1e-100, 1e100)
         params: dict[str, Any] = {"arl0": arl0, "lambda_": 0.03 if lambda_ is None else lambda_, "warm_up": warm_up}
         if limit is not None:
             params = {"lambda_": 0.1 if lambda_ is None else lambda_, "limit": number("limit", limit, 0, 1e6)}
-            params |= {"mean": number("mean", mean, -1e100, 1e100), "sd": number("sd", sd, 1e-100, 1e100)}
+            params |= {"mean": mean, "sd": sd}
         lambda_ = params["lambda_"] = number("lambda_", params["lambda_"], 0.005 if limit is None else 1e-6, 1)
         params["direction"] = direction
         limit_in_force = limit_of(lambda_, SPARE * arl0, one_sided=len(signs) == 1) if limit is None else limit

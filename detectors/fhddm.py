@@ -169,7 +169,8 @@ class Fhddm(ErrorDetector):
     ) -> None:
         calibrated = sliding_window_size is confidence_level is short_window_size is None
         arl0 = number("arl0", arl0, 100, 1e12)
-        params: dict[str, Any] = {"arl0": arl0, "window": whole("window", window, 50, 10_000)}
+        window = whole("window", window, 50, 10_000)
+        params: dict[str, Any] = {"arl0": arl0, "window": window}
         self._level = _level(arl0, window)
         if calibrated:
             short, epsilons = window, (0.0, 0.0)
@@ -181,7 +182,7 @@ class Fhddm(ErrorDetector):
             confidence = number("confidence_level", 1e-6 if confidence_level is None else confidence_level, 1e-300, 1)
             short = window if short_window_size is None else whole("short_window_size", short_window_size, 1, window)
             params = {"sliding_window_size": window, "confidence_level": confidence}
-            params |= {"short_window_size": short_window_size}
+            params |= {"short_window_size": None if short_window_size is None else short}
             epsilons = _epsilon(confidence, window), _epsilon(confidence, short)
             self._limits = np.zeros(1)
         self._config = np.array([window, short, *epsilons, REMEMBERED * window if calibrated else 0])

@@ -14,9 +14,9 @@ class Mmd(Vectors):
 
     The mean of cos(w' v) and sin(w' v) over 32 random frequencies w stands for the distribution of the whitened normal
     scores v: the distance of two such means is the maximum mean discrepancy under a Gaussian kernel, whose width is the
-    median distance between rows of the warm-up. The features are made uncorrelated by a quarter (`muting`), on the way
-    from MMD to kernel Fisher: what hardly varies in control weighs more. The direction of the bet is the witness
-    function: recent mean less mean of all.
+    median distance between rows of the warm-up, the first `warm_up`. The features are made uncorrelated by a quarter
+    (`muting`), on the way from MMD to kernel Fisher: what hardly varies in control weighs more. The direction of the
+    bet is the witness function: recent mean (the newest row has the share `weight`) less mean of all.
 
     How `arl0` is met, input, NaN, reset, evidence and cost: as in `hotelling` (plus 3 us a row and 32 kB; measured ARL
     at arl0 = 1e4: 1.2e4 or more).

@@ -14,7 +14,8 @@ class Pca(Vectors):
 
     The normal scores of the first `warm_up` rows have principal components; the leading ones that have the share
     `explained` of the variance between them are kept (never all). A row's point: the size of the reconstruction error
-    of each column, |z - V V' z|, whitened. The bet is that the next row's errors are as unusual as those of late.
+    of each column, |z - V V' z|, whitened. The bet is that the next row's errors are as unusual as those of late: an
+    average in which the newest row has the share `weight`.
 
     How `arl0` is met, input, NaN, reset, evidence and cost: as in `hotelling` (8 d (warm_up + 3 d + 150) bytes, 510 kB
     at d = 100). Measured ARL at arl0 = 1e4: 1.3e4 or more but for 50 columns with the copula of t3, where it was 1.1e4.

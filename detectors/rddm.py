@@ -99,9 +99,10 @@ class Rddm(ErrorDetector):
     fitted to a simulation (benchmarks/error_levels.py), extrapolated for arl0 above 1e6: a calibration, not a proof.
     Where `memory` holds less than 30 errors it is blind after each recalculation until there are 30.
 
-    With a parameter of the published detector it is that: p + s > p_min + drift_level s_min, s = sqrt(p (1 - p) / n);
-    or the warning zone (`warning_level`) for `warn_limit` answers. It goes on with the answers since the warning began;
-    past `max_size_concept` with the last `min_size_stable_concept`, but the old lowest level (MOA step by step).
+    With a parameter of the published detector it is that: p + s > p_min + drift_level s_min, s = sqrt(p (1 - p) / n), n
+    at least `min_n_instances`; or the warning zone (`warning_level`) for `warn_limit` answers. It goes on with the
+    answers since the warning began; past `max_size_concept` with the last `min_size_stable_concept`, but the old lowest
+    level (MOA step by step).
 
     Input: 0 (right) or 1 (wrong); values between are fractions of an error (kept as 0 or 1), values outside are clipped
     to [0, 1]; NaN and inf are counted, not fed. Only rises are found. A drift starts over (published: see above).

@@ -1,6 +1,8 @@
 """Window and reference in bins, through psi: the kinds of reference, rare and unseen categories, evidence."""
 
 import json
+import math
+import time
 
 import numpy as np
 import pytest
@@ -102,7 +104,47 @@ def test_a_detector_gives_its_reference_as_a_profile():
         assert second.update_many(x) == []
 
 
+@pytest.mark.parametrize("params", [{}, {"reference_s": 500.0}])
+def test_many_drifts_in_one_call_take_no_longer_than_in_many(params):
+    x = rng().normal(size=400_000) + np.arange(400_000) // 2000 * 3.0
+    seconds = {}
+    for size in (len(x), 4000):
+        detector = make("ks", reference=500, window=100, **params)
+        runs = []
+        for _ in range(4):
+            began = time.perf_counter()
+            parts = range(0, len(x), size)
+            found = sum(len(detector.update_many(x[at : at + size], 1000.0 * np.arange(at, at + size))) for at in parts)
+            runs.append(time.perf_counter() - began)
+        assert found > 150
+        seconds[size] = min(runs)
+    assert seconds[len(x)] < 3 * seconds[4000]
+
+
+def test_a_sketch_itself_is_a_profile():
+    sketch = Sketch.of(rng().normal(size=500))
+    detector = make("ks", profile=sketch)
+
+    assert detector.params == make("ks", profile=sketch.to_dict()).params
+    assert detector.params["profile"] == sketch.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("bins", "x"), ("bins", 0), ("edges", "x"), ("edges", [[1.0]]), ("edges", [1.0, math.inf]), ("counts", None),
+        ("mean", "x"), ("mean", math.nan), ("m2", -1.0), ("lowest", None), ("highest", math.inf), ("missing", 0.5),
+        ("categories", 1),
+    ],
+)  # fmt: skip
+def test_a_profile_with_a_wrong_value_is_refused(key, value):
+    with pytest.raises(ValueError, match="profile: "):
+        make("psi", profile=Sketch.of(np.arange(50.0)).to_dict() | {key: value})
+
+
 def test_wrong_references_are_refused():
+    with pytest.raises(ValueError, match=r"profile: expected what Sketch.to_dict\(\) gives"):
+        make("psi", profile=5)
     profile = Sketch.of(np.arange(50.0)).to_dict()
     for params in ({"rolling": True, "reference_s": 5.0}, {"profile": profile, "rolling": True}):
         with pytest.raises(ValueError, match="at most one of them"):

@@ -24,10 +24,20 @@ def test_the_parts_make_up_the_budget(arl0, weights):
     )
 
 
-@pytest.mark.parametrize("weights", [[], [1.0, 0.0], [-1.0]])
+@pytest.mark.parametrize("weights", [[], [1.0, 0.0], [-1.0], [1.0, math.nan], [math.inf], np.zeros(2), [[1.0]]])
 def test_weights_are_positive(weights):
     with pytest.raises(ValueError, match="weights: expected numbers more than 0"):
         split(1e6, weights)
+
+
+@pytest.mark.parametrize("arl0", [-1e6, 0, math.nan, math.inf, "1e6"])
+def test_a_budget_is_a_number_of_observations(arl0):
+    with pytest.raises(ValueError, match="arl0: expected a number from 1"):
+        split(arl0, [1.0])
+
+
+def test_weights_may_be_an_array():
+    assert split(np.float64(1e6), np.array([1, 3])) == split(1e6, [1, 3]) == [4e6, 4e6 / 3]
 
 
 @given(EVIDENCE)

@@ -227,6 +227,12 @@ MISTAKES = [
     ('detector = "adwin"', 'detector = "adwin"\nparams = { delta = 7 }', "$.watch[1].params.delta", "delta: "),
     ('detector = "adwin"', 'detector = "adwin"\nparams = { delta = "x" }', "$.watch[1].params.delta", "'x'"),
     (
+        'detector = "adwin"',
+        'detector = "adwin"\narl0 = 1e9\nparams = { delta = 0.002 }',
+        "$.watch[1].arl0",
+        "no effect beside delta",
+    ),
+    (
         'signal = "error"',
         'signal = "lateness"\ndetector = "ddm"\n[[watch]]\nsignal = "error"',
         "$.watch[1].detector",

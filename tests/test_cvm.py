@@ -44,3 +44,12 @@ def test_t_is_the_two_sample_statistic():
 
     assert found.detail["t"] == pytest.approx(scipys, rel=0.02)
     assert abs(at - found.age + 1 - 6000) < 30
+
+
+def test_a_window_that_can_never_alarm_is_refused():
+    with pytest.raises(ValueError, match="window: 12 observations beside 5000 can never alarm at arl0"):
+        make("cvm", window=12)
+    assert make("cvm", reference_s=60.0, window=12).detectable(1000) == math.inf
+    assert make("cvm", window=20).detectable(1000) < 1 / math.sqrt(3)
+    x = np.r_[np.random.default_rng(1).normal(size=5000), np.full(20, 100.0)]
+    assert make("cvm", window=20).update_many(x)

@@ -66,6 +66,21 @@ def test_alarms_are_those_of_the_detector_alone(name: str, reference: int) -> No
     assert [(alarm.record, alarm.drift) for alarm in found] == alone
 
 
+@pytest.mark.parametrize(("name", "key", "value"), [("adwin", "delta", 0.002), ("psi", "alpha", 1e-5)])
+def test_with_parameters_of_the_literature_a_detector_has_no_part_in_the_budget(
+    name: str, key: str, value: float
+) -> None:
+    x = shifted(7000, at=6000)
+    watch = f'[[watch]]\nsignal = "feature:a"\ndetector = "{name}"\nparams = {{ {key} = {value} }}\n'
+    stream = [event(f"e{i}", i, a=float(value)) for i, value in enumerate(x)]
+    chunk, pipeline = through(config_of(BUDGET + watch), stream, closes=True)
+    alone = detectors.make(name, **{key: value}).update_many(x)
+
+    assert alone
+    assert [(alarm.record, alarm.drift) for alarm in chunk.alarms] == alone
+    assert pipeline.detect.expected_false() == 0
+
+
 def test_the_onset_counts_only_what_was_fed() -> None:
     """Every second observation is missing: so many fed ones back are twice as many records back."""
     x = np.full(4000, np.nan)

@@ -2,6 +2,8 @@
 
 import copy
 import inspect
+import math
+import re
 import subprocess
 import sys
 
@@ -80,6 +82,33 @@ def test_state_of_another_is_refused(name):
         small(name).load({"detector": name})
 
 
+@pytest.mark.parametrize(
+    ("name", "theirs", "mine", "wrong"),
+    [
+        ("glr", {"direction": "up"}, {}, "glr' was made with another direction"),
+        ("ecdd", {"memory": 100}, {"memory": 1000}, "another memory"),
+        ("ks", {"arl0": 1e3}, {"arl0": 1e6}, "another arl0"),
+        ("ks", {"season": 24, "arl0": 1e3}, {"season": 24}, "another arl0"),
+        ("ks", {"season": 24}, {"dependence": "ar"}, "another dependence, another season"),
+        ("ks", {"season": 24}, {}, "does not fit at 'params'"),
+        ("psi", {"categories": True}, {}, "another bins, another categories"),
+        ("cusum", {"h": 5.0}, {"delta": 0.005}, "does not fit at 'params'"),
+    ],
+)
+def test_state_of_other_parameters_is_refused(name, theirs, mine, wrong):
+    detector = make(name, **mine)
+    with pytest.raises(ValueError, match=wrong):
+        detector.load(make(name, **theirs).to_state())
+    assert detector.n == 0
+
+
+def test_state_of_another_layout_is_refused():
+    state = make("ks").to_state()
+    state["params"][0] += 1
+    with pytest.raises(ValueError, match="made with another layout"):
+        make("ks").load(state)
+
+
 @EVERY
 def test_a_state_is_a_copy(name):
     detector = small(name)
@@ -89,6 +118,39 @@ def test_a_state_is_a_copy(name):
     detector.update_many(stream(name, n=300))
 
     same_state(state, copies)
+
+
+@ALL_WAYS
+def test_a_copied_detector_has_a_state_of_its_own(name, way):
+    x = stream(name, n=1500, way=way)
+    detector = small(name, way)
+    detector.update_many(x[:700])
+    state = detector.to_state()
+    copied = copy.copy(detector)
+    found = copied.update_many(x[700:])
+
+    same_state(detector.to_state(), state)
+    assert detector.update_many(x[700:]) == found
+    same_state(detector.to_state(), copied.to_state())
+
+
+@ALL_WAYS
+def test_a_detector_shows_how_it_is_made(name, way):
+    detector = small(name, way)
+
+    assert repr(detector).startswith(f"make('{name}', ")
+    assert "\n" not in repr(detector)
+    assert eval(repr(detector), {"make": make}).params == detector.params
+
+
+def test_a_long_profile_is_not_shown():
+    profile = detectors.Sketch.of(np.arange(1000.0))
+    assert repr(make("ks", profile=profile)).endswith("window=500, bins=64, profile=...)")
+
+
+def test_the_sketch_is_offered():
+    assert "Sketch" in detectors.__all__
+    assert "Sketch" in dir(detectors)
 
 
 @EVERY
@@ -222,6 +284,42 @@ def test_an_unknown_direction_is_refused(name):
 
 
 @EVERY
+def test_an_observation_of_another_shape_is_refused(name):
+    wide = "vector" in get(name).kinds
+    one, many = (r"\(3,\)", r"\(n, 3\)") if wide else (r"\(\)", r"\(n,\)")
+    detector = small(name)
+    for wrong in (5.0, [5.0]) if wide else ([5.0], [1.0, 2.0]):
+        with pytest.raises(ValueError, match=f"x: expected shape {one}, got"):
+            detector.update(wrong)
+    with pytest.raises(ValueError, match=f"x: expected shape {many}, got"):
+        detector.update_many(np.ones(5) if wide else np.ones((5, 1)))
+    for wrong in (np.ones(3) * 1j, np.zeros(3, "datetime64[ms]")):
+        with pytest.raises(ValueError, match=f"x: expected real numbers, got {wrong.dtype}".replace("[", r"\[")):
+            detector.update(wrong if wide else wrong[0])
+    assert (detector.n, detector.missing) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "wrong"),
+    [
+        (5.0, r"time_ms: expected shape \(4,\), one for each of x, got \(\)"),
+        ([1.0, 2.0], r"time_ms: expected shape \(4,\), one for each of x, got \(2,\)"),
+        ([1.0, 2.0, np.nan, np.inf], "time_ms: expected finite numbers, got nan at index 2"),
+        ([1.0, np.inf, 2.0, 3.0], "time_ms: expected finite numbers, got inf at index 1"),
+        (np.zeros(4, "datetime64[s]"), r"time_ms: expected numbers, in milliseconds, got datetime64\[s\]"),
+    ],
+)
+@pytest.mark.parametrize("params", [{"season": "hour-of-day"}, {"reference_s": 60.0}, {}])
+def test_times_that_are_none_are_refused(params, time_ms, wrong):
+    detector = make("ks", **params)
+    with pytest.raises(ValueError, match=wrong):
+        detector.update_many(np.ones(4), time_ms)
+    with pytest.raises(ValueError, match="time_ms: expected finite numbers, got nan at index 0"):
+        detector.update(1.0, math.nan)
+    assert detector.n == 0
+
+
+@EVERY
 def test_documented(name):
     cls = get(name)
     doc = inspect.getdoc(cls)
@@ -233,6 +331,18 @@ def test_documented(name):
     assert cls.kinds <= {"number", "category"} or cls.kinds == {"vector"}
     assert cls.monitors in ("mean", "distribution")
     assert cls.unit
+
+
+AS_ELSEWHERE = {"reference", "reference_s", "rolling", "profile"}  # "as of `ks`", "as in `psi`"
+
+
+@EVERY
+def test_every_parameter_is_documented(name):
+    doc = inspect.getdoc(get(name))
+    own = inspect.signature(get(name)).parameters.keys()
+
+    assert [key for key in own - AS_ELSEWHERE if not re.search(rf"\b{key}\b", doc)] == []
+    assert own & AS_ELSEWHERE == set() or re.search(r"`reference_s`|as (of|in) `(ks|psi)`", doc)
 
 
 @EVERY
@@ -251,6 +361,107 @@ def test_wrong_parameters_are_refused(name):
     for value in (0, -1, "many", float("nan"), True, None):
         with pytest.raises(ValueError, match="arl0: expected a number"):
             make(name, arl0=value)
+
+
+@pytest.mark.parametrize("name", [name for name in names() if "bins" in parameters(name)])
+def test_bins_are_checked_before_they_are_used(name):
+    for value in ("x", -1, 2.5, True):
+        with pytest.raises(ValueError, match="bins: expected a whole number from 2 to 4096"):
+            make(name, bins=value)
+
+
+@pytest.mark.parametrize("name", ["ewma", "cusum"])
+def test_mean_and_sd_are_checked_before_they_are_used(name):
+    for key, value in (("mean", "x"), ("sd", 0), ("sd", math.nan)):
+        with pytest.raises(ValueError, match=f"{key}: expected a number"):
+            get(name)(**{key: value})
+
+
+@EVERY
+def test_numbers_of_numpy_are_numbers(name):
+    small_ints = {"window": np.uint8(100), "bins": np.int8(100), "features": np.int8(100), "warm_up": np.uint8(60)}
+    given = {"arl0": np.float32(1000), **small_ints, "season": np.int64(24)}
+    given = {key: value for key, value in given.items() if key in parameters(name)}
+    detector = make(name, **given)
+
+    same_state(detector.to_state(), make(name, **{key: value.item() for key, value in given.items()}).to_state())
+    for key, value in given.items():
+        assert detector.params[key] == value
+        assert key == "season" or type(detector.params[key]) in (int, float)
+
+
+@EVERY
+def test_no_observations_detect_nothing(name):
+    for way in {"arl0", "published"} & variants(name).keys():
+        for n in (0, -5, math.nan, "many"):
+            with pytest.raises(ValueError, match="n: expected a number from 1"):
+                small(name, way).detectable(n)
+        assert small(name, way).detectable(1) > 0
+
+
+@pytest.mark.parametrize("name", [5, None, []])
+def test_a_name_is_a_text(name):
+    with pytest.raises(ValueError, match=r"unknown detector .*; known: adwin"):
+        make(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "wrong"),
+    [
+        ("adwin", {"arl0": 1e5, "delta": 0.002}, "arl0: has no effect beside delta; give one of them"),
+        ("cusum", {"direction": "down", "delta": 0.005}, "direction: has no effect beside delta"),
+        ("cusum", {"h": 5, "delta": 0.1}, "h: has no effect beside delta"),
+        ("cusum", {"mean": 5, "sd": 2}, "mean: has no effect without h; give both, or none"),
+        ("ewma", {"sd": 2, "arl0": 1e5}, "sd: has no effect without limit"),
+        ("fhddm", {"window": 1000, "confidence_level": 1e-6}, "window: has no effect beside confidence_level"),
+        ("eddm", {"errors": 50, "beta": 0.9}, "errors: has no effect beside beta"),
+        (
+            "rddm",
+            {"memory": 1000, "drift_level": 2.0, "warn_limit": 9},
+            "memory: has no effect beside drift_level, warn",
+        ),
+        ("kswin", {"arl0": 1e5, "alpha": 0.01, "window_size": 90}, "arl0: has no effect beside alpha;"),
+        ("psi", {"arl0": 1e5, "window": 100, "alpha": 0.01}, "arl0: has no effect beside alpha;"),
+    ],
+)
+def test_parameters_that_would_be_dropped_are_refused(name, params, wrong):
+    with pytest.raises(ValueError, match=wrong):
+        make(name, **params)
+
+
+@EVERY
+def test_a_budget_beside_parameters_of_the_literature_is_refused(name):
+    for key, value in get(name).published.items():
+        assert "arl0" not in make(name, **{key: value}).params
+        assert "arl0" in make(name, **{key: None}, arl0=1e5).params
+        with pytest.raises(ValueError, match=f"arl0: has no effect beside {key}"):
+            make(name, **{key: value}, arl0=1e5)
+
+
+SEPARABLE = pytest.mark.parametrize("name", ["psi", "chi2", "g_test", "js", "hellinger"])
+OUT_OF_REACH = {"window": 10, "reference": 20, "arl0": 1e12}
+
+
+@SEPARABLE
+def test_a_window_that_can_never_alarm_is_refused(name):
+    with pytest.raises(ValueError, match="window: 10 observations beside 20 can never alarm"):
+        make(name, **OUT_OF_REACH)
+    make(name, **OUT_OF_REACH | {"reference_s": 60.0})  # who knows how many that are
+
+
+@SEPARABLE
+def test_a_short_window_that_can_alarm_is_taken(name):
+    x = np.repeat([0.0, 1.0], [20, 10])
+    for categories in (False, True):
+        assert make(name, window=10, reference=20, categories=categories).update_many(x)
+
+
+@SEPARABLE
+def test_what_no_change_reaches_is_not_detectable(name):
+    assert make(name, window=10, reference=20).detectable(1000) == math.inf  # of bins that are alike; a constant: above
+    assert make(name).detectable(20) == math.inf
+    assert 0 < make(name).detectable(1000) < 1
+    assert make(name, alpha=1e-4).detectable(1000) < make(name, alpha=1e-9).detectable(1000)
 
 
 def test_unknown_name_lists_the_known():

@@ -150,7 +150,7 @@ def test_another_format_is_refused() -> None:
     data = bytearray(encode({}, config_digest=DIGEST, key=KEY))
     data[16] = 9
 
-    with pytest.raises(StateError, match="has format 9, this driftline reads 3: use the version"):
+    with pytest.raises(StateError, match="has format 9, this driftline reads 4: use the version"):
         decode(bytes(data), config_digest=DIGEST, key=KEY)
 
 

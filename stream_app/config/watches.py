@@ -147,8 +147,6 @@ def _detector(config: "Config", watch: "Watch", path: str, kinds: set[Kind]) -> 
         if name in OWN_PARAMS:
             yield f"{path}.params.{name}", OWN_PARAMS[name]
     params = {name: value for name, value in watch.params.items() if name in takes and name not in OWN_PARAMS}
-    params["arl0"] = watch.arl0 or arl0_of(config) / watch.weight
-    params |= null_params(watch)
     reference = watch.reference
     if reference is not None:
         problem = _reference_problem(config, reference, watch.detector, takes)
@@ -156,14 +154,27 @@ def _detector(config: "Config", watch: "Watch", path: str, kinds: set[Kind]) -> 
             yield f"{path}.reference", problem
         else:
             params |= reference_params(reference)
-    if math.isinf(params["arl0"]):
+    share = arl0_of(config)
+    if watch.arl0 is None and math.isinf(share):
         return  # the budget is overspent: said there
     for kind in sorted(kinds):
         try:
-            detectors.make(watch.detector, **params, **kind_params(config, kind))
+            made_with = with_arl0(watch, share, params | kind_params(config, kind))
+            detectors.make(watch.detector, **made_with, **null_params(watch))
         except (ValueError, TypeError) as error:
             yield _blamed(watch, path, str(error)), str(error)
             return
+
+
+def with_arl0(watch: "Watch", share: float, params: dict[str, Any]) -> dict[str, Any]:
+    """What a detector is made with, with its part of the budget if it keeps one: as in the literature it does not.
+
+    share: `arl0_of(config)`. A watch's own `arl0` is given to the detector in any case, which says what contradicts it.
+    """
+    budgeted = {"arl0": watch.arl0 or share / watch.weight, **params}
+    if watch.arl0 is None and watch.params and "arl0" not in detectors.get(watch.detector)(**budgeted).params:
+        return params
+    return budgeted
 
 
 def null_params(watch: "Watch") -> dict[str, Any]:

@@ -30,7 +30,7 @@ from stream_app.errors import StateError
 from stream_app.models.seal import KEY_VARIABLE
 
 MAGIC = b"driftline state\0"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 SEAL = struct.Struct("<16sBB32sQI")  # magic, format, signed, MAC, bytes of header and payload, bytes of header
 COMPRESS_BYTES = 64 << 10  # smaller states are not worth it; zstd takes 12 ms for 5 MB of noise, zlib -1 takes 150
 ARRAY, SCALAR, BIG_INT, DECIMALS = 1, 2, 3, 4  # msgpack extension types

@@ -3,6 +3,7 @@
 A detector measures; what follows from an alarm is for `flow.decide`. Missing observations are counted, never fed.
 """
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -13,7 +14,7 @@ import detectors
 from detectors import Drift
 from stream_app.config import Config, Watch
 from stream_app.config.watched import Signal, arl0_of, row_of, segments_of, signals
-from stream_app.config.watches import kind_params, null_params, reference_params
+from stream_app.config.watches import kind_params, null_params, reference_params, with_arl0
 from stream_app.flow.chunk import Alarm, Chunk, Column
 from stream_app.flow.outgoing import metric
 from stream_app.flow.segments import Abreast, Fired, Observed, Segment, side_by_side, take_apart
@@ -187,7 +188,7 @@ class Detect:
         watching = [(m, code, segment) for m in self.monitors for code, segment in m.segments.items()]
         e_values = [segment.detector.e_value for *_, segment in watching]
         alarms = []
-        arl0 = [segment.detector.params["arl0"] for *_, segment in watching]
+        arl0 = [_arl0(segment) for *_, segment in watching]
         who = detectors.together(e_values, arl0, already)
         for i in who.tolist():
             monitor, code, segment = watching[i]
@@ -285,11 +286,10 @@ def detector_params(config: Config, signal: Signal, share: float) -> dict[str, A
     share: `arl0_of(config)`.
     """
     watch = config.watch[signal.watch]
-    params: dict[str, Any] = {"arl0": watch.arl0 or share / watch.weight}
-    params |= null_params(watch) | kind_params(config, signal.kind)
+    params = kind_params(config, signal.kind)
     if watch.reference is not None:
         params |= reference_params(watch.reference)
-    return params | watch.params
+    return with_arl0(watch, share, params | watch.params) | null_params(watch)
 
 
 def _in_order(codes: Ints) -> list[int]:
@@ -299,4 +299,9 @@ def _in_order(codes: Ints) -> list[int]:
 
 
 def _expected_false(segment: Segment) -> float:
-    return segment.trail.n / float(segment.detector.params["arl0"])
+    return segment.trail.n / _arl0(segment)
+
+
+def _arl0(segment: Segment) -> float:
+    """A detector with parameters of the literature promises nothing."""
+    return float(segment.detector.params.get("arl0", math.inf))
