@@ -4,6 +4,7 @@ Both tell their shards, run a pipeline over the records of one in the order in w
 out what a stream holds. What comes in while they are read is not looked at. Nothing is written.
 """
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -243,6 +244,7 @@ class LogHistory:
                 records = step.records
                 if not fresh or bounds.part(step.events, step.time_ms)[0]:
                     yield step, pipeline.handle(tape)
+                await asyncio.sleep(0)  # nothing else here waits: so that Ctrl-C is heard
 
     def _inputs(self, config: Config) -> list[Input]:
         """The files of the log's own configuration, read as `config` says."""
