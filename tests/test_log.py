@@ -328,33 +328,6 @@ def test_the_write_ahead_log_stays_bounded(path: Path) -> None:
         assert Path(f"{path}-wal").stat().st_size < 40 << 20
 
 
-def test_behind_a_run_a_copy_of_the_file_alone_is_whole_though_it_is_being_shown(path: Path) -> None:
-    fill(path, [0, 10])
-    with Log(path) as reader:
-        reader.count("predictions")
-        fill(path, [10, 30])
-        copy = path.with_name("copy.db")
-        copy.write_bytes(path.read_bytes())
-
-        with Log(copy) as copied:
-            assert copied.digest() == reader.digest()
-
-
-def test_a_reader_at_work_does_not_keep_a_run_from_its_end(path: Path) -> None:
-    fill(path, [0, 10])
-    with sqlite3.connect(path) as reader:
-        reader.execute("BEGIN")
-        (before,) = reader.execute("SELECT count(*) FROM messages").fetchone()
-        began = time.monotonic()
-        fill(path, [10, 30])
-
-        assert time.monotonic() - began < TIMEOUT_S / 2
-        assert reader.execute("SELECT count(*) FROM messages").fetchone() == (before,)
-    reader.close()
-    with Log(path) as log:
-        assert log.count("predictions") == 30
-
-
 # What can go wrong
 
 

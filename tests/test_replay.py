@@ -25,7 +25,7 @@ from stream_app.edges.differences import Comparison, NewestComparison, Replay
 from stream_app.edges.log import Log
 from stream_app.edges.written import InLog, Item, Placed, Unread, items
 from stream_app.errors import ConfigError, DriftlineError, StateError, TopicError
-from stream_app.messages import OUTPUTS, Predictions, Progress
+from stream_app.messages import OUTPUTS, Predictions
 from stream_app.runners.history import Bound, Bounds
 from stream_app.runners.replay import EVERYTHING, contrasted, replayed
 from stream_app.texts import Texts
@@ -358,30 +358,6 @@ def test_another_configuration_beside_a_log(logged: tuple[Config, Path]) -> None
     assert result.alerts.only_live or result.alerts.only_other
     with pytest.raises(TopicError, match="another configuration"):
         replay(other, state=state)
-
-
-@pytest.mark.parametrize("against", [False, True], ids=["itself", "another"])
-def test_a_replay_of_a_log_ends_where_it_is_cancelled(logged: tuple[Config, Path], *, against: bool) -> None:
-    config, state = logged
-    told: list[Progress] = []
-
-    async def work() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-
-        def report(progress: Progress) -> None:
-            told.append(progress)
-            task.cancel()
-
-        await (
-            contrasted(config, config, state=state, report=report)
-            if against
-            else replayed(config, state=state, report=report)
-        )
-
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(work())
-    assert [progress.records < 2 * ROWS for progress in told] == [True]
 
 
 def test_a_log_without_its_files_is_refused(logged: tuple[Config, Path], tmp_path: Path) -> None:
