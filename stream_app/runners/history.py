@@ -21,7 +21,7 @@ from stream_app.config import Config
 from stream_app.edges import blocks, commits, kafka
 from stream_app.edges.log import Log, Saved
 from stream_app.edges.written import Batch, InLog, InTopic, item
-from stream_app.errors import BrokerError, ConfigError, StateError, TopicError
+from stream_app.errors import BrokerError, ConfigError, ForeignStateError, StateError, TopicError
 from stream_app.flow.clock import NOW, START, clock_states, state_of
 from stream_app.flow.decode import Decoder
 from stream_app.messages import CONTROL, EVENT, LABEL, OUTPUTS, Outputs, Rows, Tape, join_rows
@@ -257,7 +257,7 @@ class LogHistory:
         inputs = [Input(config, path, stream, None, follow=False) for stream, path in enumerate(paths)]
         for given in inputs:
             if given.source.fingerprint != self._saved.position[given.name]["fingerprint"]:
-                raise StateError(
+                raise ForeignStateError(
                     f"{given.source.name} is not the file that {self.log.path} was made from (its first record differs)"
                 )
         return inputs
