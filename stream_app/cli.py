@@ -7,6 +7,7 @@ import contextlib
 import functools
 import io
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -98,6 +99,13 @@ def on_config(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def words(config: Config, state: Path | None, file: Path | None = None) -> str:
+    """CONFIG and, where it is needed, --state, by which another command finds the same: for what is said to people."""
+    file = file or click.get_current_context().params["config"]
+    needed = state is not None and (config.kafka is not None or state != Path(f"{config.name}.db"))
+    return shlex.join([str(file), *(["--state", str(state)] if needed else [])])
+
+
 def on_log(command: Callable[..., None]) -> Callable[..., None]:
     """As `on_config`; `state` is None where the topics are meant: CONFIG has [kafka] and --state was not given."""
 
@@ -136,12 +144,13 @@ def demo(data: Path | None, folder: Path, *, dashboard: str | None, as_json: boo
     config_file = _profiled(data, folder) if data else write_flights(folder)
     config, state = loaded(config_file), folder / f"{config_file.stem}.db"
     with shown(config, config_file, state, dashboard or "") as page:
-        summary = _run(config, state, follow=False, as_json=as_json)
+        called = words(config, state, config_file)
+        summary = _run(config, state, called, follow=False, as_json=as_json)
         if not data:
             report_by_month(state)
-        closer = ["alerts {}", f"story {{}} {config.name}-1"] if summary["incidents"] else ["predictions {}"]
+        closer = [f"alerts {called}", f"story {called} {config.name}-1"]
         program = "driftline" if shutil.which("driftline") else os.path.relpath(sys.argv[0])
-        lines = [f"  {program} {command.format(config_file)} --state {state}" for command in closer]
+        lines = [f"  {program} {each}" for each in (closer if summary["incidents"] else [f"predictions {called}"])]
         click.echo("\n".join(["\nLook closer:", *lines]), err=True)
         if dashboard is not None or sys.stderr.isatty():
             _stay(page)
@@ -216,14 +225,16 @@ def run(
     config_file = Path(click.get_current_context().params["config"])
     page = contextlib.nullcontext() if dashboard is None else shown(config, config_file, state, dashboard)
     with page as beside:
-        _run(config, state, follow=follow, as_json=as_json, notifies=not no_notify, metrics=metrics)
+        called = words(config, state)
+        _run(config, state, called, follow=follow, as_json=as_json, notifies=not no_notify, metrics=metrics)
         if beside and sys.stderr.isatty():
             _stay(beside)
 
 
 def _run(
-    config: Config, state: Path, *, follow: bool, as_json: bool, notifies: bool = True, metrics: str | None = None
-) -> dict[str, Any]:
+    config: Config, state: Path, called: str, *, follow: bool, as_json: bool, notifies: bool = True,
+    metrics: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
     from stream_app.edges import compiling  # noqa: PLC0415
     from stream_app.edges.log import Log  # noqa: PLC0415
     from stream_app.edges.snapshots import state_key  # noqa: PLC0415
@@ -233,7 +244,7 @@ def _run(
 
     with (
         Log(state, write=True) as log,
-        RunView(config, state) as view,
+        RunView(config, state, called) as view,
         stop_signals() as stopped,
         notified(config, state) if notifies else contextlib.nullcontext() as notifier,
         contextlib.nullcontext() if metrics is None else metered(config, metrics, notifier) as meter,

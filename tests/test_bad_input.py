@@ -194,7 +194,9 @@ def test_each_bad_row_of_a_csv_is_a_dead_letter_and_no_other(tmp_path: Path) -> 
     for row, (_, _, reason) in bad.items():
         assert reason in letters[row]["reason"]
     shown = driftline(tmp_path, "dead-letters", "small.toml")
-    assert len(shown.stdout.splitlines()) == len(bad)
+    assert [line.split("  ")[:2] for line in shown.stdout.splitlines()] == [
+        [f"events {row}", letter["kind"]] for row, letter in letters.items()
+    ]
     assert "caf\\xe9" in shown.stdout
     assert "\x1b" not in shown.stdout
 

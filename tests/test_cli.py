@@ -89,6 +89,14 @@ def test_the_end_tells_the_estimated_error_beside_the_realised_one(folder: Path)
     )
 
 
+def test_the_end_says_how_to_see_what_was_refused(folder: Path, tmp_path: Path) -> None:
+    told = (folder / "told.txt").read_text()
+    assert f"`driftline dead-letters {folder / 'small.toml'}` says why records were rejected" in told
+    state = tmp_path / "another log.db"
+    done = driftline(folder, "run", "small.toml", "--state", state)
+    assert f"`driftline dead-letters small.toml --state '{state}'` says why" in done.stderr
+
+
 def test_a_second_run_says_that_there_is_nothing_new(folder: Path) -> None:
     done = driftline(folder, "run", "small.toml")
 
@@ -265,6 +273,7 @@ def test_a_reader_before_the_first_run_is_told_to_run(tmp_path: Path) -> None:
         done = driftline(tmp_path, args[0], config, *args[1:])
         assert (done.returncode, done.stdout) == (1, "")
         assert f"no log yet at {tmp_path / 'small.db'}; run `driftline run CONFIG` first" in done.stderr
+        assert "or give its file with --state" in done.stderr
 
 
 def test_check_tells_false_alarms_and_what_can_be_found(folder: Path) -> None:

@@ -26,6 +26,7 @@ def test_dead_letters_are_sent_back_once(monitor: Monitor) -> None:
     monitor.make("dead-letters", "events", "labels", "control")
     monitor.write(letter("events", 7, b"{broken", 1), letter("events", 8, LARGE, 0), letter("labels", 3, b"null", 1))
 
+    assert "events 7 of shard 1  schema  $: not JSON  |  {broken\n" in monitor.call("dead-letters").stdout
     assert monitor.lines("dead-letters", "--resubmit") == [{"resubmitted": 3}]
     assert monitor.lines("dead-letters", "--resubmit") == [{"resubmitted": 0}]
     monitor.write(letter("control", 1, b"go", 1))

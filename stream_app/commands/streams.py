@@ -152,7 +152,7 @@ async def _pass_on(
                     if not await _execute(program, value, group, stopped):
                         return count
             else:
-                lines = (line_of(config, stream, record) for _, record in batch)
+                lines = (line_of(config, stream, record, shard) for shard, record in batch)
                 # in a thread: a reader that is slow must not keep us from telling the group that we live
                 await asyncio.to_thread(click.echo, b"\n".join(values) if as_json else "\n".join(lines))
             count += len(batch)

@@ -232,7 +232,7 @@ class NoLogError(StateError):
     """A reader came before the first run."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"no log yet at {path}; run `driftline run CONFIG` first")
+        super().__init__(f"no log yet at {path}; run `driftline run CONFIG` first, or give its file with --state")
 
 
 @contextmanager

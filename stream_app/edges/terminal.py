@@ -56,10 +56,10 @@ SHOWN = {
 
 
 class RunView:
-    """Progress of one run, and its end."""
+    """Progress of one run, and its end; `called`: what the commands that look closer are to be given."""
 
-    def __init__(self, config: Config, state: Path) -> None:
-        self.config, self.state = config, state
+    def __init__(self, config: Config, state: Path, called: str = "CONFIG") -> None:
+        self.config, self.state, self.called = config, state, called
         self.started, self.resumed_at = time.monotonic(), 0
         columns = (
             TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn(),
@@ -112,7 +112,8 @@ class RunView:
             f" {summary['events_per_second']:,} records/s in {summary['seconds']:.1f} s"
         )
         if summary["rejected"]:
-            ERR.print(f"{name}: `driftline dead-letters CONFIG` says why records were rejected")
+            closer = f"`driftline dead-letters {self.called}` says why records were rejected"
+            ERR.print(f"{name}: {closer}", soft_wrap=True, markup=False)
         if summary["labels"]:
             ERR.print(_performance(self.config, summary["metrics"]))
             for model, told in summary["choices"].items():
@@ -143,8 +144,8 @@ def alert_line(config: Config, event: dict[str, Any]) -> str:
     return f"{cloud_when(config, event)}  {how} {data['incident']}  {escape(printable(data['message']))}"
 
 
-def line_of(config: Config, stream: str, record: Record) -> str:
-    """A record of an output stream as a line for people."""
+def line_of(config: Config, stream: str, record: Record, shard: int | None = None) -> str:
+    """A record of an output stream as a line for people; `shard`: of a topic."""
     value = json.loads(record.value)
     if stream == "alerts":
         with OUT.capture() as captured:
@@ -160,14 +161,16 @@ def line_of(config: Config, stream: str, record: Record) -> str:
             f" {train['from_offset']}..{train['to_offset']}: {data['reason']}"
         )
     if stream == "dead-letters":
-        raw = (
-            value["raw"]
-            if "raw" in value
-            else base64.b64decode(value["raw_base64"]).decode("utf-8", "backslashreplace")
-        )
-        shown = raw if len(raw) <= 80 else f"{raw[:77]}..."
-        return printable(f"{value['stream']} {value['offset']}  {value['path']}: {value['reason']}  |  {shown}")
+        return _dead_letter_line(value, shard)
     return record.value.decode()
+
+
+def _dead_letter_line(value: dict[str, Any], shard: int | None) -> str:
+    """Where it came from, what it is, why, and how it begins."""
+    raw = value["raw"] if "raw" in value else base64.b64decode(value["raw_base64"]).decode("utf-8", "backslashreplace")
+    shown = raw if len(raw) <= 80 else f"{raw[:77]}..."
+    place = f"{value['stream']} {value['offset']}{'' if shard is None else f' of shard {shard}'}"
+    return printable(f"{place}  {value['kind']}  {value['path']}: {value['reason']}  |  {shown}")
 
 
 def printable(text: str) -> str:
