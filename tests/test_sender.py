@@ -29,14 +29,14 @@ def test_dead_letters_are_sent_back_once(monitor: Monitor) -> None:
     assert "events 7 of shard 1  schema  $: not JSON  |  {broken\n" in monitor.call("dead-letters").stdout
     assert monitor.lines("dead-letters", "--resubmit") == [{"resubmitted": 3}]
     assert monitor.lines("dead-letters", "--resubmit") == [{"resubmitted": 0}]
-    monitor.write(letter("control", 1, b"go", 1))
+    monitor.write(letter("control", 1, b"go", 1), letter("events", 9, b"{worse", 1))
     again = monitor.call("dead-letters", "--resubmit")
 
     assert (again.returncode, again.stdout) == (0, "")
     assert "sent 1 dead letters once more" in again.stderr
-    assert monitor.raw("events") == [(0, None, LARGE), (1, None, b"{broken")]
+    assert monitor.raw("events") == [(0, None, LARGE), (1, None, b"{broken"), (1, None, b"{worse")]
     assert monitor.raw("labels") == [(1, None, b"null")]
-    assert monitor.raw("control") == [(1, None, b"go")]
+    assert monitor.raw("control") == [], "a command that was refused is not obeyed later"
 
 
 def test_a_call_that_died_or_sleeps_between_sending_and_committing_changes_nothing(monitor: Monitor) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from stream_app.cli import cli, loaded, on_kafka, on_log
+from stream_app.commands.models import what_follows
 from stream_app.config import Config
 from stream_app.errors import DriftlineError
 
@@ -120,7 +121,7 @@ def _experiment(
     for place in told["sent"] if told else []:
         where = f"shard {place['shard']}, control {place['control']}"
         text = f"{config.name}: {place['version']} of the replay was sent to be the champion as {where}"
-        click.echo(f"{text}; `driftline audit CONFIG` tells what came of it", err=True)
+        click.echo(f"{text}; {what_follows(config, state)}", err=True)
 
 
 def _contrast(

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
-from stream_app.cli import cli, on_log, over_kafka, stop_signals
+from stream_app.cli import cli, on_log, over_kafka, stop_signals, words
 from stream_app.config import Config
 from stream_app.errors import DriftlineError
 from stream_app.messages import to_json
@@ -38,7 +37,7 @@ def _reader(stream: str, what: str, example: str) -> click.Command:
     if stream == "dead-letters":
         text = (
             "Send their raw bytes to where they came from, each letter once; over the log in a file: print them,"
-            " one per line, to be appended to an input."
+            " one per line, to be appended to an input. Commands that were refused are left out."
         )
         command = click.option("--resubmit", is_flag=True, help=text)(command)
     command.__doc__ = f"{what}\n\nReads the topics if CONFIG has [kafka] and no --state is given.\n\nExample: {example}"
@@ -192,19 +191,21 @@ def _resubmit(config: Config, state: Path | None, *, as_json: bool, **options: A
 
 def _print_raw(config: Config, state: Path, *, as_json: bool) -> None:
     from stream_app.edges.log import Log  # noqa: PLC0415
-    from stream_app.edges.sender import raw_of  # noqa: PLC0415
+    from stream_app.edges.sender import of_inputs, raw_of  # noqa: PLC0415
 
     if as_json:
         raise click.UsageError("--resubmit prints the records as they came, which may be no JSON: leave out --json")
     with Log(state) as log:
-        letters = [msgspec.json.decode(record.value) for record in log.read("dead-letters")]
+        letters = of_inputs(record.value for record in log.read("dead-letters"))
     counts = Counter(letter["stream"] for letter in letters)
     if len(counts) > 1:
         some = " and ".join(f"{count:,} of {stream}" for stream, count in sorted(counts.items()))
         stream = min(counts)
-        select = f"driftline dead-letters CONFIG --state {state} --json | jq -r 'select(.stream==\"{stream}\") | .raw'"
+        select = f"driftline dead-letters {words(config, state)} --json | jq -r 'select(.stream==\"{stream}\") | .raw'"
         raise DriftlineError(f"{state} holds records {some}, which belong into different inputs; for one: {select}")
     for letter in letters:
         click.echo(raw_of(letter))
-    said = "".join(f"{count:,} records of {stream}" for stream, count in counts.items()) or "no dead letters"
+    said = (
+        "".join(f"{count:,} records of {stream}" for stream, count in counts.items()) or "no dead letters of an input"
+    )
     click.echo(f"{config.name}: {said} in {state}", err=True)
