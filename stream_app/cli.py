@@ -20,7 +20,7 @@ from click.core import ParameterSource
 
 from stream_app.config import Config, load, receivers
 from stream_app.config.reading import nearest
-from stream_app.errors import BrokerError, DriftlineError, TopicError
+from stream_app.errors import BrokerError, ConfigError, DriftlineError, TopicError
 from stream_app.messages import to_json
 
 T = TypeVar("T")
@@ -94,9 +94,21 @@ def on_config(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapped(config: Path, state: Path | None, **options: Any) -> None:
         tree = loaded(config)
-        command(config=tree, state=state or Path(f"{tree.name}.db"), **options)
+        with in_file(config, tree):
+            command(config=tree, state=state or Path(f"{tree.name}.db"), **options)
 
     return wrapped
+
+
+@contextlib.contextmanager
+def in_file(file: Path, config: Config) -> Iterator[None]:
+    """What is found wrong with a configuration after it was read names its file too: only its name is known by then."""
+    try:
+        yield
+    except ConfigError as error:
+        if error.file != config.name:
+            raise
+        raise ConfigError(error.problems, str(file)) from error
 
 
 def words(config: Config, state: Path | None, file: Path | None = None) -> str:

@@ -376,7 +376,8 @@ def test_a_model_that_does_not_exist_is_a_problem_of_the_configuration(tmp_path:
     for command in ("check", "run"):
         done = driftline(tmp_path, command, "small.toml")
         assert done.returncode == 2
-        assert '$.model: river.tree has no class "HoefdingTreeClassifier", did you mean' in done.stderr
+        problem = '$.model: river.tree has no class "HoefdingTreeClassifier", did you mean'
+        assert f"driftline: small.toml: 1 problem\n  {problem}" in done.stderr
 
 
 def test_check_shows_the_steps_and_names_a_wrong_one(tmp_path: Path) -> None:

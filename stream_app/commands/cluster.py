@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from stream_app.cli import cli, loaded, on_kafka, stop_signals
+from stream_app.cli import cli, in_file, loaded, on_kafka, stop_signals
 from stream_app.config import Config
 from stream_app.messages import to_json
 
@@ -27,8 +27,9 @@ def on_cluster(command: Callable[..., None]) -> Callable[..., None]:
         from stream_app.edges.kafka import cluster  # noqa: PLC0415
 
         tree = loaded(config)
-        cluster(tree)
-        command(config=tree, **options)
+        with in_file(config, tree):
+            cluster(tree)
+            command(config=tree, **options)
 
     return wrapped
 
