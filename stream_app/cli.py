@@ -189,17 +189,21 @@ def init(file: Path, output: Path | None, *, force: bool) -> None:
 @cli.command()
 @on_config
 @click.option(
-    "--compile", "compiles", is_flag=True, help="Also compile what a run or a worker needs, for later starts."
-)
+    "--compile", "compiles", is_flag=True,
+    help="Also compile what a run or a worker needs, for later starts; the files of [source] need not be there yet.",
+)  # fmt: skip
 def check(config: Config, state: Path, *, compiles: bool, as_json: bool) -> None:
-    """Validates CONFIG; prints the flow, the streams, the expected false alarms and what can be detected.
+    """Validates CONFIG and its files; prints the flow, the streams, the false alarms to expect, what can be detected.
 
     Example: driftline check flights.toml
     """
+    from stream_app.edges.sources import check_inputs  # noqa: PLC0415
     from stream_app.edges.terminal import print_plan  # noqa: PLC0415
     from stream_app.pipeline import Pipeline  # noqa: PLC0415
 
     Pipeline(config)  # refuses models that cannot be made
+    if not compiles:
+        check_inputs(config)
     if compiles:
         from stream_app.edges import compiling  # noqa: PLC0415
         from stream_app.runners.rehearsal import rehearse  # noqa: PLC0415
@@ -250,10 +254,12 @@ def _run(
     from stream_app.edges import compiling  # noqa: PLC0415
     from stream_app.edges.log import Log  # noqa: PLC0415
     from stream_app.edges.snapshots import state_key  # noqa: PLC0415
+    from stream_app.edges.sources import check_inputs  # noqa: PLC0415
     from stream_app.edges.terminal import RunView  # noqa: PLC0415
     from stream_app.runners.embedded import Embedded  # noqa: PLC0415
     from stream_app.runners.rehearsal import rehearse  # noqa: PLC0415
 
+    check_inputs(config, follow=follow)  # before there is a log
     with (
         Log(state, write=True) as log,
         RunView(config, state, called) as view,

@@ -429,6 +429,29 @@ def test_all_mistakes_of_a_configuration_are_told_at_once(begun: Path) -> None:
             assert path in message
 
 
+@pytest.mark.parametrize("labels", [False, True], ids=["events", "labels"])
+@pytest.mark.parametrize("text", [None, "id,time\n1,2020-01-01T00:00:00Z\n"], ids=["missing", "other columns"])
+def test_inputs_that_run_refuses_are_refused_by_check_and_leave_no_log(
+    tmp_path: Path, text: str | None, *, labels: bool
+) -> None:
+    (tmp_path / "good.csv").write_text(csv_text(records(ROWS)))
+    write_config(tmp_path, "good.csv" if labels else "bad.csv", source='labels = "bad.csv"' if labels else "")
+    if text is not None:
+        (tmp_path / "bad.csv").write_text(text)
+
+    said = {refused(tmp_path, command, "small.toml", code=2) for command in ("check", "run")}
+
+    (message,) = said
+    assert f"bad.csv: {'no such file' if text is None else 'no column'}" in message
+    assert not list(tmp_path.glob("small.db*"))
+
+
+def test_check_does_not_look_into_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    assert driftline(tmp_path, "check", write_config(tmp_path, "pipe")).returncode == 0
+
+
 def test_init_writes_paths_that_hold_from_where_the_configuration_stands(begun: Path) -> None:
     (begun / "configs").mkdir()
 
