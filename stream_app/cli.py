@@ -197,8 +197,8 @@ def check(config: Config, state: Path, *, compiles: bool, as_json: bool) -> None
 
     Example: driftline check flights.toml
     """
+    from stream_app.edges.plan import print_plan  # noqa: PLC0415
     from stream_app.edges.sources import check_inputs  # noqa: PLC0415
-    from stream_app.edges.terminal import print_plan  # noqa: PLC0415
     from stream_app.pipeline import Pipeline  # noqa: PLC0415
 
     Pipeline(config)  # refuses models that cannot be made
