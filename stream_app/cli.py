@@ -26,8 +26,8 @@ from stream_app.messages import to_json
 T = TypeVar("T")
 
 
-class Commands(click.Group):
-    """The commands; a wrong name gets the nearest, a reader of our output that has seen enough ends us quietly."""
+class Group(click.Group):
+    """Commands; a wrong name gets the nearest."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         try:
@@ -35,6 +35,10 @@ class Commands(click.Group):
         except click.UsageError as error:
             error.message = error.message.rstrip(".") + nearest(args[0], self.commands)
             raise
+
+
+class Commands(Group):
+    """All of them; a reader of our output that has seen enough ends us quietly."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

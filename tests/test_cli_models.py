@@ -116,6 +116,8 @@ def test_who_says_something_is_told_where_to_see_what_came_of_it(folder: Path) -
         (("show", "turns.toml", "v9"), "no model version 'v9'; there are: v1, v2"),
         (("promote", "turns.toml", "v9"), "no model version 'v9'"),
         (("add", "turns.toml", "none.json"), "none.json cannot be read"),
+        (("lst", "turns.toml"), "No such command 'lst'; did you mean \"list\"?"),
+        (("turns.toml", "lst"), "No such command 'lst'; did you mean \"list\"?"),
         (("list", "turns.toml", "--state", "none.db"), "none.db"),
     ],
 )

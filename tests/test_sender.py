@@ -33,7 +33,7 @@ def test_dead_letters_are_sent_back_once(monitor: Monitor) -> None:
     again = monitor.call("dead-letters", "--resubmit")
 
     assert (again.returncode, again.stdout) == (0, "")
-    assert "sent 1 dead letters once more" in again.stderr
+    assert "sent 1 dead letter once more" in again.stderr
     assert monitor.raw("events") == [(0, None, LARGE), (1, None, b"{broken"), (1, None, b"{worse")]
     assert monitor.raw("labels") == [(1, None, b"null")]
     assert monitor.raw("control") == [], "a command that was refused is not obeyed later"

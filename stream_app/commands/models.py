@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream_app.cli import cli, on_kafka, on_log, over_kafka, words
+from stream_app.cli import Group, cli, on_kafka, on_log, over_kafka, words
 from stream_app.config import Config
 from stream_app.errors import DriftlineError
 from stream_app.messages import to_json
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from stream_app.edges.versions_view import Told
 
 
-class Verbs(click.Group):
+class Verbs(Group):
     """Takes `models CONFIG list` for `models list CONFIG`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if len(args) > 1 and args[0] not in self.commands and args[1] in self.commands:
+        if len(args) > 1 and args[0] not in self.commands and (args[1] in self.commands or Path(args[0]).is_file()):
             args[:2] = [args[1], args[0]]
         return super().parse_args(ctx, args)
 

@@ -13,7 +13,7 @@ import click
 from stream_app.cli import cli, on_log, over_kafka, stop_signals, words
 from stream_app.config import Config
 from stream_app.errors import DriftlineError
-from stream_app.messages import to_json
+from stream_app.messages import counted, to_json
 
 POLL_S = 0.2  # how often a followed log is looked at
 
@@ -185,7 +185,11 @@ def _resubmit(config: Config, state: Path | None, *, as_json: bool, **options: A
     from stream_app.edges.sender import resubmit  # noqa: PLC0415
 
     count = over_kafka(config, resubmit(config))
-    said = f"{config.name}: sent {count:,} dead letters once more" if count else f"{config.name}: no new dead letters"
+    said = (
+        f"{config.name}: sent {counted(count, 'dead letter')} once more"
+        if count
+        else f"{config.name}: no new dead letters"
+    )
     click.echo(to_json({"resubmitted": count}) if as_json else said, err=not as_json)
 
 
@@ -206,6 +210,7 @@ def _print_raw(config: Config, state: Path, *, as_json: bool) -> None:
     for letter in letters:
         click.echo(raw_of(letter))
     said = (
-        "".join(f"{count:,} records of {stream}" for stream, count in counts.items()) or "no dead letters of an input"
+        "".join(f"{counted(count, 'record')} of {stream}" for stream, count in counts.items())
+        or "no dead letters of an input"
     )
     click.echo(f"{config.name}: {said} in {state}", err=True)

@@ -20,6 +20,7 @@ from stream_app.config import Config
 from stream_app.edges.log import Record
 from stream_app.flow.outgoing import rfc3339
 from stream_app.messages import Progress as Report
+from stream_app.messages import counted
 
 UNBROKEN = 10_000  # columns where there is no terminal: a line in a file or a pipe is never cut or broken
 
@@ -100,9 +101,9 @@ class RunView:
             ERR.print(f"{name}: {handled if self.resumed_at else 'no records in the input, so nothing was done'}")
             return
         ERR.print(
-            f"{name}: {summary['events']:,} events, {summary['labels']:,} labels,"
+            f"{name}: {counted(summary['events'], 'event')}, {counted(summary['labels'], 'label')},"
             f" {summary['expired']:,} without a label in time, {summary['rejected']:,} rejected"
-            f" → {summary['incidents']} incidents, {summary['triggers']} triggers;"
+            f" → {counted(summary['incidents'], 'incident')}, {counted(summary['triggers'], 'trigger')};"
             f" {summary['events_per_second']:,} records/s in {summary['seconds']:.1f} s"
         )
         if summary["rejected"]:
@@ -182,7 +183,7 @@ def _performance(config: Config, metrics: dict[str, Any]) -> Table:
     rows = {"champion": metrics["champion"]} | metrics["challengers"] | metrics["baselines"]
     for name, figures in rows.items():
         cells = [_both(figures["since_start"].get(n), figures["rolling"].get(n)) for n in names]
-        failed = f" ({figures['failures']:,} failures)" if figures["failures"] else ""
+        failed = f" ({counted(figures['failures'], 'failure')})" if figures["failures"] else ""
         table.add_row(name + failed, *cells)
     return table
 
