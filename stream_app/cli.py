@@ -293,7 +293,7 @@ def shown(config: Config, config_file: Path, state: Path, where: str) -> Any:
     def say(address: str) -> None:
         ERR.print(f"{config.name}: dashboard at {address}", soft_wrap=True, markup=False)
 
-    return Beside(config_file, state, where, say)
+    return Beside(config_file, state, where, say, f"driftline {click.get_current_context().info_name}")
 
 
 def _stay(page: Any) -> None:
