@@ -156,8 +156,13 @@ def test_after_goes_on_where_a_reader_stood(folder: Path) -> None:
 
 def test_exec_runs_a_program_per_record(folder: Path) -> None:
     alerts = asked(folder, "alerts", "small.toml", "--json")
+    with Log(folder / "small.db") as log:
+        last = max(record.seq for record in log.read("alerts"))
 
-    assert asked(folder, "alerts", "small.toml", "--exec", "cat; echo") == alerts
+    done = driftline(folder, "alerts", "small.toml", "--exec", "cat; echo")
+
+    assert (done.returncode, done.stdout) == (0, alerts)
+    assert done.stderr == f"small: to go on from here: --after {last}\n"
 
 
 def test_a_program_that_fails_is_named_with_the_way_to_go_on(folder: Path) -> None:

@@ -80,7 +80,6 @@ def _read(
     as_json: bool,
 ) -> None:
     from stream_app.edges.log import Log  # noqa: PLC0415
-    from stream_app.edges.terminal import line_of  # noqa: PLC0415
 
     if group is not None:
         raise click.UsageError(f"{state} knows no groups: use --after with the number where the last call ended")
@@ -89,19 +88,27 @@ def _read(
         while not stopped():
             for record in log.read(stream, after):
                 if stopped():
-                    return
-                if program:
-                    done = subprocess.run(program, input=record.value, shell=True, check=False)  # noqa: S602 (the user's own command)
-                    if done.returncode:
-                        raise _failed(program, done.returncode, record.value, f"to go on from there: --after {after}")
+                    break
+                _hand_out(config, stream, record, after, program, as_json=as_json)
                 after = record.seq
-                if not program:
-                    click.echo(record.value if as_json else line_of(config, stream, record))
             if not follow:
-                if not after and not as_json:
-                    click.echo(f"{config.name}: no {stream} in {state}", err=True)
                 break
             time.sleep(POLL_S)
+    if program and after:
+        click.echo(f"{config.name}: to go on from here: --after {after}", err=True)
+    elif not follow and not after and not as_json:
+        click.echo(f"{config.name}: no {stream} in {state}", err=True)
+
+
+def _hand_out(config: Config, stream: str, record: Any, after: int, program: str | None, *, as_json: bool) -> None:
+    from stream_app.edges.terminal import line_of  # noqa: PLC0415
+
+    if not program:
+        click.echo(record.value if as_json else line_of(config, stream, record))
+        return
+    done = subprocess.run(program, input=record.value, shell=True, check=False)  # noqa: S602 (the user's own command)
+    if done.returncode:
+        raise _failed(program, done.returncode, record.value, f"to go on from there: --after {after}")
 
 
 def _failed(program: str, code: int, value: bytes, way_on: str) -> DriftlineError:
