@@ -312,16 +312,6 @@ def test_a_state_of_another_configuration_is_refused(tmp_path: Path) -> None:
     assert "--state" in message
 
 
-def test_a_state_of_another_input_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "good.csv").write_text(csv_text(records(ROWS)))
-    digest_of_run(tmp_path, "good.csv")
-    (tmp_path / "good.csv").write_text(csv_text(records(ROWS)[1:]))
-
-    message = refused(tmp_path, "run", "small.toml", code=2)
-
-    assert "good.csv is not the file that this log was begun with" in message
-
-
 def test_a_state_of_another_version_is_refused(begun: Path) -> None:
     with sqlite3.connect(begun / "small.db") as database:
         database.execute("PRAGMA user_version = 9")
