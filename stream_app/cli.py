@@ -7,6 +7,7 @@ import contextlib
 import functools
 import io
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -19,14 +20,14 @@ from click.core import ParameterSource
 
 from stream_app.config import Config, load, receivers
 from stream_app.config.reading import nearest
-from stream_app.errors import BrokerError, DriftlineError, TopicError
+from stream_app.errors import BrokerError, ConfigError, DriftlineError, TopicError
 from stream_app.messages import to_json
 
 T = TypeVar("T")
 
 
-class Commands(click.Group):
-    """The commands; a wrong name gets the nearest, a reader of our output that has seen enough ends us quietly."""
+class Group(click.Group):
+    """Commands; a wrong name gets the nearest."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         try:
@@ -34,6 +35,10 @@ class Commands(click.Group):
         except click.UsageError as error:
             error.message = error.message.rstrip(".") + nearest(args[0], self.commands)
             raise
+
+
+class Commands(Group):
+    """All of them; a reader of our output that has seen enough ends us quietly."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -93,9 +98,28 @@ def on_config(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapped(config: Path, state: Path | None, **options: Any) -> None:
         tree = loaded(config)
-        command(config=tree, state=state or Path(f"{tree.name}.db"), **options)
+        with in_file(config, tree):
+            command(config=tree, state=state or Path(f"{tree.name}.db"), **options)
 
     return wrapped
+
+
+@contextlib.contextmanager
+def in_file(file: Path, config: Config) -> Iterator[None]:
+    """What is found wrong with a configuration after it was read names its file too: only its name is known by then."""
+    try:
+        yield
+    except ConfigError as error:
+        if error.file != config.name:
+            raise
+        raise ConfigError(error.problems, str(file)) from error
+
+
+def words(config: Config, state: Path | None, file: Path | None = None) -> str:
+    """CONFIG and, where it is needed, --state, by which another command finds the same: for what is said to people."""
+    file = file or click.get_current_context().params["config"]
+    needed = state is not None and (config.kafka is not None or state != Path(f"{config.name}.db"))
+    return shlex.join([str(file), *(["--state", str(state)] if needed else [])])
 
 
 def on_log(command: Callable[..., None]) -> Callable[..., None]:
@@ -136,12 +160,13 @@ def demo(data: Path | None, folder: Path, *, dashboard: str | None, as_json: boo
     config_file = _profiled(data, folder) if data else write_flights(folder)
     config, state = loaded(config_file), folder / f"{config_file.stem}.db"
     with shown(config, config_file, state, dashboard or "") as page:
-        summary = _run(config, state, follow=False, as_json=as_json)
+        called = words(config, state, config_file)
+        summary = _run(config, state, called, follow=False, as_json=as_json)
         if not data:
             report_by_month(state)
-        closer = ["alerts {}", f"story {{}} {config.name}-1"] if summary["incidents"] else ["predictions {}"]
+        closer = [f"alerts {called}", f"story {called} {config.name}-1"]
         program = "driftline" if shutil.which("driftline") else os.path.relpath(sys.argv[0])
-        lines = [f"  {program} {command.format(config_file)} --state {state}" for command in closer]
+        lines = [f"  {program} {each}" for each in (closer if summary["incidents"] else [f"predictions {called}"])]
         click.echo("\n".join(["\nLook closer:", *lines]), err=True)
         if dashboard is not None or sys.stderr.isatty():
             _stay(page)
@@ -168,17 +193,21 @@ def init(file: Path, output: Path | None, *, force: bool) -> None:
 @cli.command()
 @on_config
 @click.option(
-    "--compile", "compiles", is_flag=True, help="Also compile what a run or a worker needs, for later starts."
-)
+    "--compile", "compiles", is_flag=True,
+    help="Also compile what a run or a worker needs, for later starts; the files of [source] need not be there yet.",
+)  # fmt: skip
 def check(config: Config, state: Path, *, compiles: bool, as_json: bool) -> None:
-    """Validates CONFIG; prints the flow, the streams, the expected false alarms and what can be detected.
+    """Validates CONFIG and its files; prints the flow, the streams, the false alarms to expect, what can be detected.
 
     Example: driftline check flights.toml
     """
-    from stream_app.edges.terminal import print_plan  # noqa: PLC0415
+    from stream_app.edges.plan import print_plan  # noqa: PLC0415
+    from stream_app.edges.sources import check_inputs  # noqa: PLC0415
     from stream_app.pipeline import Pipeline  # noqa: PLC0415
 
     Pipeline(config)  # refuses models that cannot be made
+    if not compiles:
+        check_inputs(config)
     if compiles:
         from stream_app.edges import compiling  # noqa: PLC0415
         from stream_app.runners.rehearsal import rehearse  # noqa: PLC0415
@@ -216,24 +245,28 @@ def run(
     config_file = Path(click.get_current_context().params["config"])
     page = contextlib.nullcontext() if dashboard is None else shown(config, config_file, state, dashboard)
     with page as beside:
-        _run(config, state, follow=follow, as_json=as_json, notifies=not no_notify, metrics=metrics)
+        called = words(config, state)
+        _run(config, state, called, follow=follow, as_json=as_json, notifies=not no_notify, metrics=metrics)
         if beside and sys.stderr.isatty():
             _stay(beside)
 
 
 def _run(
-    config: Config, state: Path, *, follow: bool, as_json: bool, notifies: bool = True, metrics: str | None = None
-) -> dict[str, Any]:
+    config: Config, state: Path, called: str, *, follow: bool, as_json: bool, notifies: bool = True,
+    metrics: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
     from stream_app.edges import compiling  # noqa: PLC0415
     from stream_app.edges.log import Log  # noqa: PLC0415
     from stream_app.edges.snapshots import state_key  # noqa: PLC0415
+    from stream_app.edges.sources import check_inputs  # noqa: PLC0415
     from stream_app.edges.terminal import RunView  # noqa: PLC0415
     from stream_app.runners.embedded import Embedded  # noqa: PLC0415
     from stream_app.runners.rehearsal import rehearse  # noqa: PLC0415
 
+    check_inputs(config, follow=follow)  # before there is a log
     with (
         Log(state, write=True) as log,
-        RunView(config, state) as view,
+        RunView(config, state, called) as view,
         stop_signals() as stopped,
         notified(config, state) if notifies else contextlib.nullcontext() as notifier,
         contextlib.nullcontext() if metrics is None else metered(config, metrics, notifier) as meter,
@@ -260,7 +293,7 @@ def shown(config: Config, config_file: Path, state: Path, where: str) -> Any:
     def say(address: str) -> None:
         ERR.print(f"{config.name}: dashboard at {address}", soft_wrap=True, markup=False)
 
-    return Beside(config_file, state, where, say)
+    return Beside(config_file, state, where, say, f"driftline {click.get_current_context().info_name}")
 
 
 def _stay(page: Any) -> None:

@@ -5,7 +5,8 @@ DriftlineError            exit code 1: stopped, the message says what to do
 ├── SourceError           exit code 2: an input cannot be opened or is not what it claims to be
 ├── TopicError            exit code 2: what Kafka holds does not fit the configuration
 ├── BrokerError           exit code 1: no broker answers, or it refused
-└── StateError            exit code 1: the stored state is damaged, foreign, locked or cannot be written
+└── StateError            exit code 1: the stored state is damaged, locked or cannot be written
+    └── ForeignStateError exit code 2: it was made under another configuration, or from another input
 """
 
 
@@ -51,4 +52,10 @@ class BrokerError(DriftlineError):
 
 
 class StateError(DriftlineError):
-    """Stored state that cannot be used: locked by another process, foreign, damaged, disk full."""
+    """Stored state that cannot be used: locked by another process, damaged, disk full."""
+
+
+class ForeignStateError(StateError):
+    """State of another configuration or another input: a restart would not help."""
+
+    exit_code = 2

@@ -32,6 +32,15 @@ to_json = msgspec.json.Encoder(enc_hook=np.generic.item).encode  # NaN becomes n
 ARMS = ("A", "B")  # of [ab]: the champion's, and the other lane's
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things, for people.
+
+    >>> counted(1, "trigger"), counted(1200, "event")
+    ('1 trigger', '1,200 events')
+    """
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Why a record is a dead letter, and where in its document."""

@@ -145,7 +145,7 @@ def alert(incident: str, status: str, partition: int = 0, minute: int = 0) -> Wr
 
 
 def letter(stream: str, offset: int, raw: bytes, partition: int = 0) -> Written:
-    value = {"stream": stream, "offset": offset, "reason": "not JSON", "path": "$"}
+    value = {"stream": stream, "offset": offset, "kind": "schema", "reason": "not JSON", "path": "$"}
     try:
         value["raw"] = raw.decode()
     except UnicodeDecodeError:

@@ -194,7 +194,9 @@ def test_each_bad_row_of_a_csv_is_a_dead_letter_and_no_other(tmp_path: Path) -> 
     for row, (_, _, reason) in bad.items():
         assert reason in letters[row]["reason"]
     shown = driftline(tmp_path, "dead-letters", "small.toml")
-    assert len(shown.stdout.splitlines()) == len(bad)
+    assert [line.split("  ")[:2] for line in shown.stdout.splitlines()] == [
+        [f"events {row}", letter["kind"]] for row, letter in letters.items()
+    ]
     assert "caf\\xe9" in shown.stdout
     assert "\x1b" not in shown.stdout
 
@@ -304,7 +306,7 @@ def test_a_state_of_another_configuration_is_refused(tmp_path: Path) -> None:
     digest_of_run(tmp_path, "good.csv")
     write_config(tmp_path, "good.csv", every=64)
 
-    message = refused(tmp_path, "run", "small.toml")
+    message = refused(tmp_path, "run", "small.toml", code=2)  # a supervisor must not try again
 
     assert "belongs to another configuration" in message
     assert "--state" in message
@@ -415,6 +417,29 @@ def test_all_mistakes_of_a_configuration_are_told_at_once(begun: Path) -> None:
         assert message.startswith("driftline: small.toml: 4 problems\n")
         for path in ("$.nmae: unknown key", "$.schema.lable", "$.watch[0].detector", "$.watch[0].signal"):
             assert path in message
+
+
+@pytest.mark.parametrize("labels", [False, True], ids=["events", "labels"])
+@pytest.mark.parametrize("text", [None, "id,time\n1,2020-01-01T00:00:00Z\n"], ids=["missing", "other columns"])
+def test_inputs_that_run_refuses_are_refused_by_check_and_leave_no_log(
+    tmp_path: Path, text: str | None, *, labels: bool
+) -> None:
+    (tmp_path / "good.csv").write_text(csv_text(records(ROWS)))
+    write_config(tmp_path, "good.csv" if labels else "bad.csv", source='labels = "bad.csv"' if labels else "")
+    if text is not None:
+        (tmp_path / "bad.csv").write_text(text)
+
+    said = {refused(tmp_path, command, "small.toml", code=2) for command in ("check", "run")}
+
+    (message,) = said
+    assert f"bad.csv: {'no such file' if text is None else 'no column'}" in message
+    assert not list(tmp_path.glob("small.db*"))
+
+
+def test_check_does_not_look_into_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    assert driftline(tmp_path, "check", write_config(tmp_path, "pipe")).returncode == 0
 
 
 def test_init_writes_paths_that_hold_from_where_the_configuration_stands(begun: Path) -> None:

@@ -89,6 +89,14 @@ def test_the_end_tells_the_estimated_error_beside_the_realised_one(folder: Path)
     )
 
 
+def test_the_end_says_how_to_see_what_was_refused(folder: Path, tmp_path: Path) -> None:
+    told = (folder / "told.txt").read_text()
+    assert f"`driftline dead-letters {folder / 'small.toml'}` says why records were rejected" in told
+    state = tmp_path / "another log.db"
+    done = driftline(folder, "run", "small.toml", "--state", state)
+    assert f"`driftline dead-letters small.toml --state '{state}'` says why" in done.stderr
+
+
 def test_a_second_run_says_that_there_is_nothing_new(folder: Path) -> None:
     done = driftline(folder, "run", "small.toml")
 
@@ -148,8 +156,13 @@ def test_after_goes_on_where_a_reader_stood(folder: Path) -> None:
 
 def test_exec_runs_a_program_per_record(folder: Path) -> None:
     alerts = asked(folder, "alerts", "small.toml", "--json")
+    with Log(folder / "small.db") as log:
+        last = max(record.seq for record in log.read("alerts"))
 
-    assert asked(folder, "alerts", "small.toml", "--exec", "cat; echo") == alerts
+    done = driftline(folder, "alerts", "small.toml", "--exec", "cat; echo")
+
+    assert (done.returncode, done.stdout) == (0, alerts)
+    assert done.stderr == f"small: to go on from here: --after {last}\n"
 
 
 def test_a_program_that_fails_is_named_with_the_way_to_go_on(folder: Path) -> None:
@@ -173,17 +186,16 @@ def test_resubmit_does_not_mix_two_inputs(tmp_path: Path) -> None:
     rows[3]["c"], labels[5]["y"] = "[other]", "perhaps"
     for name, made in (("events.csv", rows), ("labels.csv", labels)):
         (tmp_path / name).write_text(csv_text(made))
-    assert (
-        driftline(tmp_path, "run", write_config(tmp_path, "events.csv", source='labels = "labels.csv"')).returncode == 0
-    )
+    with Log(tmp_path / "small.db", write=True) as log:
+        log.send_control(b"no command")
+    config = write_config(tmp_path, "events.csv", source='labels = "labels.csv"')
+    assert driftline(tmp_path, "run", config).returncode == 0
 
     done = driftline(tmp_path, "dead-letters", "small.toml", "--resubmit")
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert (
-        "1 of events and 1 of labels, which belong into different inputs; for one: driftline dead-letters"
-        in done.stderr
-    )
+    mixed = "small.db holds records 1 of events and 1 of labels, which belong into different inputs; for one:"
+    assert mixed in done.stderr
 
 
 def test_features_are_found_by_grouping_and_key(folder: Path) -> None:
@@ -265,6 +277,7 @@ def test_a_reader_before_the_first_run_is_told_to_run(tmp_path: Path) -> None:
         done = driftline(tmp_path, args[0], config, *args[1:])
         assert (done.returncode, done.stdout) == (1, "")
         assert f"no log yet at {tmp_path / 'small.db'}; run `driftline run CONFIG` first" in done.stderr
+        assert "or give its file with --state" in done.stderr
 
 
 def test_check_tells_false_alarms_and_what_can_be_found(folder: Path) -> None:
@@ -368,7 +381,8 @@ def test_a_model_that_does_not_exist_is_a_problem_of_the_configuration(tmp_path:
     for command in ("check", "run"):
         done = driftline(tmp_path, command, "small.toml")
         assert done.returncode == 2
-        assert '$.model: river.tree has no class "HoefdingTreeClassifier", did you mean' in done.stderr
+        problem = '$.model: river.tree has no class "HoefdingTreeClassifier", did you mean'
+        assert f"driftline: small.toml: 1 problem\n  {problem}" in done.stderr
 
 
 def test_check_shows_the_steps_and_names_a_wrong_one(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def call(folder: Path, *words: str) -> Done:
+def call(folder: Path, *words: str | Path) -> Done:
     done = driftline(folder, "models", *words)
     assert done.returncode == 0, done.stderr
     return done
@@ -101,12 +101,23 @@ def test_what_people_say_is_a_record_of_the_control_stream(folder: Path, words: 
     assert said == {"command": verb, "by": "ada", "why": "so"} | ({"version": version[0]} if version else {})
 
 
+def test_who_says_something_is_told_where_to_see_what_came_of_it(folder: Path) -> None:
+    said = call(folder, "rollback", "turns.toml", "--state", folder / "turns.db").stderr
+    where = f"turns.toml --state {folder / 'turns.db'}"
+
+    assert "a running or the next `driftline run` takes it up, with effect at the end of an epoch" in said
+    assert f"`driftline audit {where}` tells of it" in said
+    assert f"where it is refused, `driftline dead-letters {where}` says why" in said
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
         (("show", "turns.toml", "v9"), "no model version 'v9'; there are: v1, v2"),
         (("promote", "turns.toml", "v9"), "no model version 'v9'"),
         (("add", "turns.toml", "none.json"), "none.json cannot be read"),
+        (("lst", "turns.toml"), "No such command 'lst'; did you mean \"list\"?"),
+        (("turns.toml", "lst"), "No such command 'lst'; did you mean \"list\"?"),
         (("list", "turns.toml", "--state", "none.db"), "none.db"),
     ],
 )

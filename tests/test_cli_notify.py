@@ -60,6 +60,10 @@ def test_a_test_that_fails_says_for_whom_and_why(config: Path) -> None:
     assert "403 Forbidden" in done.stdout
 
 
+def test_a_wrong_verb_gets_the_nearest(config: Path) -> None:
+    assert 'did you mean "test"?' in driftline(config.parent, "notify", "tset", config).stderr
+
+
 def test_one_receiver_can_be_tried_alone(config: Path) -> None:
     told_to(config, 'webhook = "http://127.0.0.1:1"', 'name = "here"\nexec = "true"')
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from command import driftline, write_config
 from monitors import Monitor, prediction, until
 from waiting import TIMEOUT_S
 
@@ -31,12 +32,13 @@ def test_without_a_broker_there_is_an_error_with_a_way_out(tmp_path: Path) -> No
 
     done = monitor.call("alerts", "--follow")
     (tmp_path / "alone.db").touch()
-    with_log = monitor.call("alerts")
+    with_log, replay = monitor.call("alerts"), monitor.call("replay")
 
     assert (done.returncode, done.stdout) == (1, "")
     assert "correct $.kafka.bootstrap" in done.stderr
     assert "--state alone.db" not in done.stderr
     assert "--state alone.db reads the log of `driftline run`" in with_log.stderr
+    assert "--state alone.db reads the log of `driftline run`" in replay.stderr
 
 
 def test_state_means_the_log_in_a_file(tmp_path: Path) -> None:
@@ -46,6 +48,14 @@ def test_state_means_the_log_in_a_file(tmp_path: Path) -> None:
         done = monitor.call(*command, "--state", "x.db")
         assert done.returncode == 1
         assert "no log yet at" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["topics", "play", "worker"])
+def test_what_is_missing_for_kafka_names_the_file(tmp_path: Path, command: str) -> None:
+    done = driftline(tmp_path, command, write_config(tmp_path, "events.csv"))
+
+    assert done.returncode == 2
+    assert f"{tmp_path / 'small.toml'}: 1 problem\n  $.kafka: missing" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -440,6 +440,20 @@ def test_it_shows_what_comes_in_and_opens_quickly_again(tmp_path: Path) -> None:
         asyncio.run(again(url))
 
 
+@pytest.mark.parametrize("name", ["run", "demo"])
+@pytest.mark.parametrize(
+    ("where", "problem"), [("abc", ': "abc" is no address'), ("0.0.0.0:0", " 0.0.0.0:0: beyond this machine")]
+)
+def test_a_wrong_address_beside_a_run_names_what_was_written(
+    tmp_path: Path, name: str, where: str, problem: str
+) -> None:
+    words = [configured(tmp_path, "events.jsonl")] if name == "run" else ["--folder", tmp_path]
+    said = call(name, *words, f"--dashboard={where}").stderr.decode()
+
+    assert f"driftline {name}: 1 problem\n  --dashboard{problem}" in said
+    assert "--token-file" not in said
+
+
 def test_a_run_may_have_its_dashboard_beside_it(tmp_path: Path) -> None:
     file = configured(tmp_path, "events.jsonl")
     (tmp_path / "events.jsonl").write_bytes(jsonl(rows(3, 300)))

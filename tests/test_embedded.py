@@ -299,10 +299,10 @@ def test_a_state_of_something_else_is_refused(tmp_path: Path) -> None:
 
     other = tmp_path / "other.toml"
     other.write_text(config.read_text().replace("epoch = 64", "epoch = 32"))
-    refused(other, state, 1, "configuration", "--state")
+    refused(other, state, 2, "configuration", "--state")
 
     write(tmp_path / "e.jsonl", rows(seed=6, n=700))
-    refused(config, state, 1, "e.jsonl", "--state")
+    refused(config, state, 2, "e.jsonl", "--state")
 
     write(tmp_path / "e.jsonl", made[:500])
     refused(config, state, 2, "has 500 records, but 600 were read")

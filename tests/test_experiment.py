@@ -199,6 +199,13 @@ def test_without_a_lane_for_it_a_model_is_refused(tmp_path: Path) -> None:
     assert "no lane" in done.stderr
 
 
+def test_what_is_wrong_with_a_model_of_the_other_one_names_its_file(live: tuple[Path, Path, Path]) -> None:
+    still, learns, _ = live
+    wrong = variant(learns, "wrong", old=LEARNS, new='[model]\nuse = "river.tree.Oak"\n')
+
+    assert f"{wrong}: 1 problem\n  $.model: river.tree has no class" in against(still, wrong).stderr
+
+
 def test_options_that_belong_to_an_experiment_want_one(live: tuple[Path, Path, Path]) -> None:
     still, learns, _ = live
     assert driftline(still.parent, "replay", still, "--promote").returncode == 2

@@ -28,10 +28,11 @@ def test_a_program_gets_the_event_on_its_standard_input(tmp_path: Path) -> None:
     assert (tmp_path / "event").read_bytes() == OPENED.value
 
 
-def test_a_program_that_fails_is_tried_later_and_says_why() -> None:
-    answer = sent(Notify(program="echo no pager >&2; exit 3"))
-
-    assert answer == ("later", "exit code 3: no pager", 0.0)
+@pytest.mark.parametrize(
+    ("program", "why"), [("echo no pager >&2; exit 3", ": no pager"), ("exit 3", ", and it said nothing")]
+)
+def test_a_program_that_fails_is_tried_later_and_says_why(program: str, why: str) -> None:
+    assert sent(Notify(program=program)) == ("later", f"exit code 3{why}", 0.0)
 
 
 def test_a_program_may_leave_its_input_and_say_much() -> None:

@@ -285,6 +285,13 @@ def test_the_command_says_what_it_found(file: Path) -> None:
     assert "--against" in done.stderr
 
 
+def test_rows_are_those_that_a_shard_remembers_behind_its_newest_snapshot(file: Path) -> None:
+    done = driftline(file.parent, "rows", file, "--shard", "1", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == len(records(load(file), "outcomes", 1))
+
+
 # the log
 
 

@@ -26,16 +26,17 @@ def test_dead_letters_are_sent_back_once(monitor: Monitor) -> None:
     monitor.make("dead-letters", "events", "labels", "control")
     monitor.write(letter("events", 7, b"{broken", 1), letter("events", 8, LARGE, 0), letter("labels", 3, b"null", 1))
 
+    assert "events 7 of shard 1  schema  $: not JSON  |  {broken\n" in monitor.call("dead-letters").stdout
     assert monitor.lines("dead-letters", "--resubmit") == [{"resubmitted": 3}]
     assert monitor.lines("dead-letters", "--resubmit") == [{"resubmitted": 0}]
-    monitor.write(letter("control", 1, b"go", 1))
+    monitor.write(letter("control", 1, b"go", 1), letter("events", 9, b"{worse", 1))
     again = monitor.call("dead-letters", "--resubmit")
 
     assert (again.returncode, again.stdout) == (0, "")
-    assert "sent 1 dead letters once more" in again.stderr
-    assert monitor.raw("events") == [(0, None, LARGE), (1, None, b"{broken")]
+    assert "sent 1 dead letter once more" in again.stderr
+    assert monitor.raw("events") == [(0, None, LARGE), (1, None, b"{broken"), (1, None, b"{worse")]
     assert monitor.raw("labels") == [(1, None, b"null")]
-    assert monitor.raw("control") == [(1, None, b"go")]
+    assert monitor.raw("control") == [], "a command that was refused is not obeyed later"
 
 
 def test_a_call_that_died_or_sleeps_between_sending_and_committing_changes_nothing(monitor: Monitor) -> None:

@@ -12,6 +12,7 @@ from stream_app.board.model_views import MAIN, averaged, models, performance, se
 from stream_app.board.signal_views import signal, signals
 from stream_app.config.watched import signals as watched
 from stream_app.flow import STAGES
+from stream_app.messages import counted
 
 VIEWS = tuple(BY_VIEW)
 MOST_OPEN = 50
@@ -167,12 +168,13 @@ def _stream(around: Around, counts: dict[str, int]) -> str:
     if around.status == "waiting":
         return "nothing was told yet"
     lag = f", {around.lag:,} wait" if around.lag else ""
-    return f"{around.status}, {counts['records']:,} records{lag}"
+    return f"{around.status}, {counted(counts['records'], 'record')}{lag}"
 
 
 def _rejects(counts: dict[str, int]) -> Health:
     share = counts["rejected"] / counts["records"] if counts["records"] else 0.0
-    return {"name": "dead letters", "ok": share < 0.01, "text": f"{counts['rejected']:,} records refused ({share:.2%})"}
+    refused = counted(counts["rejected"], "record")
+    return {"name": "dead letters", "ok": share < 0.01, "text": f"{refused} refused ({share:.2%})"}
 
 
 def _label_health(counts: dict[str, int]) -> Health:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from stream_app.cli import cli, loaded, on_kafka, stop_signals
+from stream_app.cli import cli, in_file, loaded, on_kafka, stop_signals
 from stream_app.config import Config
-from stream_app.messages import to_json
+from stream_app.messages import counted, to_json
 
 if TYPE_CHECKING:
     from stream_app.edges.topics import Report
@@ -27,8 +27,9 @@ def on_cluster(command: Callable[..., None]) -> Callable[..., None]:
         from stream_app.edges.kafka import cluster  # noqa: PLC0415
 
         tree = loaded(config)
-        cluster(tree)
-        command(config=tree, **options)
+        with in_file(config, tree):
+            cluster(tree)
+            command(config=tree, **options)
 
     return wrapped
 
@@ -140,8 +141,8 @@ class _View:
     def end(self, played: "Played", *, stopped: bool) -> None:
         rate = (played.events + played.labels) / played.seconds if played.seconds else 0
         click.echo(
-            f"{self.config.name}: sent {played.events:,} events, {played.labels:,} labels"
-            f" ({played.unmatched:,} without their event, {played.rejected:,} records that will be dead letters);"
+            f"{self.config.name}: sent {counted(played.events, 'event')}, {counted(played.labels, 'label')}"
+            f" ({played.unmatched:,} without their event, {counted(played.rejected, 'record')} to become dead letters);"
             f" {rate:,.0f} records/s in {played.seconds:.1f} s" + "; stopped before the end" * stopped,
             err=True,
         )

@@ -22,17 +22,19 @@ NICE = 5  # beside a run: pages wait rather than the stream
     type=click.Path(path_type=Path),
     help="Holds the token that browsers must show; default: $DRIFTLINE_DASHBOARD_TOKEN. Needed beyond this machine.",
 )
+@click.option("--beside", hidden=True, help="The command beside which it is shown.")
 @click.option("--read-only", is_flag=True, help="Nobody can acknowledge incidents on it.")
 def dashboard(
-    config: Config, state: Path | None, *, listen: str | None, token_file: Path | None, read_only: bool, as_json: bool
-) -> None:
+    config: Config, state: Path | None, *, listen: str | None, token_file: Path | None, beside: str | None,
+    read_only: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Shows CONFIG's stream in a browser, live: performance, signals, incidents, models, dead letters.
 
     Reads the log of `driftline run` while it is written, or the topics if CONFIG has [kafka] and no --state is given.
 
     Example: driftline dashboard flights.toml
     """
-    from stream_app.edges.dashboard import TOKEN  # noqa: PLC0415
+    from stream_app.edges.dashboard import DIRECT, TOKEN, Caller  # noqa: PLC0415
     from stream_app.runners.dashboard import serve  # noqa: PLC0415
     from stream_app.runners.supervisor import LIFELINE, follow_supervisor  # noqa: PLC0415
 
@@ -49,7 +51,9 @@ def dashboard(
             hint = "?token=…" if token else ""
             click.echo(f"{config.name}: dashboard at {url}{hint}, until Ctrl-C", err=True)
 
-    over_kafka(config, serve(config, state, say, listen or DEFAULT, token=token, read_only=read_only, free=not listen))
+    caller = Caller.beside(beside) if beside else DIRECT
+    options = {"token": token, "read_only": read_only, "free": not listen, "caller": caller}
+    over_kafka(config, serve(config, state, say, listen or DEFAULT, **options))
 
 
 def _read(file: Path) -> str:

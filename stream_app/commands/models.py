@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream_app.cli import cli, on_kafka, on_log, over_kafka
+from stream_app.cli import Group, cli, on_kafka, on_log, over_kafka, words
 from stream_app.config import Config
 from stream_app.errors import DriftlineError
 from stream_app.messages import to_json
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from stream_app.edges.versions_view import Told
 
 
-class Verbs(click.Group):
+class Verbs(Group):
     """Takes `models CONFIG list` for `models list CONFIG`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if len(args) > 1 and args[0] not in self.commands and args[1] in self.commands:
+        if len(args) > 1 and args[0] not in self.commands and (args[1] in self.commands or Path(args[0]).is_file()):
             args[:2] = [args[1], args[0]]
         return super().parse_args(ctx, args)
 
@@ -159,8 +159,17 @@ def send(config: Config, state: Path | None, shards: list[int], value: dict[str,
     for place in places:
         said = ", ".join(f"{name} {number}" for name, number in place.items())
         shown = {name: each for name, each in value.items() if name != "artefact"}
-        text = f"{config.name}: {value['command']} was sent as {said}; `driftline audit CONFIG` tells what came of it"
+        text = f"{config.name}: {value['command']} was sent as {said}; {what_follows(config, state)}"
         click.echo(to_json(shown | place) if as_json else text, err=not as_json)
+
+
+def what_follows(config: Config, state: Path | None) -> str:
+    """Who obeys a command that was sent, when, and where that is told."""
+    called, taker = words(config, state), "the worker" if state is None else "a running or the next `driftline run`"
+    return (
+        f"{taker} takes it up, with effect at the end of an epoch; then `driftline audit {called}` tells of it, "
+        f"or, where it is refused, `driftline dead-letters {called}` says why"
+    )
 
 
 async def _sent(config: Config, shard: int, value: dict[str, Any]) -> int:

@@ -8,16 +8,16 @@ from typing import Any
 import click
 import msgspec
 
-from stream_app.cli import cli, complete, on_config, on_log, over_kafka, stop_signals
+from stream_app.cli import Group, cli, complete, on_config, on_log, over_kafka, stop_signals
 from stream_app.config import Config, receivers
 from stream_app.config.reading import unknown
 from stream_app.errors import ConfigError, DriftlineError
-from stream_app.messages import to_json
+from stream_app.messages import counted, to_json
 
 DRAIN_S = 60.0  # what `notify run` without --follow gives to receivers that do not answer
 
 
-@cli.group()
+@cli.group(cls=Group)
 def notify() -> None:
     """Delivers alerts to the receivers of [[alarms.notify]]; `run` and `worker` do it by themselves while they run.
 
@@ -90,7 +90,7 @@ def dead(config: Config, state: Path | None, *, retry: bool, as_json: bool) -> N
         count, failed = over_kafka(config, _over_topics(config, retry=retry, as_json=as_json))
     if not as_json:
         done = f", {count - failed} of them delivered now" if retry else ""
-        click.echo(f"{config.name}: {count} notifications were given up{done}", err=True)
+        click.echo(f"{config.name}: given up: {counted(count, 'notification')}{done}", err=True)
     if retry and failed:
         raise DriftlineError(f"{failed} of {count} were not delivered and stay where they are")
 
@@ -170,4 +170,4 @@ def _say_dead(receiver: str, record: Any, attempts: int, reason: str | None, *, 
     if as_json:
         click.echo(to_json({"receiver": receiver, "attempts": attempts, "reason": reason, "event": event}))
     else:
-        click.echo(f"{receiver}  {event['id']}  after {attempts} attempts: {reason or 'delivered now'}")
+        click.echo(f"{receiver}  {event['id']}  after {counted(attempts, 'attempt')}: {reason or 'delivered now'}")

@@ -2,18 +2,22 @@
 
 import os
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from stream_app.cli import cli, loaded, on_kafka, on_log
+from stream_app.cli import cli, in_file, loaded, on_kafka, on_log, over_kafka
+from stream_app.commands.models import what_follows
 from stream_app.config import Config
 from stream_app.errors import DriftlineError
 
 if TYPE_CHECKING:
     from stream_app.edges.contrast import Contrast
     from stream_app.edges.paired_losses import Judgement
+
+T = TypeVar("T")
 
 
 def _bound(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
@@ -83,7 +87,22 @@ def replay(
         _same(config, state, bounds, processes, as_json=as_json)
         return
     promotion = Promotion(against, anyway, by, why) if promote else None
-    _experiment(config, loaded(against), state, bounds, processes, promotion, cost=cost, as_json=as_json)
+    _experiment(config, _other(against), state, bounds, processes, promotion, cost=cost, as_json=as_json)
+
+
+def _other(file: Path) -> Config:
+    """OTHER, whose models can be made: what is found wrong later may be taken for CONFIG's, which may have its name."""
+    from stream_app.pipeline import Pipeline  # noqa: PLC0415
+
+    other = loaded(file)
+    with in_file(file, other):
+        Pipeline(other)
+    return other
+
+
+def _through(config: Config, state: Path | None, work: Coroutine[Any, Any, T]) -> T:
+    """Goes over the topics, or the log."""
+    return over_kafka(config, work) if state is None else on_kafka(work)
 
 
 def _same(config: Config, state: Path | None, bounds: Any, processes: int | None, *, as_json: bool) -> None:
@@ -96,7 +115,7 @@ def _same(config: Config, state: Path | None, bounds: Any, processes: int | None
         view.begin(0)
         key = state_key(os.environ)
         options: dict[str, Any] = {"bounds": bounds, "report": view.report, "processes": processes}
-        found = on_kafka(replayed(config, state=state, key=key, **options))
+        found = _through(config, state, replayed(config, state=state, key=key, **options))
     print_replay(config, found, as_json=as_json)
     if not found.identical:
         sys.exit(1)
@@ -120,7 +139,7 @@ def _experiment(
     for place in told["sent"] if told else []:
         where = f"shard {place['shard']}, control {place['control']}"
         text = f"{config.name}: {place['version']} of the replay was sent to be the champion as {where}"
-        click.echo(f"{text}; `driftline audit CONFIG` tells what came of it", err=True)
+        click.echo(f"{text}; {what_follows(config, state)}", err=True)
 
 
 def _contrast(
@@ -138,7 +157,7 @@ def _contrast(
     with RunView(config, state or Path()) as view:
         view.begin(0)
         options = {"state": state, "key": key, "bounds": bounds, "report": view.report, "processes": processes}
-        return on_kafka(contrasted(config, other, **options, cost=cost, promote=promote))
+        return _through(config, state, contrasted(config, other, **options, cost=cost, promote=promote))
 
 
 def _promote(

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
-from stream_app.cli import cli, on_log, over_kafka, stop_signals
+from stream_app.cli import cli, on_log, over_kafka, stop_signals, words
 from stream_app.config import Config
 from stream_app.errors import DriftlineError
-from stream_app.messages import to_json
+from stream_app.messages import counted, to_json
 
 POLL_S = 0.2  # how often a followed log is looked at
 
@@ -38,7 +37,7 @@ def _reader(stream: str, what: str, example: str) -> click.Command:
     if stream == "dead-letters":
         text = (
             "Send their raw bytes to where they came from, each letter once; over the log in a file: print them,"
-            " one per line, to be appended to an input."
+            " one per line, to be appended to an input. Commands that were refused are left out."
         )
         command = click.option("--resubmit", is_flag=True, help=text)(command)
     command.__doc__ = f"{what}\n\nReads the topics if CONFIG has [kafka] and no --state is given.\n\nExample: {example}"
@@ -81,7 +80,6 @@ def _read(
     as_json: bool,
 ) -> None:
     from stream_app.edges.log import Log  # noqa: PLC0415
-    from stream_app.edges.terminal import line_of  # noqa: PLC0415
 
     if group is not None:
         raise click.UsageError(f"{state} knows no groups: use --after with the number where the last call ended")
@@ -90,19 +88,27 @@ def _read(
         while not stopped():
             for record in log.read(stream, after):
                 if stopped():
-                    return
-                if program:
-                    done = subprocess.run(program, input=record.value, shell=True, check=False)  # noqa: S602 (the user's own command)
-                    if done.returncode:
-                        raise _failed(program, done.returncode, record.value, f"to go on from there: --after {after}")
+                    break
+                _hand_out(config, stream, record, after, program, as_json=as_json)
                 after = record.seq
-                if not program:
-                    click.echo(record.value if as_json else line_of(config, stream, record))
             if not follow:
-                if not after and not as_json:
-                    click.echo(f"{config.name}: no {stream} in {state}", err=True)
                 break
             time.sleep(POLL_S)
+    if program and after:
+        click.echo(f"{config.name}: to go on from here: --after {after}", err=True)
+    elif not follow and not after and not as_json:
+        click.echo(f"{config.name}: no {stream} in {state}", err=True)
+
+
+def _hand_out(config: Config, stream: str, record: Any, after: int, program: str | None, *, as_json: bool) -> None:
+    from stream_app.edges.terminal import line_of  # noqa: PLC0415
+
+    if not program:
+        click.echo(record.value if as_json else line_of(config, stream, record))
+        return
+    done = subprocess.run(program, input=record.value, shell=True, check=False)  # noqa: S602 (the user's own command)
+    if done.returncode:
+        raise _failed(program, done.returncode, record.value, f"to go on from there: --after {after}")
 
 
 def _failed(program: str, code: int, value: bytes, way_on: str) -> DriftlineError:
@@ -152,7 +158,7 @@ async def _pass_on(
                     if not await _execute(program, value, group, stopped):
                         return count
             else:
-                lines = (line_of(config, stream, record) for _, record in batch)
+                lines = (line_of(config, stream, record, shard) for shard, record in batch)
                 # in a thread: a reader that is slow must not keep us from telling the group that we live
                 await asyncio.to_thread(click.echo, b"\n".join(values) if as_json else "\n".join(lines))
             count += len(batch)
@@ -186,25 +192,32 @@ def _resubmit(config: Config, state: Path | None, *, as_json: bool, **options: A
     from stream_app.edges.sender import resubmit  # noqa: PLC0415
 
     count = over_kafka(config, resubmit(config))
-    said = f"{config.name}: sent {count:,} dead letters once more" if count else f"{config.name}: no new dead letters"
+    said = (
+        f"{config.name}: sent {counted(count, 'dead letter')} once more"
+        if count
+        else f"{config.name}: no new dead letters"
+    )
     click.echo(to_json({"resubmitted": count}) if as_json else said, err=not as_json)
 
 
 def _print_raw(config: Config, state: Path, *, as_json: bool) -> None:
     from stream_app.edges.log import Log  # noqa: PLC0415
-    from stream_app.edges.sender import raw_of  # noqa: PLC0415
+    from stream_app.edges.sender import of_inputs, raw_of  # noqa: PLC0415
 
     if as_json:
         raise click.UsageError("--resubmit prints the records as they came, which may be no JSON: leave out --json")
     with Log(state) as log:
-        letters = [msgspec.json.decode(record.value) for record in log.read("dead-letters")]
+        letters = of_inputs(record.value for record in log.read("dead-letters"))
     counts = Counter(letter["stream"] for letter in letters)
     if len(counts) > 1:
         some = " and ".join(f"{count:,} of {stream}" for stream, count in sorted(counts.items()))
         stream = min(counts)
-        select = f"driftline dead-letters CONFIG --state {state} --json | jq -r 'select(.stream==\"{stream}\") | .raw'"
+        select = f"driftline dead-letters {words(config, state)} --json | jq -r 'select(.stream==\"{stream}\") | .raw'"
         raise DriftlineError(f"{state} holds records {some}, which belong into different inputs; for one: {select}")
     for letter in letters:
         click.echo(raw_of(letter))
-    said = "".join(f"{count:,} records of {stream}" for stream, count in counts.items()) or "no dead letters"
+    said = (
+        "".join(f"{counted(count, 'record')} of {stream}" for stream, count in counts.items())
+        or "no dead letters of an input"
+    )
     click.echo(f"{config.name}: {said} in {state}", err=True)

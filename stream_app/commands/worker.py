@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from stream_app.cli import cli, notified
+from stream_app.cli import cli, in_file, notified
 from stream_app.config import load
 
 
@@ -45,7 +45,7 @@ def worker(
 
     follow_supervisor()
     key = state_key(os.environ)
-    with contextlib.ExitStack() as stack:
+    with in_file(config, tree), contextlib.ExitStack() as stack:
         notifier = None if no_notify else stack.enter_context(notified(tree, None, grace_s=faust_worker.NOTIFY_GRACE_S))
         found = instance or stack.enter_context(free_instance(tree.name, os.environ))
         told = (lambda: notifier.metrics) if notifier else dict

@@ -9,7 +9,7 @@ GET /static/…, /healthz
 import errno
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -32,9 +32,24 @@ LONGEST_NAME = 100  # characters, of who acknowledges
 MOST_ROWS = 2000
 MOST_CACHED = 64  # pages and documents: a quarter of a megabyte each, where there is much to show
 SHUTDOWN_S = 1.0
-OPTION = "driftline dashboard", "--listen"
 TOKEN = "DRIFTLINE_DASHBOARD_TOKEN"  # noqa: S105  (the name of a variable)
 PAGES = {"/" + ("" if view == "overview" else view): view for view in VIEWS}
+
+
+class Caller(NamedTuple):
+    """The command and the option by which the address was given, and how a token is: for what is said of mistakes."""
+
+    command: str = "driftline dashboard"
+    option: str = "--listen"
+    token: str = f"set {TOKEN}, or give --token-file"
+
+    @classmethod
+    def beside(cls, command: str) -> "Caller":
+        """One that shows it beside a stream."""
+        return cls(command, "--dashboard", f"set {TOKEN}")
+
+
+DIRECT = Caller()
 
 
 class Feed(Protocol):
@@ -63,9 +78,11 @@ class Dashboard:
         read_only: bool = False,
         free: bool = False,
         live: Live | None = None,
+        caller: Caller = DIRECT,
     ) -> None:
         self.feed, self.read_only, self.live = feed, read_only, live or Live()
-        self.host, self.port = checked(where, token)
+        self.host, self.port = checked(where, token, caller)
+        self.caller = caller
         self.free = free
         guard = Guard(token)
 
@@ -95,7 +112,7 @@ class Dashboard:
             await self._listen(self.port)
         except OSError as error:
             await self._runner.cleanup()
-            raise not_listening(self.host, self.port, error, *OPTION) from None
+            raise not_listening(self.host, self.port, error, self.caller.command, self.caller.option) from None
         host, port, *_ = self._runner.addresses[0]
         return joined(host, port)
 
@@ -198,15 +215,15 @@ class Dashboard:
         return None
 
 
-def checked(where: str, token: str) -> tuple[str, int]:
+def checked(where: str, token: str, caller: Caller = DIRECT) -> tuple[str, int]:
     """Host and port; ConfigError where the dashboard must not listen there, or not with this token."""
-    host, port = host_and_port(where, *OPTION)
+    host, port = host_and_port(where, caller.command, caller.option)
     if not token and not is_local(joined(host, 0)):
-        problem = f"beyond this machine the dashboard needs a token: set {TOKEN}, or give --token-file"
-        raise ConfigError([f"--listen {where}: {problem}"], OPTION[0])
+        problem = f"beyond this machine the dashboard needs a token: {caller.token}"
+        raise ConfigError([f"{caller.option} {where}: {problem}"], caller.command)
     if token and (len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable()):
         problem = f"it needs {LEAST_TOKEN} printable characters or more, for example from `openssl rand -hex 16`"
-        raise ConfigError([f"the dashboard's token: {problem}"], OPTION[0])
+        raise ConfigError([f"the dashboard's token: {problem}"], caller.command)
     return host, port
 
 

@@ -123,7 +123,8 @@ class Program(Once):
         said = reading.result() if reading.done() else b""
         if not code:
             return Answer("delivered", "exit code 0")
-        return Answer("later", self._secrets.shown(f"exit code {code}: {said.decode(errors='replace')}"))
+        why = f": {text}" if (text := said.decode(errors="replace").strip()) else ", and it said nothing"
+        return Answer("later", self._secrets.shown(f"exit code {code}{why}"))
 
 
 async def _filled(stream: asyncio.StreamWriter, value: bytes) -> None:

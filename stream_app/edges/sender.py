@@ -4,7 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -33,7 +33,7 @@ async def append(config: Config, stream: str, partition: int, key: bytes, value:
 
 
 async def resubmit(config: Config) -> int:
-    """Sends the raw bytes of every dead letter that was not sent before to where it came from; returns how many.
+    """Sends the raw bytes of each dead letter of an input, once, to where it came from; returns how many.
 
     Exactly once, also after a crash: the records and the group's offset behind their letters are one transaction. Where
     two do so at once, the later one ends the earlier one, which gets a BrokerError.
@@ -51,32 +51,39 @@ async def resubmit(config: Config) -> int:
             async for letters in kafka.read_between(client, place, start, ends[place]):
                 for first in range(0, len(letters), MOST):
                     part = letters[first : first + MOST]
-                    await _send_again(config, producer, place, part)
-                    sent += len(part)
+                    sent += await _send_again(config, producer, place, part)
             client.pause(place)
     return sent
 
 
 async def _send_again(
     config: Config, producer: AIOKafkaProducer, place: TopicPartition, letters: list[ConsumerRecord]
-) -> None:
+) -> int:
     """One transaction; an error leaves it open, for the broker or the next call to end."""
+    values = of_inputs(letter.value for letter in letters)
     async with asyncio.timeout(kafka.REQUEST_TIMEOUT_S):
         await producer.begin_transaction()
-        sent = [await _send(config, producer, place.partition, letter.value) for letter in letters]
+        sent = [await _send(config, producer, place.partition, value) for value in values]
         await asyncio.gather(*sent)  # aiokafka would commit without those that were refused
         offset = {place: letters[-1].offset + 1}
         await producer.send_offsets_to_transaction(offset, f"{config.name}-resubmit")
         await producer.commit_transaction()
+    return len(values)
 
 
-async def _send(config: Config, producer: AIOKafkaProducer, partition: int, letter: bytes) -> "asyncio.Future[Any]":
+async def _send(
+    config: Config, producer: AIOKafkaProducer, partition: int, letter: dict[str, Any]
+) -> "asyncio.Future[Any]":
     """Without a key: of a refused record none is known, and the partition is what counts."""
-    value = json.loads(letter)
-    sent: asyncio.Future[Any] = await producer.send(
-        kafka.topic(config, value["stream"]), raw_of(value), partition=partition
-    )
+    topic = kafka.topic(config, letter["stream"])
+    sent: asyncio.Future[Any] = await producer.send(topic, raw_of(letter), partition=partition)
     return sent
+
+
+def of_inputs(letters: Iterable[bytes]) -> list[dict[str, Any]]:
+    """All but commands: one that was refused weeks ago must not be obeyed because data is sent again."""
+    found = map(json.loads, letters)
+    return [letter for letter in found if letter["stream"] != "control"]
 
 
 def raw_of(letter: dict[str, Any]) -> bytes:

@@ -26,7 +26,7 @@ import pyarrow as pa
 from numpy.lib import format as npy
 
 from stream_app.edges import decimals
-from stream_app.errors import StateError
+from stream_app.errors import ForeignStateError, StateError
 from stream_app.models.seal import KEY_VARIABLE
 
 MAGIC = b"driftline state\0"
@@ -101,7 +101,7 @@ def decode(data: bytes, *, config_digest: str, key: bytes | None, where: str = "
     """
     header, payload = _unsealed(data, key, where)
     if header.config != config_digest:
-        raise StateError(
+        raise ForeignStateError(
             f"state in {where} belongs to another configuration (digest {_short(header.config)} ≠ "
             f"{_short(config_digest)}): give this configuration a new name or --state, or replay"
         )

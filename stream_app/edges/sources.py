@@ -8,6 +8,7 @@ a whole unusable is a SourceError here.
 import hashlib
 import itertools
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -202,6 +203,15 @@ def check_columns(source: Source, config: configuration.Config, stream: str) -> 
     if len(source.columns) == 1 and source.header:
         reason += f'. One column only: perhaps its delimiter is not "{source.delimiter}"; set source.delimiter'
     raise SourceError(reason)
+
+
+def check_inputs(config: configuration.Config, *, follow: bool = False) -> None:
+    """Refuse the files that a run would refuse at its start; to look into standard input or a pipe would empty it."""
+    source = config.source
+    for stream, path in (("events", source.events), ("labels", source.labels)) if source else ():
+        if source and path not in (None, "-") and not Path(path).is_fifo():
+            with closing(open_source(path, source, follow=follow)) as opened:
+                check_columns(opened, config, stream)
 
 
 def _wanted(config: configuration.Config, stream: str) -> list[str]:

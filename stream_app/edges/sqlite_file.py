@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from stream_app.errors import StateError
 
 BUSY_TIMEOUT_S = 30.0  # a commit takes milliseconds; this bounds the wait behind a checkpoint to a slow disk
+FOLD_TIMEOUT_S = 1.0  # at the end of a run, for readers, whose pages take milliseconds
 PAGE_BYTES = 8 << 20  # a page of rows holds at most this much, and one row more
 WAL_PAGES = 8000  # 32 MB between checkpoints: each waits twice for the disk and writes all changed pages again
 WAL_BYTES = 64 << 20  # a longer write-ahead log, left by one large commit, is cut back to this
@@ -53,13 +54,21 @@ class SqliteFile:
             raise
 
     def close(self) -> None:
-        """Release the file and the lock; the last to close folds the write-ahead log into the file."""
+        """Release the file and the lock; the writer, or the last to close, folds the write-ahead log into the file."""
         if self._beside is not None:
             self._beside.close()
+        if self._lock is not None:
+            self._fold()
         self._db.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _fold(self) -> None:
+        """Leave nothing in the write-ahead log, as people copy the file alone; a reader at work can prevent it."""
+        with suppress(sqlite3.Error):  # what is committed is safe where it is
+            self._db.execute(f"PRAGMA busy_timeout = {FOLD_TIMEOUT_S * 1000:.0f}")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def rows(self, query: str, *values: Any) -> list[Any]:
         """Return all rows."""
@@ -223,7 +232,7 @@ class NoLogError(StateError):
     """A reader came before the first run."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"no log yet at {path}; run `driftline run CONFIG` first")
+        super().__init__(f"no log yet at {path}; run `driftline run CONFIG` first, or give its file with --state")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What people see: progress while a run lasts, alerts as lines, the plan of a configuration, tables.
+"""What people see: progress while a run lasts, alerts as lines, tables.
 
 Progress is drawn only on a terminal; elsewhere a run writes its alerts and its end, so that logs stay short.
 All of it goes to standard error; only what was asked for goes to standard output.
@@ -6,7 +6,6 @@ All of it goes to standard error; only what was asked for goes to standard outpu
 
 import base64
 import json
-import math
 import time
 from datetime import datetime
 from pathlib import Path
@@ -17,15 +16,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-import detectors
-from stream_app.config import Config, Model
-from stream_app.config.choice import planned
-from stream_app.config.watched import arl0_of, signals
+from stream_app.config import Config
 from stream_app.edges.log import Record
-from stream_app.flow.detect import detector_params
 from stream_app.flow.outgoing import rfc3339
-from stream_app.messages import OUTPUTS, to_json
 from stream_app.messages import Progress as Report
+from stream_app.messages import counted
 
 UNBROKEN = 10_000  # columns where there is no terminal: a line in a file or a pipe is never cut or broken
 
@@ -56,10 +51,10 @@ SHOWN = {
 
 
 class RunView:
-    """Progress of one run, and its end."""
+    """Progress of one run, and its end; `called`: what the commands that look closer are to be given."""
 
-    def __init__(self, config: Config, state: Path) -> None:
-        self.config, self.state = config, state
+    def __init__(self, config: Config, state: Path, called: str = "CONFIG") -> None:
+        self.config, self.state, self.called = config, state, called
         self.started, self.resumed_at = time.monotonic(), 0
         columns = (
             TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn(),
@@ -106,13 +101,14 @@ class RunView:
             ERR.print(f"{name}: {handled if self.resumed_at else 'no records in the input, so nothing was done'}")
             return
         ERR.print(
-            f"{name}: {summary['events']:,} events, {summary['labels']:,} labels,"
+            f"{name}: {counted(summary['events'], 'event')}, {counted(summary['labels'], 'label')},"
             f" {summary['expired']:,} without a label in time, {summary['rejected']:,} rejected"
-            f" → {summary['incidents']} incidents, {summary['triggers']} triggers;"
+            f" → {counted(summary['incidents'], 'incident')}, {counted(summary['triggers'], 'trigger')};"
             f" {summary['events_per_second']:,} records/s in {summary['seconds']:.1f} s"
         )
         if summary["rejected"]:
-            ERR.print(f"{name}: `driftline dead-letters CONFIG` says why records were rejected")
+            closer = f"`driftline dead-letters {self.called}` says why records were rejected"
+            ERR.print(f"{name}: {closer}", soft_wrap=True, markup=False)
         if summary["labels"]:
             ERR.print(_performance(self.config, summary["metrics"]))
             for model, told in summary["choices"].items():
@@ -143,8 +139,8 @@ def alert_line(config: Config, event: dict[str, Any]) -> str:
     return f"{cloud_when(config, event)}  {how} {data['incident']}  {escape(printable(data['message']))}"
 
 
-def line_of(config: Config, stream: str, record: Record) -> str:
-    """A record of an output stream as a line for people."""
+def line_of(config: Config, stream: str, record: Record, shard: int | None = None) -> str:
+    """A record of an output stream as a line for people; `shard`: of a topic."""
     value = json.loads(record.value)
     if stream == "alerts":
         with OUT.capture() as captured:
@@ -160,14 +156,16 @@ def line_of(config: Config, stream: str, record: Record) -> str:
             f" {train['from_offset']}..{train['to_offset']}: {data['reason']}"
         )
     if stream == "dead-letters":
-        raw = (
-            value["raw"]
-            if "raw" in value
-            else base64.b64decode(value["raw_base64"]).decode("utf-8", "backslashreplace")
-        )
-        shown = raw if len(raw) <= 80 else f"{raw[:77]}..."
-        return printable(f"{value['stream']} {value['offset']}  {value['path']}: {value['reason']}  |  {shown}")
+        return _dead_letter_line(value, shard)
     return record.value.decode()
+
+
+def _dead_letter_line(value: dict[str, Any], shard: int | None) -> str:
+    """Where it came from, what it is, why, and how it begins."""
+    raw = value["raw"] if "raw" in value else base64.b64decode(value["raw_base64"]).decode("utf-8", "backslashreplace")
+    shown = raw if len(raw) <= 80 else f"{raw[:77]}..."
+    place = f"{value['stream']} {value['offset']}{'' if shard is None else f' of shard {shard}'}"
+    return printable(f"{place}  {value['kind']}  {value['path']}: {value['reason']}  |  {shown}")
 
 
 def printable(text: str) -> str:
@@ -179,80 +177,13 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
-def print_plan(config: Config, state: Path, *, as_json: bool) -> None:
-    """The flow, the streams, and for each watched signal the false alarms to expect and what would be found."""
-    plan = _plan(config, state)
-    if as_json:
-        OUT.out(to_json(plan).decode())
-        return
-    OUT.print(f"[bold]{escape(config.name)}[/]: {plan['flow']}", soft_wrap=True)
-    OUT.print(
-        f"model {escape(_chain(config.model))}, challengers: {', '.join(c.name for c in config.challengers) or 'none'}"
-    )
-    for name, told in plan["choices"].items():
-        tried = f"one of {', '.join(told['models'])}; {told['budget']:,} model-events may be spent on the others"
-        OUT.print(f"{name}: {tried}", soft_wrap=True, markup=False)
-    OUT.print(f"streams in {escape(str(state))}: {', '.join(plan['streams'])}", soft_wrap=True)
-    found_in = ("smallest change found in 1,000 events", "in 10,000 events", "unit of the change")
-    table = whole("signal", "detector", "mean events between false alarms", "of the budget", *found_in)
-    for row in plan["watches"]:
-        found = [f"{row['detectable'][n]:.3g}" for n in ("1000", "10000")]
-        shares = f"{row['arl0']:,.0f}", f"{row['share']:.1%}"
-        table.add_row(escape(row["signal"]), row["detector"], *shares, *found, row["unit"])
-    OUT.print(table)
-    budget = plan["budget"]
-    OUT.print(
-        f"false alarms to expect: {budget['spent']:.3g} of the {budget['alarms']:g} allowed per {budget['events']:,}"
-        f" events, all watches together; {budget['left']:.3g} left"
-    )
-
-
-def _chain(model: Model) -> str:
-    """The way of a row through the steps to the model, which may stand in a sampler."""
-    sampler = model.sampling and model.sampling.use.rpartition(".")[2]
-    steps = [step.use.rpartition(".")[2] for step in model.steps]
-    return " → ".join([*steps, f"{sampler}({model.use})" if sampler else model.use])
-
-
-def _plan(config: Config, state: Path) -> dict[str, Any]:
-    watches, share, budget = [], arl0_of(config), config.alarms.budget
-    for signal in signals(config):
-        watch, params = config.watch[signal.watch], detector_params(config, signal, share)
-        detector = detectors.make(watch.detector, **params)
-        watches.append(
-            {
-                "signal": signal.name,
-                "by": watch.by,
-                "detector": watch.detector,
-                "arl0": params.get("arl0", math.nan),
-                "share": budget.events / budget.alarms / params.get("arl0", math.nan),
-                "detectable": {str(n): detector.detectable(n) for n in (1000, 10_000)},
-                "unit": detector.unit,
-            }
-        )
-    from stream_app.flow import STAGES  # noqa: PLC0415
-
-    spent = sum(budget.events / row["arl0"] for row in watches if row["arl0"] == row["arl0"])
-    left = max(0.0, budget.alarms - spent) if spent < budget.alarms * (1 - 1e-9) else 0.0
-    return {
-        "name": config.name,
-        "state": str(state),
-        "budget": {"alarms": budget.alarms, "events": budget.events, "spent": spent, "left": left},
-        "flow": " → ".join(STAGES),
-        "streams": OUTPUTS,
-        "choices": planned(config),
-        "watches": watches,
-        "false_alarms_per_million": sum(1e6 / row["arl0"] for row in watches if row["arl0"] == row["arl0"]),
-    }
-
-
 def _performance(config: Config, metrics: dict[str, Any]) -> Table:
     names = SHOWN[config.task.type]
     table = whole("model", *names, title="since the start (rolling)", title_justify="left")
     rows = {"champion": metrics["champion"]} | metrics["challengers"] | metrics["baselines"]
     for name, figures in rows.items():
         cells = [_both(figures["since_start"].get(n), figures["rolling"].get(n)) for n in names]
-        failed = f" ({figures['failures']:,} failures)" if figures["failures"] else ""
+        failed = f" ({counted(figures['failures'], 'failure')})" if figures["failures"] else ""
         table.add_row(name + failed, *cells)
     return table
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from stream_app.config import Config
 from stream_app.edges import board_topics
-from stream_app.edges.dashboard import TOKEN, Dashboard, checked
+from stream_app.edges.dashboard import TOKEN, Caller, Dashboard, checked
 from stream_app.edges.live import TICK_S
 from stream_app.edges.log_feed import LogFeed
 from stream_app.runners.supervisor import LIFELINE
@@ -78,15 +78,17 @@ async def refresh(feed: Any, dashboard: Dashboard) -> None:
 class Beside:
     """A dashboard in a process of its own, so that its pages take nothing of the engine's interpreter.
 
-    `with Beside(config_file, state, where, say)`: `say` is told the address, from a thread. It ends with this process,
-    however that ends. ConfigError for an address where it must not listen.
+    `with Beside(config_file, state, where, say, command)`: `say` is told the address, from a thread; `command` is what
+    was called. It ends with this process, however that ends. ConfigError for an address where it must not listen.
     """
 
-    def __init__(self, config_file: Path, state: Path, where: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, config_file: Path, state: Path, where: str, say: Callable[[str], None], command: str = "driftline run"
+    ) -> None:
         listen = ["--listen", where] if where else []
         if where:
-            checked(where, os.environ.get(TOKEN, ""))
-        words = ["dashboard", str(config_file), "--state", str(state), "--json", *listen]
+            checked(where, os.environ.get(TOKEN, "").strip(), Caller.beside(command))
+        words = ["dashboard", str(config_file), "--state", str(state), "--json", "--beside", command, *listen]
         self._command = [sys.executable, "-m", "stream_app.cli", *words]
         self._say = say
 

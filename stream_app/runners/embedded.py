@@ -16,7 +16,7 @@ from stream_app.edges.log import Block, Log, Saved, packed
 from stream_app.edges.meter import KIND_OF, Meter, Step
 from stream_app.edges.records import NOTHING
 from stream_app.edges.sources import Source, check_columns, open_source
-from stream_app.errors import ConfigError, SourceError, StateError
+from stream_app.errors import ConfigError, ForeignStateError, SourceError
 from stream_app.flow.clock import START
 from stream_app.flow.decode import Decoder
 from stream_app.flow.measure import BASELINES
@@ -57,7 +57,7 @@ class Input:
         start = 0 if self.piped else self.next
         self.source: Source = open_source(path, config.source, start=start, follow=follow)
         if self.first and not self.piped and self.first != self.source.fingerprint:
-            raise StateError(
+            raise ForeignStateError(
                 f"{path} is not the file that this log was begun with (its first record differs): "
                 "put the old file back, or start a new log with another --state"
             )
@@ -124,9 +124,9 @@ class Commit(NamedTuple):
 class Embedded:
     """One run over the sources of a configuration.
 
-    ConfigError without `[source]`, StateError if the log is of another configuration or input, SourceError if an input
-    cannot be read (what came before it is committed). `shard` is the number of the partition, where one is run again;
-    `meter` is told of each commit.
+    ConfigError without `[source]`, ForeignStateError if the log is of another configuration or input, SourceError if an
+    input cannot be read (what came before it is committed). `shard` is the number of the partition, where one is run
+    again; `meter` is told of each commit.
     """
 
     def __init__(

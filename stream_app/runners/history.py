@@ -4,6 +4,7 @@ Both tell their shards, run a pipeline over the records of one in the order in w
 out what a stream holds. What comes in while they are read is not looked at. Nothing is written.
 """
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -20,7 +21,7 @@ from stream_app.config import Config
 from stream_app.edges import blocks, commits, kafka
 from stream_app.edges.log import Log, Saved
 from stream_app.edges.written import Batch, InLog, InTopic, item
-from stream_app.errors import BrokerError, ConfigError, StateError, TopicError
+from stream_app.errors import BrokerError, ConfigError, ForeignStateError, StateError, TopicError
 from stream_app.flow.clock import NOW, START, clock_states, state_of
 from stream_app.flow.decode import Decoder
 from stream_app.messages import CONTROL, EVENT, LABEL, OUTPUTS, Outputs, Rows, Tape, join_rows
@@ -243,6 +244,7 @@ class LogHistory:
                 records = step.records
                 if not fresh or bounds.part(step.events, step.time_ms)[0]:
                     yield step, pipeline.handle(tape)
+                await asyncio.sleep(0)  # nothing else here waits: so that Ctrl-C is heard
 
     def _inputs(self, config: Config) -> list[Input]:
         """The files of the log's own configuration, read as `config` says."""
@@ -255,7 +257,7 @@ class LogHistory:
         inputs = [Input(config, path, stream, None, follow=False) for stream, path in enumerate(paths)]
         for given in inputs:
             if given.source.fingerprint != self._saved.position[given.name]["fingerprint"]:
-                raise StateError(
+                raise ForeignStateError(
                     f"{given.source.name} is not the file that {self.log.path} was made from (its first record differs)"
                 )
         return inputs

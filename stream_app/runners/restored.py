@@ -29,7 +29,8 @@ async def of_shard(config: Config, shard: int, key: bytes) -> Pipeline:
         raise DriftlineError(f"{config.name} has {len(partitions)} shards, from 0: there is no shard {shard}")
     streams = (*kafka.inputs(config), "commits", "snapshots")
     pipeline = Pipeline(config, shard, key)
-    async with kafka.consumer(config) as client:
+    columns = [kafka.topic(config, stream) for stream in kafka.inputs(config)]
+    async with kafka.consumer(config, columns=columns) as client:
         client.assign([TopicPartition(kafka.topic(config, stream), shard) for stream in streams])
         await recover(client, config, pipeline, shard, len(partitions), key)
     return pipeline
