@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from detectors._base import CALENDAR, Array, Detector, Drift, Floats, Interval, whole
+from detectors._base import CALENDAR, Array, Detector, Drift, Floats, Interval, number, whole
 from detectors._residuals import (
     COLUMN,
     COMOMENT,
@@ -65,7 +65,8 @@ class Adjusted(Detector):
         self.inner = inner
         self.name, self.kinds, self.monitors = inner.name, inner.kinds, inner.monitors  # type: ignore[misc]
         self.error_only, self.unit, self.published = inner.error_only, inner.unit, inner.published  # type: ignore[misc]
-        self._season, self._phases = season, _phases(season)
+        self._phases = _phases(season)
+        self._season = season if season is None or isinstance(season, str) else self._phases
         if dependence not in (None, "ar"):
             raise ValueError(f"dependence: expected 'ar', got {dependence!r}")
         self._whiten = dependence == "ar"
@@ -74,7 +75,7 @@ class Adjusted(Detector):
             raise ValueError("season: categories have no seasonal mean; watch them by `dependence` alone, or a number")
         d = int(inner.params.get("features", 1))
         super().__init__(
-            inner.params | {"season": season, "dependence": dependence},
+            inner.params | {"season": self._season, "dependence": dependence},
             {
                 "counts": inner._counts,
                 "null_counts": np.zeros(3, np.int64),
@@ -121,7 +122,8 @@ class Adjusted(Detector):
 
     def detectable(self, n: int) -> float:
         """Of the residuals: a step in an autocorrelated signal must be larger by `gain`."""
-        return self.inner.detectable(max(1, n // self._stride)) * self._gain
+        number("n", n, 1, 1e300)
+        return self.inner.detectable(max(1, int(n // self._stride))) * self._gain
 
     def to_state(self) -> dict[str, Any]:
         inner = {f"of_{key}": value for key, value in self.inner.to_state().items() if key != "detector"}
