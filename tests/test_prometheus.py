@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import driftline, write_config
+from command import csv_text, driftline, records, write_config
 from programs import checked
 from prometheus_client import generate_latest
 from prometheus_client.core import Metric
@@ -345,6 +345,7 @@ def test_a_run_answers_while_it_follows(tmp_path: Path) -> None:
 
 def test_a_run_that_cannot_listen_does_not_begin(tmp_path: Path) -> None:
     file = write_config(tmp_path, "events.csv")
+    (tmp_path / "events.csv").write_text(csv_text(records(10)))
     done = driftline(tmp_path, "run", file, "--metrics", "nowhere")
 
     assert done.returncode == 2
