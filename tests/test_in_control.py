@@ -25,7 +25,6 @@ ZIPF = lambda rng: np.minimum(rng.zipf(1.5, N), 1e6).astype(float)  # noqa: E731
 DAY = np.sin(np.arange(N) * 2 * np.pi / PERIOD)
 TIED = {
     "errors, season": (lambda rng: (rng.random(N) < 0.2 + 0.1 * DAY).astype(float), {"season": PERIOD}),
-    "rare errors, both": (lambda rng: (rng.random(N) < 0.05).astype(float), {"season": PERIOD, "dependence": "ar"}),
     "counts, season": (lambda rng: rng.poisson(5 + 2 * DAY).astype(float), {"season": PERIOD}),
     "zeros among numbers, ar": (lambda rng: rng.lognormal(size=N) * (rng.random(N) < 0.4), {"dependence": "ar"}),
 }
