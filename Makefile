@@ -71,7 +71,7 @@ chaos: $(READY) ## Kills, pauses, adds and removes workers and restarts the brok
 BOTH = ADWIN,CUSUM,GMA,GMA min=3000,PageHinkley,SEED,e_detector up,e_detector up odds=1.25 warm_up=3000
 BOTH := $(BOTH),e_detector up odds=1.6 warm_up=3000
 NUMBERS = $(BOTH),chi2,conformal,conformal up,cusum,cusum up,cusum up k=.125,cvm,ewma up,ewma up lambda_=.005
-NUMBERS := $(NUMBERS),glr,glr up,rank,seed,KSWIN
+NUMBERS := $(NUMBERS),glr,glr up,rank,seed
 ERRORS = $(BOTH),CUSUM min=3000,ECDD,ECDD min=3000,EWMAChart,EWMAChart min=3000,FHDDM
 ERRORS := $(ERRORS),ecdd,ecdd memory=150,ecdd memory=400,hddm_w
 
