@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Array = NDArray[Any]
 
+BLOCK = 8192  # observations at a time: kernels that look ahead go through no more of them again after an alarm
 LAYOUT = 1  # of states: one more when what their arrays hold has changed
 N, MISSING = 0, 1  # the first two places of every detector's `counts`
 Z95 = 1.959963984540054  # half the width of a 95 % interval, in standard errors
@@ -135,14 +136,14 @@ class Detector:
             expected = f"(n, {self._shape[0]})" if self._shape else "(n,)"
             raise ValueError(f"x: expected shape {expected}, got {x.shape}")
         self._time_ms = None if time_ms is None else _times(time_ms, len(x))
-        return self.drifts(x, self._run(x, 0))
+        return self.drifts(x, self._next(x, 0))
 
     def drifts(self, x: Floats, at: int) -> list[tuple[int, Drift]]:
         """What `update_many` gives where x[: at + 1] was fed and the last of it fired; nothing for -1."""
         found = []
         while at >= 0:
             found.append((at, self.take()))
-            at = self._run(x, at + 1)
+            at = self._next(x, at + 1)
         return found
 
     @classmethod
@@ -198,8 +199,16 @@ class Detector:
             array[...] = 0
         self._counts[MISSING] = missing
 
+    def _next(self, x: Floats, start: int) -> int:
+        """Feed x[start:] block by block up to the first drift; its index, or -1 when x is used up."""
+        for begin in range(start, len(x), BLOCK):
+            at = self._run(x[: begin + BLOCK], begin)
+            if at >= 0:
+                return at
+        return -1
+
     def _run(self, x: Floats, start: int) -> int:
-        """Feed x[start:] up to the first drift; its index, or -1 when x is used up."""
+        """Feed x[start:], a block at most, up to the first drift; its index, or -1 when x is used up."""
         raise NotImplementedError
 
     def _evidence(self) -> Drift:

@@ -43,7 +43,6 @@ from detectors._tally import (
 )
 
 BINS = 2, 4096  # fewest and most
-TIMED = 8192  # rows at a time whose times are looked at: after an alarm no more of them are again
 
 
 class Binned(Detector):
@@ -146,17 +145,7 @@ class Binned(Detector):
         raise NotImplementedError
 
     def _run(self, x: Floats, start: int) -> int:
-        if self._params["reference_s"] is None:
-            return self._feed(x, start)
-        for begin in range(start, len(x), TIMED):
-            at = self._run_timed(x[: begin + TIMED], begin)
-            if at >= 0:
-                return at
-        return -1
-
-    def _run_timed(self, x: Floats, start: int) -> int:
-        """Feed x[start:], the reference of which ends with its time, up to the first drift."""
-        if self._counts[REFERENCE]:
+        if self._params["reference_s"] is None or self._counts[REFERENCE]:
             return self._feed(x, start)
         end = self._end_of_reference(x, start)
         self._feed(x[:end], start)

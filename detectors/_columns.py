@@ -29,7 +29,6 @@ from detectors._tally import (
 )
 from detectors._windows import DISTANCE, LIMIT, SUPREMUM, renew
 
-BLOCK = 8192  # rows at a time: after an alarm no more of them are gone through again
 STATE = ("counts", "values", "edges", "blocks", "tallies", "moments", "weights", "floats")
 
 
@@ -124,11 +123,11 @@ def _slid(
 
 
 @njit(cache=True)
-def _furthest_of_block(
+def furthest(
     x: Floats, start: int, every: int, log_inverse: float, config: Array, counts: Array, values: Floats,
     edges: Floats, blocks: Array, tallies: Array, moments: Floats, weights: Floats, floats: Floats,
 ) -> int:  # fmt: skip
-    """Of all that is left the bins are found first: so what is left must not be much where there are many drifts."""
+    """Feed x[start:], the bins of which are found first, up to the first drift of the supremum; its index, or -1."""
     fresh, found = np.empty(len(x) - start), 0
     for value in x[start:]:
         fresh[found] = value
@@ -150,22 +149,6 @@ def _furthest_of_block(
         taken -= finite(x[at])
         counts[MISSING] += not finite(x[at])
     return at
-
-
-@njit(cache=True)
-def furthest(
-    x: Floats, start: int, every: int, log_inverse: float, config: Array, counts: Array, values: Floats,
-    edges: Floats, blocks: Array, tallies: Array, moments: Floats, weights: Floats, floats: Floats,
-) -> int:  # fmt: skip
-    """Feed x[start:] to a detector of the supremum up to the first drift; its index, or -1."""
-    for begin in range(start, len(x), BLOCK):
-        at = _furthest_of_block(
-            x[: begin + BLOCK], begin, every, log_inverse, config, counts, values, edges, blocks, tallies, moments,
-            weights, floats,
-        )  # fmt: skip
-        if at >= 0:
-            return at
-    return -1
 
 
 @njit(cache=True, nogil=True)

@@ -48,7 +48,6 @@ from detectors._residuals import (
 from detectors._scores import EDGES, EVER, Bag
 
 STRIDE_SAMPLE = 512  # categories from which the stride is learned
-BLOCK = 4096  # rows at a time: after an alarm no more of them are gone through again
 APART = 1 << 40  # the columns' random numbers, from one another and from the detector's own
 
 
@@ -74,6 +73,7 @@ class Adjusted(Detector):
         if self._categories and season is not None:
             raise ValueError("season: categories have no seasonal mean; watch them by `dependence` alone, or a number")
         d = int(inner.params.get("features", 1))
+        scored = 0 if self._categories or self.error_only else d
         super().__init__(
             inner.params | {"season": self._season, "dependence": dependence},
             {
@@ -85,15 +85,15 @@ class Adjusted(Detector):
                 "weights": np.zeros((d, ORDER + 1)),
                 "spread": np.zeros((d, ORDER + 1, ORDER + 1)),
                 "codes": np.zeros(STRIDE_SAMPLE if self._categories else 0),
-                "ranks": np.zeros((d, 3), np.int64),
-                "units": np.zeros((d, 5)),
-                "edges": np.zeros((d, EDGES)),
-                "cells": np.zeros((d, 2, EDGES + 1), np.int64),
-                "first": np.zeros((d, FIRST)),
+                "ranks": np.zeros((scored, 3), np.int64),
+                "units": np.zeros((scored, 5)),
+                "edges": np.zeros((scored, EDGES)),
+                "cells": np.zeros((scored, 2, EDGES + 1), np.int64),
+                "first": np.zeros((scored, FIRST)),
             },
         )
         state = self._state
-        state["ranks"][:, EVER] = APART * (1 + np.arange(d))
+        state["ranks"][:, EVER] = APART * (1 + np.arange(scored))
         self._bags = Bag(state["ranks"], state["units"], state["edges"], state["cells"], state["first"])
         self._own = [array for key, array in self._state.items() if key != "counts"]
 
@@ -142,15 +142,8 @@ class Adjusted(Detector):
         self._state["null_counts"][DRAWS], self._state["ranks"][:, EVER] = draws, ever
 
     def _run(self, x: Floats, start: int) -> int:
-        for begin in range(start, len(x), BLOCK):
-            at = self._run_block(x, begin, min(len(x), begin + BLOCK))
-            if at >= 0:
-                return at
-        return -1
-
-    def _run_block(self, x: Floats, start: int, stop: int) -> int:
-        rows = x[start:stop].reshape(stop - start, math.prod(x.shape[1:]))
-        time_ms = None if self._time_ms is None else self._time_ms[start:stop]
+        rows = x[start:].reshape(len(x) - start, math.prod(x.shape[1:]))
+        time_ms = None if self._time_ms is None else self._time_ms[start : len(x)]
         out, places = np.empty((len(rows) + 1, rows.shape[1])), np.empty(len(rows), np.int64)
         before = [array.copy() for array in self._own]
         fed = self._feed(rows, time_ms, out, places)

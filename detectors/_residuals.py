@@ -13,7 +13,7 @@ from numba import njit
 
 from detectors._base import Array, Floats, N
 from detectors._kernels import HUGE, random_unit
-from detectors._scores import EDGES, ON, UPTO, Bag, normal_quantile, score
+from detectors._scores import Bag, normal_quantile, score, standing
 
 ORDER = 3  # of the autoregression
 VISITS, FITTED = 4, 64  # observations that a phase, and the autoregression, learn from before any is fed
@@ -105,17 +105,7 @@ def _tied(sample: Floats) -> bool:
 @njit(cache=True)
 def _middle(y: float, bag: Bag) -> float:
     """The normal quantile of y's rank, half of what it is tied with below it."""
-    edges, cells = bag.edges, bag.cells
-    low = below = 0
-    for j in range(EDGES):
-        less = edges[j] < y
-        low += less
-        below += cells[UPTO, j] if less else 0
-    same = cells[UPTO, low]
-    if low < EDGES and edges[low] == y:
-        below, same = below + same - cells[ON, low], cells[ON, low]
-    elif low < EDGES:
-        same -= cells[ON, low]
+    below, same, _, _ = standing(y, bag.edges, bag.cells)
     return normal_quantile((below + 0.5 * same) / bag.counts[N])
 
 

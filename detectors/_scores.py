@@ -92,19 +92,26 @@ def add_raw(x: float, floats: Floats) -> None:
 
 
 @njit(cache=True)
-def _place(x: float, edges: Floats, cells: Array) -> tuple[int, int]:
-    """How many lie in lower cells than x, and in its own; then x is one of those."""
+def standing(x: float, edges: Floats, cells: Array) -> tuple[int, int, int, bool]:
+    """How many lie in lower cells than x, and in its own; up to which edge its cell reaches, and whether it is that."""
     low = below = 0
     for j in range(EDGES):  # without branches and as long as known: several at a time, faster than a binary search
         less = edges[j] < x
         low += less
         below += cells[UPTO, j] if less else 0
     between = cells[UPTO, low] - cells[ON, low]
-    cells[UPTO, low] += 1
     if low < EDGES and edges[low] == x:
-        cells[ON, low] += 1
-        return below + between, cells[ON, low] - 1
-    return below, between
+        return below + between, cells[ON, low], low, True
+    return below, between, low, False
+
+
+@njit(cache=True)
+def _place(x: float, edges: Floats, cells: Array) -> tuple[int, int]:
+    """How many lie in lower cells than x, and in its own; then x is one of those."""
+    below, same, low, on = standing(x, edges, cells)
+    cells[UPTO, low] += 1
+    cells[ON, low] += on
+    return below, same
 
 
 @njit(cache=True)

@@ -168,13 +168,10 @@ class Sketch:
                 "profile: expected rising edges, at most 2 bins of them, and one count more, none negative"
             )
         mean, lowest, highest = (_finite(name, data[name]) for name in ("mean", "lowest", "highest"))
-        m2, missing = (
-            number("profile: m2", data["m2"], 0, math.inf),
-            whole("profile: missing", data["missing"], 0, 1 << 62),
-        )
-        return cls(
-            bins, flag("profile: categories", data["categories"]), edges, counts, mean, m2, lowest, highest, missing
-        )
+        m2 = number("profile: m2", data["m2"], 0, math.inf)
+        missing = whole("profile: missing", data["missing"], 0, 1 << 62)
+        categories = flag("profile: categories", data["categories"])
+        return cls(bins, categories, edges, counts, mean, m2, lowest, highest, missing)
 
     def _ends(self) -> Floats:
         """The ends of the bins, over 4 so that no difference overflows."""

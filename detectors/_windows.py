@@ -279,7 +279,7 @@ class Distance(Binned):
 
     def detectable(self, n: int) -> float:
         """The distance that, once n of the window's observations are new, is at the limit of an evenly spread one."""
-        found = self._even_limit() * max(1.0, self._params["window"] / max(n, 1))
+        found = self._even_limit() * max(1.0, self._params["window"] / n)
         return found if found < self._most else math.inf
 
     def _even_limit(self) -> float:

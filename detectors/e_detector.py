@@ -187,9 +187,9 @@ class EDetector(Detector):
     With two values, others between are fractions, beyond count as the nearer; after a constant the first that differs
     is the second value, and a constant is not bet on. With `baseline` the signal is clipped to [0, 1] and there is no
     warm-up. Input: any number; NaN and inf are counted, not fed. A drift starts over. `before`, `after`: means (of
-    values clipped to the bulk of the range)
-    until and since the last start of the CUSUM that has grown most; `age` counts from there. `e_value`: the mean of the
-    R, see detectors/_budget.py. Cost: 65 ns for two values, 125 ns for more; 12 kB.
+    values clipped to the bulk of the range) until and since the last start of the CUSUM that has grown most; `age`
+    counts from there. `e_value`: the mean of the R, see detectors/_budget.py. Cost: 65 ns for two values, 125 ns for
+    more; 12 kB.
     Source: Shin, Ramdas and Rinaldo, E-detectors: a nonparametric framework for sequential change detection, 2022,
     section 2; fractions: Waudby-Smith and Ramdas, Estimating means of bounded random variables by betting, JRSS B 2024.
 

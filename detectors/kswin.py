@@ -229,7 +229,7 @@ class Kswin(Detector):
 
     def detectable(self, n: int) -> float:
         """The distance that, once n of the newest observations are new, is expected to reach the threshold."""
-        found = int(self._config[LIMIT]) / self._scale * max(1.0, int(self._config[RECENT]) / max(n, 1))
+        found = int(self._config[LIMIT]) / self._scale * max(1.0, int(self._config[RECENT]) / n)
         return found if found < 1 else math.inf
 
     @property
